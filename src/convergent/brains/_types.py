@@ -1,0 +1,163 @@
+"""What a data set gives: stimuli and, per subject, responses."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+import numpy as np
+
+from convergent.errors import IdError
+
+Design = Literal["items", "story"]
+
+
+@dataclass(frozen=True)
+class StimulusSet:
+    """Stimuli that people saw or heard, each with its own id.
+
+    Attributes
+    ----------
+    name : str
+        Data set name.
+    modality : {"vision", "language"}
+    design : {"items", "story"}
+        Independent stimuli, or words of one continuous story.
+    ids : ndarray of str, shape (stimulus,)
+        Unique ids; everything is joined by them, never by position.
+    images : ndarray of uint8, shape (stimulus, y, x, 3), optional
+    texts : tuple of str, optional
+        Sentences (items) or words (story), one a stimulus.
+    onset, offset : ndarray of float64, shape (stimulus,), optional
+        Word times in seconds of story time.
+    group : ndarray of str, shape (stimulus,), optional
+        Stimuli of one group stay on one side of every split.
+    """
+
+    name: str
+    modality: str
+    design: Design
+    ids: np.ndarray
+    images: np.ndarray | None = None
+    texts: tuple[str, ...] | None = None
+    onset: np.ndarray | None = None
+    offset: np.ndarray | None = None
+    group: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        unique, counts = np.unique(self.ids, return_counts=True)
+        if unique.size != self.ids.size:
+            twice = ", ".join(map(str, unique[counts > 1][:3]))
+            raise IdError(
+                f"stimulus ids occur more than once: {twice}",
+                where=f"data set '{self.name}'",
+                fix="give every stimulus an id of its own",
+            )
+        for label in ("images", "texts", "onset", "offset", "group"):
+            value = getattr(self, label)
+            if value is not None and len(value) != self.ids.size:
+                raise IdError(
+                    f"{len(value)} {label} for {self.ids.size} stimulus ids",
+                    where=f"data set '{self.name}'",
+                    fix="one entry a stimulus",
+                )
+
+    def __len__(self) -> int:
+        return int(self.ids.size)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over ids, contents and times: the identity of the stimulus set."""
+        sha = hashlib.sha256(f"{self.modality} {self.design}".encode())
+        for value in (self.ids, self.images, self.texts, self.onset, self.offset, self.group):
+            if value is None:
+                sha.update(b"\0none")
+            elif isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
+                sha.update(f"\0{value.dtype.str}{value.shape}".encode())
+                sha.update(np.ascontiguousarray(value).tobytes())
+            else:
+                for text in value:
+                    sha.update(b"\0" + str(text).encode())
+        return sha.hexdigest()
+
+
+@dataclass(frozen=True)
+class Responses:
+    """One subject's brain responses.
+
+    Attributes
+    ----------
+    dataset, subject : str
+    design : {"items", "story"}
+    data : ndarray of float32, shape (sample, target)
+        Samples are stimuli (items) or volumes (story).
+    stimulus_id : ndarray of str, shape (sample,), optional
+        For items: which stimulus each sample answers; repeats are averaged by the reader.
+    region : ndarray of str, shape (target,)
+        Region of each target (voxel, vertex or region mean).
+    noise_ceiling : ndarray of float64, shape (target,)
+        Explainable variance in r^2 units; NaN where the data allow no estimate.
+    tr : float, optional
+        Seconds between volumes (story).
+    start : float, optional
+        Story time of sample 0 in seconds (story).
+    attrs : dict
+        Further provenance (licence, citation, files).
+    """
+
+    dataset: str
+    subject: str
+    design: Design
+    data: np.ndarray
+    region: np.ndarray
+    noise_ceiling: np.ndarray
+    stimulus_id: np.ndarray | None = None
+    tr: float | None = None
+    start: float | None = None
+    attrs: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Region:
+    """One region of a data set's atlas.
+
+    Attributes
+    ----------
+    name : str
+        As in ``Responses.region``.
+    hemisphere : {"L", "R", ""}
+    network : str
+        Functional network or other grouping; empty when the data name none.
+    order : float
+        Position from sensory (0) to associative (1); NaN when unknown.
+    """
+
+    name: str
+    hemisphere: str
+    network: str
+    order: float
+
+
+class DatasetReader(Protocol):
+    """A registered data set."""
+
+    modality: str
+    design: Design
+    simulated: bool
+
+    def stimuli(self) -> StimulusSet:
+        """Read the stimuli."""
+        ...
+
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects that the data have."""
+        ...
+
+    def responses(self, subject: str) -> Responses:
+        """Read one subject's responses."""
+        ...
+
+    def regions(self) -> tuple[Region, ...]:
+        """Describe the regions."""
+        ...

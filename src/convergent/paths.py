@@ -1,0 +1,74 @@
+"""Where each file of a study lives.
+
+Every function takes plain strings, so that the workflow can pass wildcards
+(``paths.features("{dataset}", "{model}", "{checkpoint}", "{layer}")``) and the
+command line real keys, and both mean the same file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """File names of one study.
+
+    Parameters
+    ----------
+    root : str
+        ``results/<study>``.
+    """
+
+    root: str
+
+    def stimuli(self, dataset: str) -> str:
+        """Stimuli of a data set."""
+        return f"{self.root}/stimuli/{dataset}.zarr.zip"
+
+    def responses(self, dataset: str, subject: str) -> str:
+        """Brain responses of one subject."""
+        return f"{self.root}/responses/{dataset}/{subject}.zarr.zip"
+
+    def trained(self, model: str) -> str:
+        """Training record of a model that the workflow trains."""
+        return f"{self.root}/trained/{model}.json"
+
+    def weights(self, model: str, checkpoint: str) -> str:
+        """Where the weights of a checkpoint are, and their hash."""
+        return f"{self.root}/weights/{model}/{checkpoint}.json"
+
+    def features(self, dataset: str, model: str, checkpoint: str, layer: str) -> str:
+        """Activations of one layer for all stimuli of a data set."""
+        return f"{self.root}/features/{dataset}/{model}/{checkpoint}/{layer}.zarr.zip"
+
+    def alignment(
+        self, dataset: str, model: str, checkpoint: str, layer: str, subject: str
+    ) -> str:
+        """Encoding-model scores of one layer for one subject."""
+        return f"{self.root}/alignment/{dataset}/{model}/{checkpoint}/{layer}/{subject}.zarr.zip"
+
+    def performance(self, model: str) -> str:
+        """Performance of a model's checkpoints, measured by the workflow."""
+        return f"{self.root}/performance/{model}.tsv"
+
+    def model(self, model: str) -> str:
+        """All measurements of one model."""
+        return f"{self.root}/models/{model}.parquet"
+
+    def family(self, family: str) -> str:
+        """All measurements of one family."""
+        return f"{self.root}/families/{family}.parquet"
+
+    def table(self, name: str) -> str:
+        """A study-wide table: measurements, alignment, performance, correlations, coverage."""
+        return f"{self.root}/study/{name}.parquet"
+
+    def figure(self, name: str, extension: str = "svg") -> str:
+        """A figure of the report."""
+        return f"{self.root}/figures/{name}.{extension}"
+
+    @property
+    def report(self) -> str:
+        """The self-contained report."""
+        return f"{self.root}/report.html"

@@ -1,0 +1,144 @@
+"""The study as plain data: what exists, without a heavy import."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Modality = Literal["vision", "language"]
+Layout = Literal["tokens", "channels_first", "channels_last", "vector"]
+Pooling = Literal["mean", "last", "cls", "spatial_mean", "flatten", "none"]
+Role = Literal["trained", "random", "control"]
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One module of a model whose output is read.
+
+    Attributes
+    ----------
+    name : str
+        Module path, for example ``encoder.layer.3``; also the name in file paths.
+    index : int
+        Position in the table row, from 0.
+    depth : float
+        Relative depth in [0, 1]: 0 is the first listed layer, 1 the last.
+    width : int
+        Declared number of features (channels or hidden units) of the module's output.
+    """
+
+    name: str
+    index: int
+    depth: float
+    width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """One set of weights of a model.
+
+    Attributes
+    ----------
+    name : str
+        Key, unique within the model: ``final``, ``step1000``, ``random-0``.
+    role : {"trained", "random", "control"}
+        ``random`` weights come from ``seed``; ``control`` is a model without weights.
+    step : int or None
+        Training step, for trajectories.
+    reference : str
+        Where the weights are (the model's reference unless the row says otherwise).
+    revision : str
+        Pinned revision of the reference; empty for local directories and packages.
+    seed : int or None
+        Seed of the random weights.
+    final : bool
+        Whether this is the checkpoint that stands for the model in cross-model comparisons.
+    """
+
+    name: str
+    role: Role
+    step: int | None
+    reference: str
+    revision: str
+    seed: int | None
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One row of the models table, with its checkpoints.
+
+    Attributes
+    ----------
+    key : str
+        Unique key; also the name in file paths.
+    family : str
+        Models that share data, recipe or lineage; the unit of resampling.
+    modality : {"vision", "language"}
+    source : str
+        Registered model source: ``transformers``, ``open_clip``, ``timm``, ``baseline``.
+    reference : str
+        Hub id, ``path:<directory>``, ``package:<module>/<subdirectory>``,
+        ``trained:<recipe>`` or the name of a baseline.
+    architecture : str
+        Source-specific architecture name (timm or open_clip name; empty for transformers).
+    parameters : int
+        Number of parameters; 0 for controls.
+    layers : tuple of Layer
+    layout : {"tokens", "channels_first", "channels_last", "vector"}
+        Axes of the layers' outputs: (item, token, feature), (item, channel, y, x),
+        (item, y, x, channel) or (item, feature).
+    pooling : {"mean", "last", "cls", "spatial_mean", "flatten", "none"}
+    precision : {"float32", "bfloat16", "float16"}
+    preprocessing : dict of str to str
+        ``key=value`` pairs of the row.
+    attention : {"causal", "bidirectional", ""}
+        For language models: whether a token sees the tokens after it.
+    tags : tuple of str
+        Free labels, for example ``coco`` for models trained on COCO images or captions.
+    checkpoints : tuple of Checkpoint
+    source_location : str
+        File and row, for error messages.
+    """
+
+    key: str
+    family: str
+    modality: Modality
+    source: str
+    reference: str
+    architecture: str
+    parameters: int
+    layers: tuple[Layer, ...]
+    layout: Layout
+    pooling: Pooling
+    precision: str
+    preprocessing: dict[str, str]
+    attention: str
+    tags: tuple[str, ...]
+    checkpoints: tuple[Checkpoint, ...]
+    source_location: str = field(compare=False, default="")
+
+    @property
+    def is_control(self) -> bool:
+        """Whether this is a baseline without weights, left out of performance correlations."""
+        return self.source == "baseline"
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """One published or measured score of one checkpoint."""
+
+    model: str
+    checkpoint: str
+    benchmark: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one job extracts or fits: a model, one of its checkpoints, or one layer of that."""
+
+    model: str
+    checkpoint: str | None = None
+    layer: str | None = None
