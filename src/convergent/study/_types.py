@@ -80,6 +80,8 @@ class Model:
     reference : str
         Hub id, ``path:<directory>``, ``package:<module>/<subdirectory>``,
         ``trained:<recipe>`` or the name of a baseline.
+    revision : str
+        Pinned revision of the reference; empty for local directories and packages.
     architecture : str
         Source-specific architecture name (timm or open_clip name; empty for transformers).
     parameters : int
@@ -106,6 +108,7 @@ class Model:
     modality: Modality
     source: str
     reference: str
+    revision: str
     architecture: str
     parameters: int
     layers: tuple[Layer, ...]

@@ -1,0 +1,33 @@
+"""The study as data: configuration, tables, and which files exist."""
+
+from convergent.study._config import DatasetConfig, FitConfig, StudyConfig, read_config
+from convergent.study._study import STAGE_VERSIONS, Study
+from convergent.study._types import (
+    Checkpoint,
+    Layer,
+    Layout,
+    Modality,
+    Model,
+    Performance,
+    Pooling,
+    Role,
+    Unit,
+)
+
+__all__ = [
+    "STAGE_VERSIONS",
+    "Checkpoint",
+    "DatasetConfig",
+    "FitConfig",
+    "Layer",
+    "Layout",
+    "Modality",
+    "Model",
+    "Performance",
+    "Pooling",
+    "Role",
+    "Study",
+    "StudyConfig",
+    "Unit",
+    "read_config",
+]

@@ -1,0 +1,210 @@
+"""The study's configuration: a YAML file, checked key by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from convergent.errors import ConfigError, did_you_mean
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Names = tuple[str, ...]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tables(_Section):
+    """Tables of the study, relative to the configuration file."""
+
+    models: Names = Field(min_length=1)
+    checkpoints: Names = ()
+    performance: Names = ()
+
+
+class DatasetConfig(_Section):
+    """One data set: who saw or heard what."""
+
+    reader: str
+    modality: Literal["vision", "language"]
+    design: Literal["items", "story"]
+    subjects: tuple[Key, ...] = Field(min_length=1)
+    options: dict[str, Any] = {}
+
+    @field_validator("subjects")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a subject is listed twice")
+        return value
+
+
+class Select(_Section):
+    """Which rows of the models table take part; empty means all."""
+
+    families: Names = ()
+    models: Names = ()
+    exclude: Names = ()
+
+
+class ExtractionConfig(_Section):
+    """How activations are computed."""
+
+    device: str = "cpu"
+    batch_size: int = Field(default=64, ge=1)
+    projection: int | None = Field(default=None, ge=1)
+    projection_seed: int = 0
+    context_words: int = Field(default=64, ge=1)
+
+
+class Alphas(_Section):
+    """Logarithmic grid of ridge penalties, as powers of ten."""
+
+    low: float = -1.0
+    high: float = 8.0
+    number: int = Field(default=19, ge=2)
+
+
+class FitConfig(_Section):
+    """How encoding models are fitted and scored."""
+
+    device: str = "cpu"
+    dtype: Literal["float64", "float32"] = "float64"
+    alphas: Alphas = Alphas()
+    folds: int = Field(default=5, ge=2)
+    inner_folds: int = Field(default=5, ge=2)
+    selection: Literal["loo", "folds"] = "loo"
+    seed: int = 0
+    delays: tuple[int, ...] = (1, 2, 3, 4)
+    trim: int = Field(default=5, ge=0)
+    permutations: int = Field(default=20, ge=0)
+    fixed_depth: float = Field(default=0.5, ge=0.0, le=1.0)
+
+
+class PerformanceConfig(_Section):
+    """Which scores stand for performance, and which are measured here."""
+
+    benchmarks: dict[Literal["vision", "language"], str] = {}
+    evaluations: Names = ()
+
+
+class StatisticsConfig(_Section):
+    """How the study's claims are tested."""
+
+    bootstraps: int = Field(default=2000, ge=100)
+    permutations: int = Field(default=2000, ge=100)
+    seed: int = 0
+    ceiling_threshold: float = Field(default=0.05, ge=0.0, lt=1.0)
+
+
+class CoverageConfig(_Section):
+    """How much of the study must be there before a headline is printed."""
+
+    minimum: float = Field(default=1.0, gt=0.0, le=1.0)
+
+
+Granularity = Literal["layer", "checkpoint", "model"]
+
+
+class StudyConfig(_Section):
+    """A whole study."""
+
+    study: Key
+    title: str
+    description: str = ""
+    results: str = "results"
+    tables: Tables
+    datasets: dict[Key, DatasetConfig] = Field(min_length=1)
+    select: Select = Select()
+    extraction: ExtractionConfig = ExtractionConfig()
+    fit: FitConfig = FitConfig()
+    performance: PerformanceConfig = PerformanceConfig()
+    statistics: StatisticsConfig = StatisticsConfig()
+    coverage: CoverageConfig = CoverageConfig()
+    training: dict[str, dict[str, Any]] = {}
+    granularity: Granularity = "layer"
+
+
+def read_config(path: str | Path, overrides: dict[str, Any] | None = None) -> StudyConfig:
+    """Read and check a study's configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML file.
+    overrides : dict, optional
+        Dotted keys and values that replace or add to the file's
+        (``{"extraction.device": "cuda"}``), or a nested mapping.
+
+    Returns
+    -------
+    StudyConfig
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, not YAML, or has unknown keys or wrong values; one line names all.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            "no such configuration file", where=str(path), fix="give the path of a study's YAML"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(raw, dict):
+        raise ConfigError("the file holds no mapping", where=str(path), fix="start from demo.yaml")
+    for key, value in (overrides or {}).items():
+        _override(raw, key, value)
+    try:
+        return StudyConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(error)), where=str(path)) from None
+
+
+def _override(raw: dict[str, Any], key: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _override(raw, f"{key}.{name}", inner)
+        return
+    *parents, last = key.split(".")
+    node = raw
+    for name in parents:
+        node = node.setdefault(name, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"'{key}': '{name}' holds a value, not a section", where="override")
+    node[last] = value
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One sentence a mistake, naming the key and, for unknown ones, the closest known."""
+    sentences = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(str(item["loc"][-1]), _known_keys(item["loc"][:-1]))
+            sentences.append(f"unknown key '{key}' ({hint})")
+        elif item["type"] == "missing":
+            sentences.append(f"key '{key}' is missing")
+        else:
+            reason = item["msg"].removeprefix("Value error, ")
+            sentences.append(f"'{key}': {reason} (given: {item['input']!r})")
+    return sentences
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = StudyConfig
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        else:  # a mapping of sections: its values' type
+            section = get_args(section)[-1]
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return list(section.model_fields)
+    return []
