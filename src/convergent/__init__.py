@@ -1,3 +1,3 @@
-"""Convergent: alignment between AI models and the human brain, at the scale of hundreds of models."""
+"""Convergent: do AI models that perform better represent the world like the human brain?"""
 
 __version__ = "0.1.0"

@@ -1,7 +1,8 @@
 """The study as data: configuration, tables, and which files exist."""
 
 from convergent.study._config import DatasetConfig, FitConfig, StudyConfig, read_config
-from convergent.study._study import STAGE_VERSIONS, Study
+from convergent.study._identity import STAGE_VERSIONS
+from convergent.study._study import Study
 from convergent.study._types import (
     Checkpoint,
     Layer,

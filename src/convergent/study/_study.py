@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +16,10 @@ from convergent.errors import (
     did_you_mean,
 )
 from convergent.paths import Paths
-from convergent.study import _rows as rows
+from convergent.study import _load as load
 from convergent.study._config import DatasetConfig, StudyConfig, read_config
-from convergent.study._tables import Row, read_rows
+from convergent.study._identity import identity
 from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
-
-# Raise a stage's number when its code changes what it writes: stores of the old
-# version are then recomputed instead of being mixed with new ones.
-STAGE_VERSIONS = {
-    "stimuli": 1, "responses": 1, "train": 1, "weights": 1, "extract": 1, "evaluate": 1, "fit": 1,
-    "measure": 1,
-}  # fmt: skip
-
-# Options that say where something lies, not what it is: moving data is no reason to recompute.
-_LOCATION_OPTIONS = frozenset({"data"})
 
 
 @dataclass(frozen=True)
@@ -89,13 +78,13 @@ class Study:
         errors: list[TableError] = []
         base = Path(path).parent
         tables = config.tables
-        models = _read_models(base, tables.models, tables.checkpoints, errors)
-        published = _read_performance(base, tables.performance, models, errors)
+        models = load.read_models(base, tables.models, tables.checkpoints, errors)
+        published = load.read_performance(base, tables.performance, models, errors)
         everything: list[ConvergentError] = list(errors)
-        everything += _selection_mistakes(config, models, str(path))
-        selected = {key: model for key, model in models.items() if _selected(config, model)}
+        everything += load.selection_mistakes(config, models, str(path))
+        selected = {key: model for key, model in models.items() if load.selected(config, model)}
         if not everything:
-            everything += _dataset_mistakes(config, selected, str(path))
+            everything += load.dataset_mistakes(config, selected, str(path))
         study = cls(
             config=config,
             file=str(path),
@@ -245,48 +234,8 @@ class Study:
     # ---- identity ----------------------------------------------------------------------------
 
     def identity(self, stage: str, **keys: str | None) -> str:
-        """Fingerprint of everything in the tables and configuration that a file depends on.
-
-        Parameters
-        ----------
-        stage : str
-            Stage that writes the file.
-        **keys : str
-            ``dataset``, ``model``, ``checkpoint``, ``layer`` as far as they apply.
-
-        Returns
-        -------
-        str
-            16 hexadecimal digits. Snakemake compares it (as a parameter of the rule), so
-            that a changed row recomputes that model and nothing else.
-
-        Notes
-        -----
-        Devices and batch sizes do not count: they do not change what is computed. Subjects
-        do not count either: each has a file of its own.
-        """
-        facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
-        if keys.get("dataset"):
-            data = self.dataset(str(keys["dataset"]))
-            options = {k: v for k, v in data.options.items() if k not in _LOCATION_OPTIONS}
-            facts["dataset"] = [data.reader, data.modality, data.design, options]
-        if keys.get("model"):
-            facts["model"] = self._model_facts(stage, keys)
-        if stage == "extract":
-            facts["extraction"] = self.config.extraction.model_dump(
-                exclude={"device", "batch_size"}
-            )
-        if stage in ("fit", "measure"):
-            facts["fit"] = self.config.fit.model_dump(exclude={"device"})
-        if stage == "evaluate":
-            facts["evaluations"] = list(self.config.performance.evaluations)
-            facts["datasets"] = [
-                [name, data.reader, data.options] for name, data in self.config.datasets.items()
-            ]
-        if stage == "measure":
-            facts["threshold"] = self.config.statistics.ceiling_threshold
-        text = json.dumps(facts, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """Fingerprint of what a file depends on; see `convergent.study.identity`."""
+        return identity(self, stage, **keys)
 
     def unit_identity(self, stage: str, unit: Unit) -> str:
         """Fingerprint of a job of several files: that of its parts."""
@@ -295,140 +244,3 @@ class Study:
             for dataset, model, checkpoint, layer in self.members(unit)
         ]
         return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
-
-    def _model_facts(self, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
-        model = self.model(str(keys["model"]))
-        facts = asdict(replace(model, checkpoints=(), layers=()))
-        del facts["checkpoints"], facts["layers"], facts["source_location"]
-        if stage != "measure":
-            # labels for the statistics, of no consequence to activations
-            for label in ("family", "tags", "parameters"):
-                del facts[label]
-        if keys.get("layer"):
-            layer = asdict(self.layer(model.key, str(keys["layer"])))
-            facts["layer"] = layer if stage == "measure" else [layer["name"], layer["width"]]
-        elif stage in ("measure", "evaluate"):
-            facts["layers"] = [asdict(layer) for layer in model.layers]
-        if keys.get("checkpoint"):
-            checkpoint = asdict(self.checkpoint(model.key, str(keys["checkpoint"])))
-            if stage in ("extract", "fit", "weights"):
-                del checkpoint["step"], checkpoint["final"]
-            facts["checkpoint"] = checkpoint
-        elif stage in ("measure", "evaluate", "train"):
-            facts["checkpoints"] = [asdict(checkpoint) for checkpoint in model.checkpoints]
-        if stage == "train":
-            facts["training"] = self.config.training.get(model.reference.split(":", 1)[1], {})
-        return facts
-
-
-def _read_models(
-    base: Path, files: tuple[str, ...], checkpoint_files: tuple[str, ...], errors: list[TableError]
-) -> dict[str, Model]:
-    table = _read(base, files, rows.MODEL_COLUMNS, rows.MODEL_OPTIONAL, errors)
-    good: list[tuple[Row, Model]] = []
-    for row in table:
-        good += [(row, model) for model in rows.collect([row], rows.build_model, errors)]
-    errors += rows.no_duplicates(
-        [model for _, model in good], lambda m: m.key, [row for row, _ in good], "model", "model"
-    )
-    models = {model.key: model for _, model in good}
-    checkpoints: dict[str, list[Checkpoint]] = {}
-    seen: list[tuple[tuple[str, str], Row]] = []
-    table = _read(base, checkpoint_files, rows.CHECKPOINT_COLUMNS, rows.CHECKPOINT_OPTIONAL, errors)
-    for row in table:
-        for key, checkpoint in rows.collect(
-            [row], lambda r: rows.build_checkpoint(r, models), errors
-        ):
-            checkpoints.setdefault(key, []).append(checkpoint)
-            seen.append(((key, checkpoint.name), row))
-    errors += rows.no_duplicates(
-        seen, lambda s: s[0], [row for _, row in seen], "checkpoint", "checkpoint"
-    )
-    for key, model in models.items():
-        own = checkpoints.get(key) or [rows.default_checkpoint(model)]
-        if sum(checkpoint.final for checkpoint in own) != 1:
-            errors.append(
-                TableError(
-                    f"model '{key}' has {sum(c.final for c in own)} final checkpoints",
-                    where=model.source_location,
-                    fix="set final to 'yes' in exactly one of its checkpoint rows",
-                )
-            )
-        models[key] = replace(model, checkpoints=tuple(own))
-    return models
-
-
-def _read_performance(
-    base: Path, files: tuple[str, ...], models: dict[str, Model], errors: list[TableError]
-) -> list[Performance]:
-    scores: list[Performance] = []
-    kept: list[Row] = []
-    for row in _read(base, files, rows.PERFORMANCE_COLUMNS, (), errors):
-        built = rows.collect([row], lambda r: rows.build_performance(r, models), errors)
-        scores += built
-        kept += [row] * len(built)
-    errors += rows.no_duplicates(
-        scores, lambda s: (s.model, s.checkpoint, s.benchmark), kept, "benchmark", "score"
-    )
-    return scores
-
-
-def _read(
-    base: Path,
-    files: tuple[str, ...],
-    required: tuple[str, ...],
-    optional: tuple[str, ...],
-    errors: list[TableError],
-) -> list[Row]:
-    table = []
-    for file in files:
-        try:
-            table += read_rows(base / file, required, optional)
-        except TableError as error:
-            errors.append(error)
-    return table
-
-
-def _selected(config: StudyConfig, model: Model) -> bool:
-    select = config.select
-    return (
-        (not select.families or model.family in select.families)
-        and (not select.models or model.key in select.models)
-        and model.key not in select.exclude
-    )
-
-
-def _selection_mistakes(
-    config: StudyConfig, models: dict[str, Model], where: str
-) -> list[ConvergentError]:
-    families = {model.family for model in models.values()}
-    errors: list[ConvergentError] = []
-    for label, names, known in (
-        ("select.families", config.select.families, families),
-        ("select.models", config.select.models, set(models)),
-        ("select.exclude", config.select.exclude, set(models)),
-    ):
-        errors += [
-            UnknownKeyError(f"'{label}' names unknown '{name}'", where=where,
-                            fix=did_you_mean(name, known))
-            for name in names
-            if name not in known
-        ]  # fmt: skip
-    return errors
-
-
-def _dataset_mistakes(
-    config: StudyConfig, models: dict[str, Model], where: str
-) -> list[ConvergentError]:
-    if not models:
-        return [ConfigError("the study has no model", where=where, fix="widen 'select'")]
-    have = {data.modality for data in config.datasets.values()}
-    return [
-        ConfigError(
-            f"model '{model.key}' is a {model.modality} model, and no data set is",
-            where=where,
-            fix=f"add a {model.modality} data set or exclude the model",
-        )
-        for model in models.values()
-        if model.modality not in have
-    ]

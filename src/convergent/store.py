@@ -1,0 +1,266 @@
+"""Result stores: one zarr group in one zip file, published whole or not at all.
+
+A store is written under a temporary name in the same directory and renamed, so that a
+file with a store's name is always complete. Members carry a CRC-32 each (zip), which
+turns a flipped bit or a truncated file into an error instead of a wrong number. Equal
+content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import platform
+import zipfile
+from collections.abc import Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from convergent import __version__
+from convergent.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import xarray
+
+Kind = Literal["stimuli", "responses", "features", "alignment"]
+
+# zip's earliest time stamp: a constant, so that a rerun gives the same bytes
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Store:
+    """Contents of a store.
+
+    Attributes
+    ----------
+    path : str
+    arrays : dict of str to ndarray
+    dims : dict of str to tuple of str
+        Axis names of each array.
+    attrs : dict
+        Kind, identity, keys and provenance.
+    """
+
+    path: str
+    arrays: dict[str, np.ndarray]
+    dims: dict[str, tuple[str, ...]]
+    attrs: dict[str, Any]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.arrays:
+            raise StoreError(
+                f"no array '{name}' (it has: {', '.join(sorted(self.arrays))})",
+                where=self.path,
+                fix="delete the file and rerun its rule",
+            )
+        return self.arrays[name]
+
+
+@contextmanager
+def publish(path: str | Path) -> Iterator[Path]:
+    """Give a temporary name; on success it becomes ``path`` in one step.
+
+    Raises
+    ------
+    StoreError
+        The disk or quota is full, or the directory can't be written; the temporary file
+        is gone, and an earlier file of the same name is untouched.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise StoreError(
+            f"can't be written: {error.strerror or error}",
+            where=str(path),
+            fix="check free space, quota and permissions of the results directory",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_store(
+    path: str | Path,
+    kind: Kind,
+    arrays: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    attrs: Mapping[str, Any],
+) -> None:
+    """Write a store atomically.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``*.zarr.zip``.
+    kind : {"stimuli", "responses", "features", "alignment"}
+    arrays : mapping of str to (dims, array)
+        Axis names and values; numbers, booleans or strings.
+    attrs : mapping
+        JSON-serialisable; ``kind`` and the writing software's versions are added.
+
+    Raises
+    ------
+    StoreError
+    """
+    content = {"kind": kind, **attrs, "software": software()}
+    with publish(path) as temporary:
+        members = _members(arrays, content)
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            for name in sorted(members):
+                info = zipfile.ZipInfo(name, date_time=_EPOCH)
+                info.external_attr = 0o644 << 16
+                archive.writestr(info, members[name])
+
+
+def _members(
+    arrays: Mapping[str, tuple[tuple[str, ...], np.ndarray]], attrs: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Encode a zarr group in memory: member name to bytes."""
+    import zarr
+    from zarr.storage import MemoryStore
+
+    memory: dict[str, Any] = {}
+    group = zarr.open_group(MemoryStore(memory), mode="w", zarr_format=3)
+    whole: Any = {"write_empty_chunks": True}  # an absent chunk is damage, never "all zeros"
+    for name, (dims, values) in arrays.items():
+        values = np.ascontiguousarray(values)
+        if values.ndim != len(dims):
+            raise StoreError(f"array '{name}' has {values.ndim} axes and {len(dims)} axis names")
+        if values.dtype.kind in "OUT":
+            # zarr's string types are still in motion; JSON bytes are read by anything
+            text = json.dumps([str(item) for item in values.ravel()]).encode()
+            encoded = np.frombuffer(text, dtype=np.uint8)
+            array = group.create_array(f"{name}.json", data=encoded, compressors=None, config=whole)
+            array.attrs.update({"dims": list(dims), "shape": list(values.shape), "strings": True})
+            continue
+        array = group.create_array(
+            name, data=values, chunks=_chunks(values), dimension_names=dims, config=whole
+        )
+        array.attrs["dims"] = list(dims)
+    group.attrs.update(json.loads(json.dumps(dict(attrs), sort_keys=True, default=str)))
+    return {key: buffer.to_bytes() for key, buffer in memory.items()}
+
+
+def _chunks(values: np.ndarray) -> tuple[int, ...]:
+    """Blocks of rows of about 16 MiB."""
+    if values.ndim == 0 or values.size == 0:
+        return tuple(max(size, 1) for size in values.shape)
+    row = max(values[:1].nbytes, 1)
+    return (max(1, min(values.shape[0], (16 << 20) // row)), *values.shape[1:])
+
+
+def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Store:
+    """Read and check a store.
+
+    Parameters
+    ----------
+    path : str or Path
+    kind : {"stimuli", "responses", "features", "alignment"}
+        What the store must hold.
+    where : str, optional
+        Model, layer and subject, for messages; the path otherwise.
+
+    Raises
+    ------
+    StoreError
+        Missing, truncated, corrupt (CRC-32), of another kind, or without a chunk.
+    """
+    place = f"{where} ({path})" if where else str(path)
+    mend = "delete the file and rerun its rule"
+    try:
+        raw = Path(path).read_bytes()
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+    except FileNotFoundError:
+        raise StoreError("the store is missing", where=place, fix="run its rule") from None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise StoreError(f"the store is damaged ({error})", where=place, fix=mend) from None
+    try:
+        arrays, dims, attrs = _decode(members)
+    except (KeyError, ValueError, json.JSONDecodeError) as error:
+        raise StoreError(f"the store is damaged ({error})", where=place, fix=mend) from None
+    if attrs.get("kind") != kind:
+        raise StoreError(f"holds {attrs.get('kind')!r}, not '{kind}'", where=place, fix=mend)
+    return Store(str(path), arrays, dims, attrs)
+
+
+def _decode(
+    members: dict[str, bytes],
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]], dict[str, Any]]:
+    import zarr
+    from zarr.core.buffer import default_buffer_prototype
+    from zarr.storage import MemoryStore
+
+    prototype = default_buffer_prototype().buffer
+    memory = {name: prototype.from_bytes(data) for name, data in members.items()}
+    group = zarr.open_group(MemoryStore(memory), mode="r", zarr_format=3)
+    arrays: dict[str, np.ndarray] = {}
+    dims: dict[str, tuple[str, ...]] = {}
+    for name, array in group.arrays():
+        _refuse_missing_chunks(name, array, members)
+        values = np.asarray(array[...])
+        meta = dict(array.attrs)
+        if meta.get("strings"):
+            name = name.removesuffix(".json")
+            text = json.loads(values.tobytes().decode())
+            values = np.array(text, dtype=np.str_).reshape(meta["shape"])
+        arrays[name] = values
+        dims[name] = tuple(meta["dims"])
+    return arrays, dims, dict(group.attrs)
+
+
+def _refuse_missing_chunks(name: str, array: Any, members: dict[str, bytes]) -> None:
+    # zarr reads an absent chunk as the fill value: a zero that nobody measured
+    written = sum(key.startswith(f"{name}/c") for key in members)
+    if array.size and written != array.nchunks:
+        raise ValueError(f"array '{name}' has {written} of {array.nchunks} chunks")
+
+
+def open_dataset(path: str | Path) -> xarray.Dataset:
+    """Open a store as an `xarray.Dataset`, for people.
+
+    Examples
+    --------
+    >>> from convergent.store import open_dataset
+    >>> scores = open_dataset("results/demo/alignment/.../sim01.zarr.zip")  # doctest: +SKIP
+    """
+    import xarray
+
+    with zipfile.ZipFile(path) as archive:
+        kind = json.loads(archive.read("zarr.json"))["attributes"]["kind"]
+    store = read_store(path, kind)
+    return xarray.Dataset(
+        {name: (store.dims[name], values) for name, values in store.arrays.items()},
+        attrs=store.attrs,
+    )
+
+
+def software() -> dict[str, str]:
+    """Versions of what computes and writes results."""
+    names = ("torch", "numpy", "zarr", "transformers", "timm", "open_clip_torch", "scikit-learn")
+    versions = {"convergent": __version__, "python": platform.python_version()}
+    for name in names:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return versions
+
+
+def stamp() -> str:
+    """Local time to the second, for reports (never for stores: reruns give the same bytes)."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,90 @@
+"""Fingerprints: what in the tables and configuration a file depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from convergent.study._study import Study
+
+# Raise a stage's number when its code changes what it writes: stores of the old
+# version are then recomputed instead of being mixed with new ones.
+STAGE_VERSIONS = {
+    "stimuli": 1, "responses": 1, "train": 1, "weights": 1, "extract": 1, "evaluate": 1, "fit": 1,
+    "measure": 1,
+}  # fmt: skip
+
+# Options that say where something lies, not what it is: moving data is no reason to recompute.
+_LOCATION_OPTIONS = frozenset({"data"})
+
+
+def identity(study: Study, stage: str, **keys: str | None) -> str:
+    """Fingerprint of everything in the tables and configuration that a file depends on.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+        Stage that writes the file.
+    **keys : str
+        ``dataset``, ``model``, ``checkpoint``, ``layer`` as far as they apply.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits. Snakemake compares it (as a parameter of the rule), so
+        that a changed row recomputes that model and nothing else.
+
+    Notes
+    -----
+    Devices and batch sizes do not count: they do not change what is computed. Subjects
+    do not count either: each has a file of its own.
+    """
+    facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
+    if keys.get("dataset"):
+        data = study.dataset(str(keys["dataset"]))
+        options = {k: v for k, v in data.options.items() if k not in _LOCATION_OPTIONS}
+        facts["dataset"] = [data.reader, data.modality, data.design, options]
+    if keys.get("model"):
+        facts["model"] = _model_facts(study, stage, keys)
+    if stage == "extract":
+        facts["extraction"] = study.config.extraction.model_dump(exclude={"device", "batch_size"})
+    if stage in ("fit", "measure"):
+        facts["fit"] = study.config.fit.model_dump(exclude={"device"})
+    if stage == "evaluate":
+        facts["evaluations"] = list(study.config.performance.evaluations)
+        facts["datasets"] = [
+            [name, data.reader, data.options] for name, data in study.config.datasets.items()
+        ]
+    if stage == "measure":
+        facts["threshold"] = study.config.statistics.ceiling_threshold
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
+    model = study.model(str(keys["model"]))
+    facts = asdict(replace(model, checkpoints=(), layers=()))
+    del facts["checkpoints"], facts["layers"], facts["source_location"]
+    if stage != "measure":
+        # labels for the statistics, of no consequence to activations
+        for label in ("family", "tags", "parameters"):
+            del facts[label]
+    if keys.get("layer"):
+        layer = asdict(study.layer(model.key, str(keys["layer"])))
+        facts["layer"] = layer if stage == "measure" else [layer["name"], layer["width"]]
+    elif stage in ("measure", "evaluate"):
+        facts["layers"] = [asdict(layer) for layer in model.layers]
+    if keys.get("checkpoint"):
+        checkpoint = asdict(study.checkpoint(model.key, str(keys["checkpoint"])))
+        if stage in ("extract", "fit", "weights"):
+            del checkpoint["step"], checkpoint["final"]
+        facts["checkpoint"] = checkpoint
+    elif stage in ("measure", "evaluate", "train"):
+        facts["checkpoints"] = [asdict(checkpoint) for checkpoint in model.checkpoints]
+    if stage == "train":
+        facts["training"] = study.config.training.get(model.reference.split(":", 1)[1], {})
+    return facts

@@ -1,0 +1,136 @@
+"""Read a study's tables into models and scores, collecting every mistake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from convergent.errors import (
+    ConfigError,
+    ConvergentError,
+    TableError,
+    UnknownKeyError,
+    did_you_mean,
+)
+from convergent.study import _rows as rows
+from convergent.study._config import StudyConfig
+from convergent.study._tables import Row, read_rows
+from convergent.study._types import Checkpoint, Model, Performance
+
+
+def read_models(
+    base: Path, files: tuple[str, ...], checkpoint_files: tuple[str, ...], errors: list[TableError]
+) -> dict[str, Model]:
+    """Read models with their checkpoints; mistakes go into ``errors``."""
+    table = _read(base, files, rows.MODEL_COLUMNS, rows.MODEL_OPTIONAL, errors)
+    good: list[tuple[Row, Model]] = []
+    for row in table:
+        good += [(row, model) for model in rows.collect([row], rows.build_model, errors)]
+    errors += rows.no_duplicates(
+        [model for _, model in good], lambda m: m.key, [row for row, _ in good], "model", "model"
+    )
+    models = {model.key: model for _, model in good}
+    checkpoints: dict[str, list[Checkpoint]] = {}
+    seen: list[tuple[tuple[str, str], Row]] = []
+    table = _read(base, checkpoint_files, rows.CHECKPOINT_COLUMNS, rows.CHECKPOINT_OPTIONAL, errors)
+    for row in table:
+        for key, checkpoint in rows.collect(
+            [row], lambda r: rows.build_checkpoint(r, models), errors
+        ):
+            checkpoints.setdefault(key, []).append(checkpoint)
+            seen.append(((key, checkpoint.name), row))
+    errors += rows.no_duplicates(
+        seen, lambda s: s[0], [row for _, row in seen], "checkpoint", "checkpoint"
+    )
+    for key, model in models.items():
+        own = checkpoints.get(key) or [rows.default_checkpoint(model)]
+        if sum(checkpoint.final for checkpoint in own) != 1:
+            errors.append(
+                TableError(
+                    f"model '{key}' has {sum(c.final for c in own)} final checkpoints",
+                    where=model.source_location,
+                    fix="set final to 'yes' in exactly one of its checkpoint rows",
+                )
+            )
+        models[key] = replace(model, checkpoints=tuple(own))
+    return models
+
+
+def read_performance(
+    base: Path, files: tuple[str, ...], models: dict[str, Model], errors: list[TableError]
+) -> list[Performance]:
+    """Read published scores; mistakes go into ``errors``."""
+    scores: list[Performance] = []
+    kept: list[Row] = []
+    for row in _read(base, files, rows.PERFORMANCE_COLUMNS, (), errors):
+        built = rows.collect([row], lambda r: rows.build_performance(r, models), errors)
+        scores += built
+        kept += [row] * len(built)
+    errors += rows.no_duplicates(
+        scores, lambda s: (s.model, s.checkpoint, s.benchmark), kept, "benchmark", "score"
+    )
+    return scores
+
+
+def _read(
+    base: Path,
+    files: tuple[str, ...],
+    required: tuple[str, ...],
+    optional: tuple[str, ...],
+    errors: list[TableError],
+) -> list[Row]:
+    table = []
+    for file in files:
+        try:
+            table += read_rows(base / file, required, optional)
+        except TableError as error:
+            errors.append(error)
+    return table
+
+
+def selected(config: StudyConfig, model: Model) -> bool:
+    """Whether a model takes part in the study."""
+    select = config.select
+    return (
+        (not select.families or model.family in select.families)
+        and (not select.models or model.key in select.models)
+        and model.key not in select.exclude
+    )
+
+
+def selection_mistakes(
+    config: StudyConfig, models: dict[str, Model], where: str
+) -> list[ConvergentError]:
+    """Unknown names under ``select``."""
+    families = {model.family for model in models.values()}
+    errors: list[ConvergentError] = []
+    for label, names, known in (
+        ("select.families", config.select.families, families),
+        ("select.models", config.select.models, set(models)),
+        ("select.exclude", config.select.exclude, set(models)),
+    ):
+        errors += [
+            UnknownKeyError(f"'{label}' names unknown '{name}'", where=where,
+                            fix=did_you_mean(name, known))
+            for name in names
+            if name not in known
+        ]  # fmt: skip
+    return errors
+
+
+def dataset_mistakes(
+    config: StudyConfig, models: dict[str, Model], where: str
+) -> list[ConvergentError]:
+    """Models without a data set of their modality."""
+    if not models:
+        return [ConfigError("the study has no model", where=where, fix="widen 'select'")]
+    have = {data.modality for data in config.datasets.values()}
+    return [
+        ConfigError(
+            f"model '{model.key}' is a {model.modality} model, and no data set is",
+            where=where,
+            fix=f"add a {model.modality} data set or exclude the model",
+        )
+        for model in models.values()
+        if model.modality not in have
+    ]
