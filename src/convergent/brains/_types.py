@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from convergent.errors import IdError
+from convergent.errors import DataError, IdError
 
 Design = Literal["items", "story"]
 
@@ -117,6 +117,44 @@ class Responses:
     start: float | None = None
     attrs: dict[str, object] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        where = f"data set '{self.dataset}', subject '{self.subject}'"
+        if self.data.ndim != 2:
+            raise DataError(
+                f"responses of shape {self.data.shape}", where=where, fix="give (sample, target)"
+            )
+        samples, targets = self.data.shape
+        lengths = {
+            "region": (self.region, targets),
+            "noise_ceiling": (self.noise_ceiling, targets),
+            "stimulus_id": (self.stimulus_id, samples),
+        }
+        for label, (value, expected) in lengths.items():
+            if value is not None and value.shape != (expected,):
+                raise DataError(
+                    f"{label} has shape {value.shape}, the responses have shape {self.data.shape}",
+                    where=where,
+                    fix=f"give {expected} values",
+                )
+        if self.design == "story" and (self.tr is None or self.tr <= 0 or self.start is None):
+            raise DataError(
+                f"a story with tr {self.tr} and start {self.start}",
+                where=where,
+                fix="give the seconds between volumes and the story time of the first",
+            )
+        if self.design == "items" and self.stimulus_id is None:
+            raise DataError(
+                "responses to items without stimulus_id", where=where, fix="give one id a sample"
+            )
+        finite = np.isfinite(self.data).all(axis=0)
+        if not finite.all():
+            regions = ", ".join(dict.fromkeys(map(str, self.region[~finite])))
+            raise DataError(
+                f"NaN or infinite responses in {np.sum(~finite)} targets (regions {regions})",
+                where=where,
+                fix="leave those targets or the subject out",
+            )
+
 
 @dataclass(frozen=True)
 class Region:
@@ -140,7 +178,12 @@ class Region:
 
 
 class DatasetReader(Protocol):
-    """A registered data set."""
+    """A registered data set.
+
+    Two attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
+    be used) and ``aggregates`` (names that ``responses`` takes although they are no subjects, such
+    as ``group``, the average of all).
+    """
 
     modality: str
     design: Design

@@ -1,0 +1,29 @@
+"""Data sets: stimuli, brain responses and regions, each behind a registered reader."""
+
+from convergent.brains._items import align, join_items
+from convergent.brains._registry import (
+    DatasetSettings,
+    available_datasets,
+    open_dataset,
+    register_dataset,
+)
+from convergent.brains._textgrid import Interval, TextGrid, Tier, read_textgrid
+from convergent.brains._types import DatasetReader, Design, Region, Responses, StimulusSet
+
+__all__ = [
+    "DatasetReader",
+    "DatasetSettings",
+    "Design",
+    "Interval",
+    "Region",
+    "Responses",
+    "StimulusSet",
+    "TextGrid",
+    "Tier",
+    "align",
+    "available_datasets",
+    "join_items",
+    "open_dataset",
+    "read_textgrid",
+    "register_dataset",
+]

@@ -1,0 +1,229 @@
+"""Names of data sets to readers; a reader's module is imported when it is first opened.
+
+A reader is a class. Its constructor's keyword parameters, with their type hints, are the options
+that a study may give; two names are filled in by the registry and are no options: ``name`` (the
+data set's name in the study) and ``subjects`` (the subjects that the study lists).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from convergent.brains._types import DatasetReader
+from convergent.errors import ConfigError, DataError, UnknownKeyError, did_you_mean
+
+# Built-in readers: name in the study's `reader:` -> module and class.
+_READERS: dict[str, str | type[Any]] = {
+    "alice": "convergent.brains.alice._reader:AliceReader",
+}
+
+_FILLED_IN = ("name", "subjects")
+
+ReaderClass = TypeVar("ReaderClass", bound=type[Any])
+
+
+class DatasetSettings(Protocol):
+    """What ``open_dataset`` needs of a data set's section in the study."""
+
+    @property
+    def reader(self) -> str:
+        """Registered reader."""
+        ...
+
+    @property
+    def modality(self) -> str:
+        """``vision`` or ``language``."""
+        ...
+
+    @property
+    def design(self) -> str:
+        """``items`` or ``story``."""
+        ...
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subjects of the study."""
+        ...
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Keyword arguments of the reader."""
+        ...
+
+
+def available_datasets() -> tuple[str, ...]:
+    """Names of the registered readers, sorted; imports none of them."""
+    return tuple(sorted(_READERS))
+
+
+def register_dataset(name: str) -> Callable[[ReaderClass], ReaderClass]:
+    """Register a reader class under a name.
+
+    Parameters
+    ----------
+    name : str
+        As written in a study's ``reader:``.
+
+    Returns
+    -------
+    callable
+        Class decorator that returns the class unchanged.
+
+    Raises
+    ------
+    ConfigError
+        Another reader has that name.
+    """
+
+    def register(reader: ReaderClass) -> ReaderClass:
+        known = _READERS.get(name)
+        path = f"{reader.__module__}:{reader.__qualname__}"
+        # A module that is imported twice registers the same class twice: no collision.
+        if known is not None and _path(known) != path:
+            raise ConfigError(
+                f"reader '{name}' is registered twice: {_path(known)} and {path}",
+                fix="give the new reader another name",
+            )
+        _READERS[name] = reader
+        return reader
+
+    return register
+
+
+def open_dataset(name: str, config: DatasetSettings) -> DatasetReader:
+    """Build the reader of one data set of a study.
+
+    Parameters
+    ----------
+    name : str
+        The data set's name in the study.
+    config : DatasetSettings
+        Its section: reader, modality, design, subjects, options.
+
+    Returns
+    -------
+    DatasetReader
+        The reader; nothing has been read from disk yet.
+
+    Raises
+    ------
+    UnknownKeyError
+        No such reader, or a subject that the data set does not have.
+    ConfigError
+        Unknown or invalid options, or a modality or design that is not the reader's.
+    DataError
+        A subject whose data cannot be used.
+    """
+    where = f"data set '{name}'"
+    reader_class = _load(config.reader, where)
+    options = _validated(reader_class, config, where)
+    accepted = inspect.signature(reader_class).parameters
+    filled_in = {"name": name, "subjects": tuple(config.subjects)}
+    options |= {key: value for key, value in filled_in.items() if key in accepted}
+    reader: DatasetReader = reader_class(**options)
+    for key in ("modality", "design"):
+        given, actual = getattr(config, key), getattr(reader, key)
+        if given != actual:
+            raise ConfigError(
+                f"{key} is '{given}' but reader '{config.reader}' gives '{actual}'",
+                where=where,
+                fix=f"set {key}: {actual}",
+            )
+    for subject in config.subjects:
+        check_subject(reader, subject, where)
+    return reader
+
+
+def check_subject(reader: DatasetReader, subject: str, where: str) -> None:
+    """Refuse a subject that the reader does not have or cannot use.
+
+    Parameters
+    ----------
+    reader : DatasetReader
+        May have ``unusable`` (subject to reason) and ``aggregates`` (names, such as ``group``, that
+        stand for several subjects and are therefore not listed by ``subjects()``).
+    subject : str
+    where : str
+        For the message.
+
+    Raises
+    ------
+    DataError
+        The subject is known, but its data cannot be used.
+    UnknownKeyError
+        The subject is not known.
+    """
+    unusable: Mapping[str, str] = getattr(reader, "unusable", {})
+    if subject in unusable:
+        raise DataError(
+            f"subject '{subject}' cannot be used: {unusable[subject]}",
+            where=where,
+            fix="leave the subject out",
+        )
+    aggregates: Iterable[str] = getattr(reader, "aggregates", ())
+    known = (*reader.subjects(), *aggregates)
+    if subject not in known:
+        raise UnknownKeyError(
+            f"unknown subject '{subject}'", where=where, fix=did_you_mean(subject, known)
+        )
+
+
+def _path(entry: str | type[Any]) -> str:
+    return entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}"
+
+
+def _load(reader: str, where: str) -> type[Any]:
+    entry = _READERS.get(reader)
+    if entry is None:
+        raise UnknownKeyError(
+            f"unknown reader '{reader}'", where=where, fix=did_you_mean(reader, _READERS)
+        )
+    if isinstance(entry, str):
+        module, _, attribute = entry.partition(":")
+        loaded: type[Any] = getattr(importlib.import_module(module), attribute)
+        return loaded
+    return entry
+
+
+def _validated(reader_class: type[Any], config: DatasetSettings, where: str) -> dict[str, Any]:
+    """Check the options against the constructor's parameters and their type hints."""
+    parameters = {
+        key: parameter
+        for key, parameter in inspect.signature(reader_class, eval_str=True).parameters.items()
+        if key not in _FILLED_IN
+        and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+    }
+    unknown = [key for key in config.options if key not in parameters]
+    if unknown:
+        raise ConfigError(
+            f"reader '{config.reader}' has no option '{unknown[0]}'",
+            where=where,
+            fix=did_you_mean(unknown[0], parameters),
+        )
+    fields: dict[str, Any] = {
+        key: (
+            Any if parameter.annotation is parameter.empty else parameter.annotation,
+            ... if parameter.default is parameter.empty else parameter.default,
+        )
+        for key, parameter in parameters.items()
+    }
+    model = create_model("Options", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+    try:
+        checked = model(**config.options)
+    except ValidationError as error:
+        sentences = [
+            f"option '{'.'.join(map(str, item['loc']))}': {item['msg']} (given: {item['input']!r})"
+            for item in error.errors()
+        ]
+        raise ConfigError(
+            "; ".join(sentences),
+            where=f"{where}, reader '{config.reader}'",
+            fix=f"see the options in {reader_class.__module__}",
+        ) from None
+    # Only what the study gave: defaults stay the constructor's own.
+    return {key: getattr(checked, key) for key in config.options}

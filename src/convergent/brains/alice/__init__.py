@@ -1,0 +1,9 @@
+"""Alice in Wonderland, chapter 1: people listening to an audiobook in the scanner.
+
+Region time courses of 27 people (Brennan et al., 2016; CC BY 4.0), with the times of the words.
+"""
+
+from convergent.brains.alice._download import download
+from convergent.brains.alice._reader import AliceReader, Nuisance
+
+__all__ = ["AliceReader", "Nuisance", "download"]

@@ -1,0 +1,156 @@
+"""The published files: which there are, what they must hold, and reading them strictly."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergent.errors import DataError
+
+TEXTGRID = "alice_stim_shared/DownTheRabbitHoleFinal_exp120_pad_1.TextGrid"
+LICENSE = "CC BY 4.0"
+CITATION = (
+    "Brennan, Stabler, Van Wagenen, Luh & Hale (2016). Abstract linguistic structure correlates "
+    "with temporal activity during naturalistic comprehension. Brain and Language 157-158, 81-94."
+)
+COMMIT = "ec54039b6ac5ad7bf8c81b91768108e5be5c1ce0"
+SOURCE = f"https://raw.githubusercontent.com/daandouwe/Thesis/{COMMIT}/brain-data/syntax-in-rnng/"
+HOW = (
+    "fetch it with `convergent.brains.alice.download(DIR)` and give it with `make alice DATA=DIR` "
+    "or `--set datasets.alice.options.data=DIR`"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """One file of the data set: relative path, size in bytes and SHA-256."""
+
+    path: str
+    size: int
+    sha256: str
+
+
+@cache
+def published_files() -> dict[str, PublishedFile]:
+    """All usable files of the data set, by relative path, from ``checksums.tsv``."""
+    text = files("convergent.brains.alice").joinpath("checksums.tsv").read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    rows = csv.DictReader(lines, delimiter="\t")
+    return {
+        row["path"]: PublishedFile(row["path"], int(row["bytes"]), row["sha256"]) for row in rows
+    }
+
+
+def motion_file(subject: str) -> str:
+    """Name of the subject's motion file; each scanner session named it differently."""
+    prefix = f"alice_data_shared/{subject}-rp_"
+    return next(path for path in published_files() if path.startswith(prefix))
+
+
+class Folder:
+    """The directory of the data set.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Holds ``alice_data_shared`` and ``alice_stim_shared``; ``~`` and environment variables are
+        expanded.
+    verify : bool
+        Compare each file that is read with its published SHA-256.
+    """
+
+    def __init__(self, directory: str | Path, *, verify: bool) -> None:
+        self.path = Path(os.path.expandvars(directory)).expanduser()
+        self.verify = verify
+
+    def file(self, relative: str) -> Path:
+        """Path of one file, checked.
+
+        Raises
+        ------
+        DataError
+            The directory or the file is missing, or the file is not the published one.
+        """
+        if not self.path.is_dir():
+            raise DataError(
+                "no such directory; expected one with the folders alice_data_shared and "
+                "alice_stim_shared",
+                where=f"Alice data {self.path}",
+                fix=HOW,
+            )
+        path = self.path / relative
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"file {relative} cannot be read: {error.strerror}",
+                where=f"Alice data {self.path}",
+                fix=HOW,
+            ) from None
+        if self.verify:
+            check(relative, content, where=f"Alice data {self.path}")
+        return path
+
+    def matrix(self, relative: str, shape: tuple[int, int]) -> NDArray[np.float64]:
+        """Read a file of numbers.
+
+        Parameters
+        ----------
+        relative : str
+            Path within the directory.
+        shape : (int, int)
+            Expected lines and numbers a line.
+
+        Raises
+        ------
+        DataError
+            As in `file`, or another number of lines or columns, or a word that is no number.
+        """
+        path = self.file(relative)
+        rows: list[list[float]] = []
+        for number, line in enumerate(path.read_text(encoding="latin-1").splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                row = [float(word) for word in line.split()]
+            except ValueError as error:
+                raise DataError(str(error), where=f"{path}, line {number}", fix=HOW) from None
+            if len(row) != shape[1]:
+                raise DataError(
+                    f"{len(row)} columns, expected {shape[1]}",
+                    where=f"{path}, line {number}",
+                    fix=HOW,
+                )
+            rows.append(row)
+        if len(rows) != shape[0]:
+            raise DataError(f"{len(rows)} volumes, expected {shape[0]}", where=str(path), fix=HOW)
+        return np.array(rows)
+
+
+def check(relative: str, content: bytes, *, where: str) -> None:
+    """Compare a file's content with what was published.
+
+    Raises
+    ------
+    DataError
+        Another size or SHA-256, or a file that is not part of the data set.
+    """
+    expected = published_files().get(relative)
+    if expected is None:
+        raise DataError(f"file {relative} is not part of the data set", where=where)
+    found = hashlib.sha256(content).hexdigest()
+    if found != expected.sha256:
+        raise DataError(
+            f"file {relative} is not the published one: {len(content)} bytes with SHA-256 "
+            f"{found[:12]}, expected {expected.size} bytes with {expected.sha256[:12]}",
+            where=where,
+            fix="delete the file and download it again",
+        )
