@@ -1,0 +1,56 @@
+"""Tests of the study's claims, on tidy tables: pure functions, no files."""
+
+from ._aggregate import mask_by_ceiling, model_alignment
+from ._correlation import (
+    family_bootstrap,
+    fisher_interval,
+    leave_one_family_out,
+    partial_pearson,
+    pearson,
+    permutation_p,
+    spearman,
+    within_family,
+)
+from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
+from ._multiplicity import benjamini_hochberg
+from ._performance import CORRELATION_SCHEMA, performance_alignment
+from ._recovery import Recovery, recovery
+from ._regions import modality_profile, region_profile
+from ._tables import (
+    ALIGNMENT_COLUMNS,
+    MODEL_COLUMNS,
+    PERFORMANCE_COLUMNS,
+    TRUTH_COLUMNS,
+    require_columns,
+)
+from ._trajectories import step_positions, trajectories
+
+__all__ = [
+    "ALIGNMENT_COLUMNS",
+    "CORRELATION_SCHEMA",
+    "COVERAGE_COLUMNS",
+    "MODEL_COLUMNS",
+    "PERFORMANCE_COLUMNS",
+    "TRUTH_COLUMNS",
+    "Coverage",
+    "Recovery",
+    "benjamini_hochberg",
+    "coverage_summary",
+    "family_bootstrap",
+    "fisher_interval",
+    "leave_one_family_out",
+    "mask_by_ceiling",
+    "modality_profile",
+    "model_alignment",
+    "partial_pearson",
+    "pearson",
+    "performance_alignment",
+    "permutation_p",
+    "recovery",
+    "region_profile",
+    "require_columns",
+    "spearman",
+    "step_positions",
+    "trajectories",
+    "within_family",
+]

@@ -1,0 +1,215 @@
+"""Simulated data: does the workflow find what was planted?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from . import _correlation as corr
+from ._tables import ALIGNMENT_COLUMNS, TRUTH_COLUMNS, require_columns, without_nan
+
+_CHECK_SCHEMA = {
+    "check": pl.String,
+    "planted": pl.String,
+    "recovered": pl.Float64,
+    "n": pl.Int64,
+    "criterion": pl.String,
+    "passed": pl.Boolean,
+}
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """Planted structure beside what came out.
+
+    Attributes
+    ----------
+    regions : DataFrame
+        One row a region: high_level, planted_ceiling, driven (planted); noise_ceiling, score
+        (mean over final trained models and subjects), best_score, best_model, score_ratio
+        (best_score over the square root of the planted ceiling), depth (of the layers chosen),
+        control_score and gain (score minus control_score).
+    checks : DataFrame
+        check, planted, recovered, n, criterion, passed (null where nothing could be checked).
+    """
+
+    regions: pl.DataFrame
+    checks: pl.DataFrame
+
+
+def recovery(
+    alignment: pl.DataFrame,
+    truth: pl.DataFrame,
+    performance: pl.DataFrame | None = None,
+    *,
+    benchmarks: Mapping[str, str] | None = None,
+    choice: str = "best",
+    tolerance: float = 0.02,
+) -> Recovery:
+    """Compare what a simulation planted with what the workflow measured.
+
+    Parameters
+    ----------
+    alignment : DataFrame
+        Alignment table of one simulated data set.
+    truth : DataFrame
+        region, high_level (planted weight of high-level features, 0 to 1), noise_ceiling
+        (planted, r^2 units), driven (whether anything was planted).
+    performance : DataFrame, optional
+        model, checkpoint, benchmark, score; for the correlation within high- and low-level regions.
+    benchmarks : dict of str to str, optional
+        Benchmark of each modality.
+    choice : {"best", "fixed"}
+    tolerance : float, default 0.02
+        Largest mean score, in r, that an undriven region may have.
+
+    Returns
+    -------
+    Recovery
+
+    Raises
+    ------
+    TableError
+        If a column is missing.
+    """
+    require_columns(alignment, ALIGNMENT_COLUMNS, "alignment")
+    require_columns(truth, TRUTH_COLUMNS, "truth")
+    rows = without_nan(alignment).filter(pl.col("choice") == choice)
+    if "depth" not in rows.columns:
+        rows = rows.with_columns(depth=pl.lit(None, dtype=pl.Float64))
+    trained = rows.filter((pl.col("role") == "trained") & pl.col("final"))
+    regions = _regions(trained, rows.filter(pl.col("role") != "trained"), truth)
+    checks = [
+        _rank_check(regions, "depth", "depth of the chosen layer"),
+        _rank_check(regions, "gain", "gain over controls and random weights"),
+        _undriven(regions, tolerance),
+        _ceilings(regions),
+    ]
+    if performance is not None and benchmarks is not None:
+        checks += _performance(trained, truth, without_nan(performance), benchmarks)
+    return Recovery(regions, pl.DataFrame(checks, schema=_CHECK_SCHEMA))
+
+
+def _regions(trained: pl.DataFrame, others: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    planted = truth.group_by("region").agg(
+        pl.col("high_level").mean(),
+        planted_ceiling=pl.col("noise_ceiling").fill_nan(None).mean(),
+        driven=pl.col("driven").any(),
+    )
+    found = trained.group_by("region").agg(
+        pl.col("score", "noise_ceiling", "depth").mean(),
+    )
+    best = (
+        trained.group_by("region", "model")
+        .agg(best_score=pl.col("score").mean())
+        .sort("best_score", "model", descending=[True, False], nulls_last=True)
+        .group_by("region", maintain_order=True)
+        .agg(pl.col("best_score").first(), best_model=pl.col("model").first())
+    )
+    controls = others.group_by("region").agg(control_score=pl.col("score").mean())
+    return (
+        planted.join(found, on="region", how="inner")
+        .join(best, on="region", how="left")
+        .join(controls, on="region", how="left")
+        .with_columns(
+            score_ratio=pl.when(pl.col("planted_ceiling") > 0).then(
+                pl.col("best_score") / pl.col("planted_ceiling").sqrt()
+            ),
+            gain=pl.col("score") - pl.col("control_score"),
+        )
+        .sort("high_level", "region")
+    )
+
+
+def _row(
+    check: str, planted: str, recovered: float, n: int, criterion: str, passed: bool
+) -> dict[str, object]:
+    known = not math.isnan(recovered)
+    return {
+        "check": check,
+        "planted": planted,
+        "recovered": recovered if known else None,
+        "n": n,
+        "criterion": criterion,
+        "passed": passed if known else None,
+    }
+
+
+def _rank_check(regions: pl.DataFrame, column: str, what: str) -> dict[str, object]:
+    driven = regions.filter(pl.col("driven") & pl.col(column).is_not_null())
+    rho = math.nan
+    if driven.height >= 3:
+        rho = corr.spearman(driven["high_level"].to_numpy(), driven[column].to_numpy())
+    return _row(
+        f"Spearman rho over driven regions: planted high-level weight against {what}",
+        "positive", rho, driven.height, "rho > 0", rho > 0,
+    )  # fmt: skip
+
+
+def _undriven(regions: pl.DataFrame, tolerance: float) -> dict[str, object]:
+    silent = regions.filter(~pl.col("driven") & pl.col("score").is_not_null())
+    mean = silent["score"].mean()
+    value = float(mean) if isinstance(mean, (int, float)) else math.nan
+    return _row(
+        "mean score of regions that nothing drives",
+        "0", value, silent.height, f"within {tolerance:g} of 0", abs(value) <= tolerance,
+    )  # fmt: skip
+
+
+def _ceilings(regions: pl.DataFrame) -> dict[str, object]:
+    both = regions.filter(
+        pl.col("noise_ceiling").is_not_null() & pl.col("planted_ceiling").is_not_null()
+    )
+    error = (both["noise_ceiling"] - both["planted_ceiling"]).abs().mean()
+    value = float(error) if isinstance(error, (int, float)) else math.nan
+    return _row(
+        "mean absolute error of the estimated noise ceiling",
+        "0", value, both.height, "at most 0.1", value <= 0.1,
+    )  # fmt: skip
+
+
+def _performance(
+    trained: pl.DataFrame,
+    truth: pl.DataFrame,
+    performance: pl.DataFrame,
+    benchmarks: Mapping[str, str],
+) -> list[dict[str, object]]:
+    """Performance-alignment r in high-level against low-level regions."""
+    planted = truth.filter(pl.col("driven")).select("region", "high_level").unique("region")
+    joined = trained.join(planted, on="region", how="inner").join(
+        performance.select("model", "checkpoint", "benchmark", performance="score"),
+        on=["model", "checkpoint"],
+        how="inner",
+    )
+    rows = []
+    for modality in sorted(set(trained["modality"].to_list())):
+        mine = joined.filter(
+            (pl.col("modality") == modality) & (pl.col("benchmark") == benchmarks.get(modality, ""))
+        )
+        high = _r(mine.filter(pl.col("high_level") >= 0.5))
+        low = _r(mine.filter(pl.col("high_level") < 0.5))
+        models = mine["model"].n_unique()
+        rows.append(_row(
+            f"{modality}: performance-alignment r in high-level regions",
+            "positive", high, models, "r > 0", high > 0,
+        ))  # fmt: skip
+        rows.append(_row(
+            f"{modality}: that r minus the r in low-level regions",
+            "positive", high - low, models, "difference > 0", high - low > 0,
+        ))  # fmt: skip
+    return rows
+
+
+def _r(rows: pl.DataFrame) -> float:
+    models = (
+        rows.group_by("model", "performance")
+        .agg(score=pl.col("score").mean())
+        .drop_nulls()
+        .sort("model")
+    )
+    if models.height < 3:
+        return math.nan
+    return corr.pearson(models["performance"].to_numpy(), models["score"].to_numpy())

@@ -1,0 +1,103 @@
+"""Which regions do models align with? With the false discovery rate kept in check."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars as pl
+from scipy import stats
+
+from ._multiplicity import benjamini_hochberg
+from ._tables import ALIGNMENT_COLUMNS, require_columns, without_nan
+
+_GROUP = ["dataset", "modality", "family", "model", "checkpoint", "role", "step", "final", "choice"]
+
+
+def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
+    """Alignment of each checkpoint with each region, over subjects, tested over regions.
+
+    The subjects' permutation p values are combined by Fisher's method (the subjects' data are
+    independent), and Benjamini-Hochberg runs over the regions of one (dataset, model,
+    checkpoint, choice). No region is masked: the ceiling stands beside the score.
+
+    Parameters
+    ----------
+    alignment : DataFrame
+        Alignment table; ``p`` (permutation), ``depth`` (chosen relative depth) and
+        ``region_order`` are used where the table has them.
+
+    Returns
+    -------
+    DataFrame
+        One row per (dataset, modality, family, model, checkpoint, role, step, final, choice,
+        region, network): score and score_normalised (means over subjects), noise_ceiling, depth,
+        region_order, n_subjects, p (null without permutations) and q.
+
+    Raises
+    ------
+    TableError
+        If a column is missing.
+    """
+    require_columns(alignment, ALIGNMENT_COLUMNS, "alignment")
+    frame = without_nan(alignment)
+    absent = [name for name in ("p", "depth", "region_order") if name not in frame.columns]
+    frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    keys = [*_GROUP, "region", "network"]
+    means = (
+        frame.sort([*keys, "subject"], nulls_last=True)
+        .group_by(keys, maintain_order=True)
+        .agg(
+            pl.col("score", "score_normalised", "noise_ceiling", "depth").mean(),
+            pl.col("region_order").first(),
+            n_subjects=pl.col("score").count().cast(pl.Int64),
+            p_values=pl.col("p").drop_nulls(),
+        )
+    )
+    combined = [_combine(values) for values in means["p_values"].to_list()]
+    means = means.with_columns(p=pl.Series(combined, dtype=pl.Float64)).drop("p_values")
+    parts = [
+        part.with_columns(
+            q=pl.Series("q", benjamini_hochberg(part["p"].fill_null(math.nan).to_numpy()))
+        )
+        for _, part in means.group_by(_GROUP, maintain_order=True)
+    ]
+    return without_nan(pl.concat(parts)) if parts else means.with_columns(q=pl.col("p"))
+
+
+def _combine(values: list[float]) -> float | None:
+    if not values:
+        return None
+    return float(stats.combine_pvalues(np.asarray(values), method="fisher").pvalue)
+
+
+def modality_profile(profile: pl.DataFrame) -> pl.DataFrame:
+    """Average the region profiles of the final trained models of each modality.
+
+    Parameters
+    ----------
+    profile : DataFrame
+        From `region_profile`.
+
+    Returns
+    -------
+    DataFrame
+        One row per (dataset, modality, choice, region, network): score, score_normalised, depth
+        (means over models), score_sd, noise_ceiling, region_order, n_models, n_significant
+        (models with q < 0.05; null when nothing was permuted).
+    """
+    keys = ["dataset", "modality", "choice", "region", "network"]
+    return (
+        profile.filter((pl.col("role") == "trained") & pl.col("final"))
+        .group_by(keys)
+        .agg(
+            pl.col("score", "score_normalised", "noise_ceiling", "depth").mean(),
+            score_sd=pl.col("score").std(),
+            region_order=pl.col("region_order").first(),
+            n_models=pl.col("score").count().cast(pl.Int64),
+            n_significant=pl.when(pl.col("q").is_not_null().any()).then(
+                (pl.col("q") < 0.05).sum().cast(pl.Int64)
+            ),
+        )
+        .sort("dataset", "modality", "choice", "region_order", "region", nulls_last=True)
+    )
