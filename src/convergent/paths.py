@@ -31,8 +31,12 @@ class Paths:
         return f"{self.root}/responses/{dataset}/{subject}.zarr.zip"
 
     def trained(self, model: str) -> str:
-        """Training record of a model that the workflow trains."""
+        """Training record of a model that the workflow trains; its checkpoints lie beside it."""
         return f"{self.root}/trained/{model}.json"
+
+    def trained_directory(self, model: str, checkpoint: str) -> str:
+        """Directory of a checkpoint that the workflow trains."""
+        return f"{self.root}/trained/{model}/{checkpoint}"
 
     def weights(self, model: str, checkpoint: str) -> str:
         """Where the weights of a checkpoint are, and their hash."""
@@ -42,9 +46,7 @@ class Paths:
         """Activations of one layer for all stimuli of a data set."""
         return f"{self.root}/features/{dataset}/{model}/{checkpoint}/{layer}.zarr.zip"
 
-    def alignment(
-        self, dataset: str, model: str, checkpoint: str, layer: str, subject: str
-    ) -> str:
+    def alignment(self, dataset: str, model: str, checkpoint: str, layer: str, subject: str) -> str:
         """Encoding-model scores of one layer for one subject."""
         return f"{self.root}/alignment/{dataset}/{model}/{checkpoint}/{layer}/{subject}.zarr.zip"
 
@@ -52,13 +54,13 @@ class Paths:
         """Performance of a model's checkpoints, measured by the workflow."""
         return f"{self.root}/performance/{model}.tsv"
 
-    def model(self, model: str) -> str:
-        """All measurements of one model."""
-        return f"{self.root}/models/{model}.parquet"
+    def model(self, model: str, table: str = "measurements") -> str:
+        """One model's measurements, alignment (layers chosen) or coverage."""
+        return f"{self.root}/models/{model}{_suffix(table)}.parquet"
 
-    def family(self, family: str) -> str:
-        """All measurements of one family."""
-        return f"{self.root}/families/{family}.parquet"
+    def family(self, family: str, table: str = "measurements") -> str:
+        """One family's measurements, alignment (layers chosen) or coverage."""
+        return f"{self.root}/families/{family}{_suffix(table)}.parquet"
 
     def table(self, name: str) -> str:
         """A study-wide table: measurements, alignment, performance, correlations, coverage."""
@@ -72,3 +74,8 @@ class Paths:
     def report(self) -> str:
         """The self-contained report."""
         return f"{self.root}/report.html"
+
+
+def _suffix(table: str) -> str:
+    # the measurements are the main product: they have the plain name
+    return "" if table == "measurements" else f"@{table}"

@@ -1,6 +1,13 @@
 """The study as data: configuration, tables, and which files exist."""
 
-from convergent.study._config import DatasetConfig, FitConfig, StudyConfig, read_config
+from convergent.study._config import (
+    DatasetConfig,
+    FitConfig,
+    StudyConfig,
+    command_options,
+    parse_overrides,
+    read_config,
+)
 from convergent.study._identity import STAGE_VERSIONS
 from convergent.study._study import Study
 from convergent.study._types import (
@@ -30,5 +37,7 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
+    "command_options",
+    "parse_overrides",
     "read_config",
 ]

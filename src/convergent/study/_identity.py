@@ -13,9 +13,17 @@ if TYPE_CHECKING:
 # Raise a stage's number when its code changes what it writes: stores of the old
 # version are then recomputed instead of being mixed with new ones.
 STAGE_VERSIONS = {
-    "stimuli": 1, "responses": 1, "train": 1, "weights": 1, "extract": 1, "evaluate": 1, "fit": 1,
+    "stimuli": 1,
+    "responses": 1,
+    "train": 1,
+    "weights": 1,
+    "extract": 1,
+    "evaluate": 1,
+    "fit": 1,
     "measure": 1,
-}  # fmt: skip
+    "correlate": 1,
+    "report": 1,
+}
 
 # Options that say where something lies, not what it is: moving data is no reason to recompute.
 _LOCATION_OPTIONS = frozenset({"data"})
@@ -61,6 +69,12 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         ]
     if stage == "measure":
         facts["threshold"] = study.config.statistics.ceiling_threshold
+    if stage in ("correlate", "report"):
+        facts["statistics"] = study.config.statistics.model_dump()
+        facts["performance"] = study.config.performance.model_dump()
+        facts["coverage"] = study.config.coverage.model_dump()
+        facts["published"] = [asdict(score) for score in study.published]
+        facts["text"] = [study.config.title, study.config.description]
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -21,6 +21,17 @@ from convergent.study._config import DatasetConfig, StudyConfig, read_config
 from convergent.study._identity import identity
 from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
 
+STUDY_TABLES = (
+    "measurements",
+    "alignment",
+    "coverage",
+    "performance",
+    "correlations",
+    "trajectories",
+    "regions",
+    "recovery",
+)
+
 
 @dataclass(frozen=True)
 class Study:
@@ -158,6 +169,17 @@ class Study:
             )
         return self.config.datasets[name]
 
+    def subject(self, dataset: str, name: str) -> str:
+        """Look a subject up."""
+        known = self.dataset(dataset).subjects
+        if name not in known:
+            raise UnknownKeyError(
+                f"data set '{dataset}' has no subject '{name}'",
+                where=self.file,
+                fix=did_you_mean(name, known),
+            )
+        return name
+
     def datasets_of(self, model: str) -> list[str]:
         """Data sets of a model's modality, in the configuration's order."""
         modality = self.model(model).modality
@@ -230,6 +252,16 @@ class Study:
     def trains(self, model: str) -> bool:
         """Whether the workflow trains this model itself."""
         return self.model(model).reference.startswith("trained:")
+
+    def evaluated_models(self) -> list[str]:
+        """Models whose performance the workflow measures: all with weights, if it measures any."""
+        if not self.config.performance.evaluations:
+            return []
+        return [key for key, model in self.models.items() if not model.is_control]
+
+    def tables(self) -> list[str]:
+        """Study-wide tables."""
+        return list(STUDY_TABLES)
 
     # ---- identity ----------------------------------------------------------------------------
 

@@ -1,0 +1,5 @@
+"""Run the command line with ``python -m convergent``."""
+
+from convergent.cli import main
+
+main()

@@ -1,0 +1,94 @@
+"""What people ask of a study before and after it runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
+from convergent.errors import ConvergentError
+from convergent.study import Study, Unit, parse_overrides
+
+_PANEL = "Inspect"
+
+
+@app.command(rich_help_panel=_PANEL)
+def validate(
+    study: StudyFile = DEFAULT_STUDY,
+    overrides: Overrides = [],
+    data: Annotated[
+        bool, typer.Option("--data/--no-data", help="Also open the data sets' files.")
+    ] = True,
+) -> None:
+    """Check a study's configuration, tables and data sets; tell every mistake."""
+    settings = parse_overrides(overrides)
+    mistakes = Study.mistakes(study, settings)
+    if not mistakes:
+        loaded = Study.load(study, settings)
+        mistakes = _data_mistakes(loaded, data)
+    for mistake in mistakes:
+        typer.echo(f"error: {mistake}", err=True)
+    if mistakes:
+        typer.echo(f"{len(mistakes)} mistake(s) in {study}", err=True)
+        raise typer.Exit(2)
+    typer.echo(f"{study}: no mistakes found; {_counts(loaded)}")
+
+
+def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
+    from convergent.brains import open_dataset
+
+    mistakes: list[ConvergentError] = []
+    for name, config in study.config.datasets.items():
+        try:
+            reader = open_dataset(name, config)
+            if read:
+                reader.stimuli()
+        except ConvergentError as error:
+            mistakes.append(error)
+    return mistakes
+
+
+def _counts(study: Study) -> str:
+    units = [Unit(key) for key in study.models]
+    stores = sum(len(study.feature_files(unit)) for unit in units)
+    fits = sum(len(study.alignment_files(unit)) for unit in units)
+    checkpoints = sum(len(model.checkpoints) for model in study.models.values())
+    return (
+        f"{len(study.models)} models in {len(study.families)} families, "
+        f"{checkpoints} checkpoints, {stores} layers, {fits} fits"
+    )
+
+
+@app.command("ls", rich_help_panel=_PANEL)
+def list_models(
+    study: StudyFile = DEFAULT_STUDY,
+    overrides: Overrides = [],
+    family: Annotated[str | None, typer.Option("--family", help="Only this family.")] = None,
+) -> None:
+    """List the models of a study."""
+    from rich.console import Console
+    from rich.table import Table
+
+    loaded = load(study, overrides)
+    keys = loaded.family(family) if family else list(loaded.models)
+    table = Table(title=f"{loaded.config.title} ({study})", title_justify="left")
+    for column in ("family", "model", "modality", "source"):
+        table.add_column(column, no_wrap=True)
+    for column in ("parameters", "checkpoints", "layers", "fits"):
+        table.add_column(column, justify="right")
+    for key in keys:
+        model = loaded.models[key]
+        table.add_row(
+            model.family,
+            model.key,
+            model.modality,
+            model.source,
+            f"{model.parameters:,}",
+            str(len(model.checkpoints)),
+            str(len(model.layers)),
+            str(len(loaded.alignment_files(Unit(key)))),
+        )
+    console = Console()
+    console.print(table, soft_wrap=not console.is_terminal)
+    console.print(_counts(loaded))

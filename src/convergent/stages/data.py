@@ -1,0 +1,167 @@
+"""Stimuli and responses: from a data set's own files to stores."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+
+import numpy as np
+
+from convergent.brains import DatasetReader, Responses, StimulusSet, open_dataset
+from convergent.errors import IdError, NumericalError
+from convergent.store import Store, read_store, write_store
+from convergent.study import Study
+
+log = logging.getLogger(__name__)
+
+_OPTIONAL = ("images", "onset", "offset", "group")
+
+
+def reader_of(study: Study, dataset: str) -> DatasetReader:
+    """Open the reader of one of the study's data sets."""
+    return open_dataset(dataset, study.dataset(dataset))
+
+
+def write_stimuli(study: Study, dataset: str) -> None:
+    """Read a data set's stimuli and write them to their store."""
+    reader = reader_of(study, dataset)
+    stimuli = reader.stimuli()
+    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        "stimulus_id": (("stimulus",), stimuli.ids)
+    }
+    for name in _OPTIONAL:
+        value = getattr(stimuli, name)
+        if value is not None:
+            axes = ("stimulus", "y", "x", "channel") if name == "images" else ("stimulus",)
+            arrays[name] = (axes, value)
+    if stimuli.texts is not None:
+        arrays["texts"] = (("stimulus",), np.array(stimuli.texts, dtype=np.str_))
+    attrs = {
+        "identity": study.identity("stimuli", dataset=dataset),
+        "dataset": dataset,
+        "modality": stimuli.modality,
+        "design": stimuli.design,
+        "simulated": reader.simulated,
+        "stimuli_sha256": stimuli.digest,
+    }
+    write_store(study.paths.stimuli(dataset), "stimuli", arrays, attrs)
+    log.info("%d stimuli of '%s'", len(stimuli), dataset)
+
+
+def read_stimuli(study: Study, dataset: str) -> StimulusSet:
+    """Read the stimuli store of a data set.
+
+    Raises
+    ------
+    StoreError
+        Missing or damaged.
+    IdError
+        The contents are not those whose digest the store carries.
+    """
+    path = study.paths.stimuli(dataset)
+    store = read_store(path, "stimuli", where=f"stimuli of '{dataset}'")
+    texts = store.arrays.get("texts")
+    stimuli = StimulusSet(
+        name=dataset,
+        modality=store.attrs["modality"],
+        design=store.attrs["design"],
+        ids=store["stimulus_id"],
+        texts=None if texts is None else tuple(str(text) for text in texts),
+        **{name: store.arrays.get(name) for name in _OPTIONAL},
+    )
+    if stimuli.digest != store.attrs["stimuli_sha256"]:
+        raise IdError(
+            "the stimuli are not those that were stored", where=path, fix="delete it and rerun"
+        )
+    return stimuli
+
+
+def write_responses(study: Study, dataset: str, subject: str) -> None:
+    """Read one subject's responses, check them, and write them to their store.
+
+    Raises
+    ------
+    NumericalError
+        A response is NaN or infinite.
+    IdError
+        A response to a stimulus that the data set does not have.
+    """
+    reader = reader_of(study, dataset)
+    responses = reader.responses(subject)
+    where = f"data set '{dataset}', subject '{subject}'"
+    if not np.isfinite(responses.data).all():
+        bad = int((~np.isfinite(responses.data)).any(axis=0).sum())
+        raise NumericalError(
+            f"responses of {bad} of {responses.data.shape[1]} targets hold NaN or infinity",
+            where=where,
+            fix="exclude the subject or mend the reader",
+        )
+    stimuli = read_stimuli(study, dataset)
+    if responses.stimulus_id is not None:
+        unknown = sorted(set(responses.stimulus_id.tolist()) - set(stimuli.ids.tolist()))
+        if unknown:
+            raise IdError(
+                f"{len(unknown)} responses to unknown stimuli: {', '.join(unknown[:3])}",
+                where=where,
+                fix="responses and stimuli must come from one experiment",
+            )
+    regions = {region.name: region for region in reader.regions()}
+    names = list(dict.fromkeys(responses.region.tolist()))
+    described = [regions[name] for name in names]
+    sample = "volume" if responses.design == "story" else "stimulus"
+    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        "responses": ((sample, "target"), np.asarray(responses.data, dtype=np.float32)),
+        "target_region": (("target",), responses.region),
+        "noise_ceiling": (("target",), np.asarray(responses.noise_ceiling, dtype=np.float64)),
+        "region": (("region",), np.array(names, dtype=np.str_)),
+        "hemisphere": (("region",), np.array([r.hemisphere for r in described], dtype=np.str_)),
+        "network": (("region",), np.array([r.network for r in described], dtype=np.str_)),
+        "region_order": (("region",), np.array([r.order for r in described], dtype=np.float64)),
+    }
+    if responses.stimulus_id is not None:
+        arrays["stimulus_id"] = (("stimulus",), responses.stimulus_id)
+    attrs = {
+        "identity": study.identity("responses", dataset=dataset),
+        "dataset": dataset,
+        "subject": subject,
+        "design": responses.design,
+        "tr": responses.tr,
+        "start": responses.start,
+        "simulated": reader.simulated,
+        "stimuli_sha256": stimuli.digest,
+        "source": responses.attrs,
+    }
+    write_store(study.paths.responses(dataset, subject), "responses", arrays, attrs)
+    log.info("%s: %d samples x %d targets", where, *responses.data.shape)
+
+
+def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses, Store]:
+    """Read a subject's responses store."""
+    where = f"responses of subject '{subject}' to '{dataset}'"
+    store = read_store(study.paths.responses(dataset, subject), "responses", where=where)
+    responses = Responses(
+        dataset=dataset,
+        subject=subject,
+        design=store.attrs["design"],
+        data=store["responses"],
+        region=store["target_region"],
+        noise_ceiling=store["noise_ceiling"],
+        stimulus_id=store.arrays.get("stimulus_id"),
+        tr=store.attrs["tr"],
+        start=store.attrs["start"],
+    )
+    return responses, store
+
+
+def region_table(store: Store) -> list[dict[str, object]]:
+    """Describe the regions of a responses store, one row a region."""
+    columns = ("region", "hemisphere", "network", "region_order")
+    values = [store[name].tolist() for name in columns]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def truth_rows(reader: DatasetReader) -> list[dict[str, object]]:
+    """Planted truth of a simulated data set, one row a region; empty for real data."""
+    if not reader.simulated:
+        return []
+    return [asdict(row) for row in reader.truth()]  # type: ignore[attr-defined]

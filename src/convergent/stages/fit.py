@@ -1,0 +1,234 @@
+"""Fitting: from features and responses to one alignment store a layer and subject."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from convergent.alignment import (
+    RidgeScores,
+    Split,
+    alpha_grid,
+    effective_dimensionality,
+    fir,
+    fit_ridge,
+    inner_item_splits,
+    inner_story_splits,
+    item_orders,
+    item_splits,
+    region_means,
+    story_orders,
+    story_splits,
+    words_to_volumes,
+)
+from convergent.brains import Responses, StimulusSet, align, join_items
+from convergent.errors import IdError
+from convergent.stages.data import read_responses, read_stimuli
+from convergent.store import Store, read_store, write_store
+from convergent.study import FitConfig, Study, Unit
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    study: Study,
+    model: str,
+    checkpoint: str | None,
+    layer: str | None,
+    dataset: str | None,
+    subject: str | None,
+) -> None:
+    """Fit and score every layer of a unit for every subject asked for."""
+    study.model(model)
+    stimuli: dict[str, StimulusSet] = {}
+    responses: dict[tuple[str, str], tuple[Responses, Store]] = {}
+    for data, _, check, name in study.members(Unit(model, checkpoint, layer)):
+        if dataset not in (None, data):
+            continue
+        if data not in stimuli:
+            stimuli[data] = read_stimuli(study, data)
+        where = f"features of '{model}', checkpoint '{check}', layer '{name}' for '{data}'"
+        path = study.paths.features(data, model, check, name)
+        features = read_store(path, "features", where=where)
+        for person in _subjects(study, data, subject):
+            if (data, person) not in responses:
+                responses[data, person] = read_responses(study, data, person)
+            brain, store = responses[data, person]
+            same = {features.attrs["stimuli_sha256"], store.attrs["stimuli_sha256"]}
+            if same != {stimuli[data].digest}:
+                raise IdError(
+                    "features, responses and stimuli are of different stimulus sets",
+                    where=f"{where}, subject '{person}'",
+                    fix="rerun extraction and responses",
+                )
+            _fit_one(study, features, stimuli[data], brain, store)
+
+
+def _subjects(study: Study, dataset: str, subject: str | None) -> Sequence[str]:
+    known = study.dataset(dataset).subjects
+    if subject is None:
+        return known
+    study.subject(dataset, subject)
+    return [subject]
+
+
+def _fit_one(
+    study: Study, features: Store, stimuli: StimulusSet, brain: Responses, store: Store
+) -> None:
+    keys = {key: features.attrs[key] for key in ("dataset", "model", "checkpoint", "layer")}
+    config = study.config.fit
+    attrs: dict[str, Any] = {
+        **keys,
+        "subject": brain.subject,
+        "identity": study.identity("fit", **keys),
+        "status": features.attrs["status"],
+        "reason": features.attrs["reason"],
+        "width": features.attrs["width"],
+        "weights_sha256": features.attrs["weights_sha256"],
+        "features_identity": features.attrs["identity"],
+        "fit": config.model_dump(mode="json"),
+        "design": brain.design,
+    }
+    path = study.paths.alignment(*keys.values(), brain.subject)
+    regions = store["region"]
+    described = {
+        "region": (("region",), regions),
+        "hemisphere": (("region",), store["hemisphere"]),
+        "network": (("region",), store["network"]),
+        "region_order": (("region",), store["region_order"]),
+    }
+    if features.attrs["status"] != "ok":
+        write_store(path, "alignment", described, attrs)
+        return
+    x, y, ids = _design(features, stimuli, brain, config)
+    region_index = _region_index(brain.region, regions)
+    splits, inner, orders = _folds(stimuli, ids, brain, len(y), config)
+    scores = fit_ridge(
+        x,
+        y,
+        splits,
+        design=brain.design,
+        alphas=alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number),
+        selection=_selection(brain, config),
+        inner_splits=inner,
+        permutations=orders,
+        region_index=region_index,
+        device=config.device,
+        dtype=config.dtype,
+    )
+    attrs["n_samples"] = len(y)
+    attrs["n_features"] = x.shape[1]
+    attrs["selection"] = _selection(brain, config)
+    attrs["effective_dimensionality"] = effective_dimensionality(features["features"])
+    arrays = {**described, **_arrays(scores, region_index, len(regions), store)}
+    write_store(path, "alignment", arrays, attrs)
+
+
+def _selection(brain: Responses, config: FitConfig) -> str:
+    # neighbouring volumes leak into each other: leave-one-out is for independent stimuli
+    return "folds" if brain.design == "story" else config.selection
+
+
+def _design(
+    features: Store, stimuli: StimulusSet, brain: Responses, config: FitConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Features and responses in the same rows, joined by id; ids for items."""
+    if brain.design == "items":
+        rows, columns = join_items(features["stimulus_id"], brain, require_all=False)
+        assert brain.stimulus_id is not None
+        return features["features"][rows], brain.data[columns], brain.stimulus_id[columns]
+    words = align(features["stimulus_id"], stimuli.ids)
+    assert stimuli.onset is not None and stimuli.offset is not None
+    assert brain.tr is not None and brain.start is not None
+    volumes = words_to_volumes(
+        features["features"][words],
+        (stimuli.onset + stimuli.offset) / 2,
+        n_volumes=len(brain.data),
+        tr=brain.tr,
+        start=brain.start,
+    )
+    return fir(volumes, config.delays), brain.data, None
+
+
+def _folds(
+    stimuli: StimulusSet,
+    ids: np.ndarray | None,
+    brain: Responses,
+    n: int,
+    config: FitConfig,
+) -> tuple[Sequence[Split], Callable[[np.ndarray], Sequence[Split]] | None, np.ndarray | None]:
+    """Outer folds, inner folds and the row orders of the permutation null."""
+    count = config.permutations
+    if ids is None:
+        outer = story_splits(n, folds=config.folds, trim=config.trim)
+        minimum = max(config.delays) + config.trim
+        orders = (
+            story_orders(n, permutations=count, minimum=minimum, seed=config.seed)
+            if count
+            else None
+        )
+        return (
+            outer,
+            lambda train: inner_story_splits(train, folds=config.inner_folds, trim=config.trim),
+            orders,
+        )
+    groups = None
+    if stimuli.group is not None:
+        groups = stimuli.group[align(stimuli.ids, ids)]
+    outer = item_splits(ids, groups, folds=config.folds, seed=config.seed)
+    orders = item_orders(ids, permutations=count, seed=config.seed) if count else None
+    if config.selection == "loo":
+        return outer, None, orders
+    return (
+        outer,
+        lambda train: inner_item_splits(
+            train, ids, groups, folds=config.inner_folds, seed=config.seed
+        ),
+        orders,
+    )
+
+
+def _region_index(targets: np.ndarray, regions: np.ndarray) -> np.ndarray:
+    position = {name: index for index, name in enumerate(regions.tolist())}
+    return np.array([position[name] for name in targets.tolist()], dtype=np.intp)
+
+
+def _arrays(
+    scores: RidgeScores, region_index: np.ndarray, n_regions: int, store: Store
+) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+    def by_region(values: np.ndarray) -> np.ndarray:
+        return np.asarray(region_means(values, region_index, n_regions))
+
+    ceiling = store["noise_ceiling"]
+    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        "r": (("target",), scores.r),
+        "r2": (("target",), scores.r2),
+        "alpha": (("fold", "target"), scores.alpha),
+        "alpha_at_edge": (("fold", "target"), scores.alpha_at_edge),
+        "fold_r": (("fold", "target"), scores.fold_r),
+        "inner_r": (("fold", "target"), scores.inner_r),
+        "target_region": (("target",), store["target_region"]),
+        "noise_ceiling": (("target",), ceiling),
+        "region_r": (("region",), by_region(scores.r)),
+        "region_r2": (("region",), by_region(scores.r2)),
+        "region_fold_r": (("fold", "region"), by_region(scores.fold_r)),
+        "region_inner_r": (("fold", "region"), by_region(scores.inner_r)),
+        "region_noise_ceiling": (("region",), by_region(ceiling)),
+        "region_log10_alpha": (("region",), by_region(np.log10(scores.alpha).mean(axis=0))),
+        "region_edge_share": (
+            ("region",),
+            by_region(scores.alpha_at_edge.mean(axis=0, dtype=np.float64)),
+        ),
+        "region_targets": (
+            ("region",),
+            np.bincount(region_index, minlength=n_regions).astype(np.int64),
+        ),
+    }
+    if scores.null_fold_r is not None and scores.null_inner_r is not None:
+        axes = ("permutation", "fold", "region")
+        arrays["null_fold_r"] = (axes, scores.null_fold_r)
+        arrays["null_inner_r"] = (axes, scores.null_inner_r)
+    return arrays

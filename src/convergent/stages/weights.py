@@ -1,0 +1,116 @@
+"""Weights: trained here, found in a package or directory, or downloaded; recorded with a hash."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from convergent.errors import ConfigError, WeightsError
+from convergent.models import WeightsManifest, check_distinct, make_manifest
+from convergent.store import publish
+from convergent.study import Study, Unit
+
+log = logging.getLogger(__name__)
+
+
+def train(study: Study, model: str) -> None:
+    """Train a model and keep its checkpoints.
+
+    The checkpoints are written beside the final place and moved there whole, so that a killed
+    training leaves nothing that could be taken for its result.
+
+    Raises
+    ------
+    ConfigError
+        The model is not trained here.
+    """
+    row = study.model(model)
+    if not study.trains(model):
+        raise ConfigError(
+            f"model '{model}' has reference '{row.reference}'",
+            where=row.source_location,
+            fix="only models with reference 'trained:<recipe>' are trained by the workflow",
+        )
+    from convergent.training import train as run
+
+    recipe = row.reference.split(":", 1)[1]
+    final = Path(study.paths.trained_directory(model, "any")).parent
+    working = final.with_name(f".{final.name}.{os.getpid()}.tmp")
+    shutil.rmtree(working, ignore_errors=True)
+    working.mkdir(parents=True)
+    try:
+        record = run(
+            recipe,
+            row,
+            working,
+            options=study.config.training.get(recipe, {}),
+            device=study.config.extraction.device,
+        )
+        shutil.rmtree(final, ignore_errors=True)
+        working.rename(final)
+    finally:
+        shutil.rmtree(working, ignore_errors=True)
+    content = {"kind": "training", "identity": study.identity("train", model=model), **record}
+    with publish(study.paths.trained(model)) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    log.info("trained '%s': %s", model, final)
+
+
+def write_manifests(study: Study, model: str, checkpoint: str | None) -> None:
+    """Record where the weights of one or all checkpoints of a model are, and their hashes.
+
+    This is the only stage that downloads: it runs on the login node, before any job.
+
+    Raises
+    ------
+    WeightsError
+        Missing, unpinned or unsafe weights, or the same weights under two names.
+    """
+    row = study.model(model)
+    names = [checkpoint] if checkpoint else [item.name for item in row.checkpoints]
+    manifests = {}
+    for name in names:
+        trained_dir = None
+        if study.trains(model):
+            trained_dir = study.paths.trained_directory(model, name)
+        manifests[name] = make_manifest(
+            row,
+            study.checkpoint(model, name),
+            trained_dir=trained_dir,
+            allow_download=os.environ.get("HF_HUB_OFFLINE", "0") != "1",
+        )
+    others = [item.name for item in row.checkpoints if item.name not in manifests]
+    known = [Path(study.paths.weights(model, name)) for name in others]
+    check_distinct(
+        [*manifests.values(), *(WeightsManifest.read(path) for path in known if path.exists())]
+    )
+    for name, manifest in manifests.items():
+        manifest.write(study.paths.weights(model, name))
+
+
+def read_manifest(study: Study, model: str, checkpoint: str) -> WeightsManifest | None:
+    """Read a checkpoint's manifest; None for baselines, which have no weights."""
+    if study.model(model).is_control:
+        return None
+    path = Path(study.paths.weights(model, checkpoint))
+    if not path.exists():
+        raise WeightsError(
+            "the weights are not recorded yet",
+            where=f"model '{model}', checkpoint '{checkpoint}'",
+            fix=f"convergent weights --study {study.file} --model {model}",
+        )
+    return WeightsManifest.read(path)
+
+
+def check_all_distinct(study: Study) -> None:
+    """Refuse a study in which two checkpoints, of whatever models, have the same weights."""
+    check_distinct(
+        manifest
+        for model in study.models.values()
+        for path in study.weights_files(Unit(model.key))
+        if Path(path).exists()
+        for manifest in [WeightsManifest.read(path)]
+    )

@@ -1,0 +1,60 @@
+# From stores to tables: model -> family -> study, so that no step reads every store.
+
+
+rule measure:
+    input:
+        lambda w: study.alignment_files(Unit(w.model)),
+    output:
+        paths.model("{model}"),
+        paths.model("{model}", "alignment"),
+        paths.model("{model}", "coverage"),
+    params:
+        identity=lambda w: study.identity("measure", model=w.model),
+    log:
+        f"{paths.root}/logs/measure/{{model}}.log",
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 30 * attempt,
+    shell:
+        "convergent measure {STUDY} --model {wildcards.model} > {log} 2>&1"
+
+
+rule family:
+    input:
+        lambda w: [
+            paths.model(model, table)
+            for model in study.family(w.family)
+            for table in ("measurements", "alignment", "coverage")
+        ],
+    output:
+        paths.family("{family}"),
+        paths.family("{family}", "alignment"),
+        paths.family("{family}", "coverage"),
+    log:
+        f"{paths.root}/logs/family/{{family}}.log",
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 30 * attempt,
+    shell:
+        "convergent family {STUDY} --family {wildcards.family} > {log} 2>&1"
+
+
+rule correlate:
+    input:
+        families=[
+            paths.family(family, table)
+            for family in study.families
+            for table in ("measurements", "alignment", "coverage")
+        ],
+        performance=[paths.performance(model) for model in study.evaluated_models()],
+    output:
+        [paths.table(name) for name in study.tables()],
+    params:
+        identity=study.identity("correlate"),
+    log:
+        f"{paths.root}/logs/correlate.log",
+    resources:
+        mem_mb=lambda w, attempt: 8000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    shell:
+        "convergent correlate {STUDY} > {log} 2>&1"

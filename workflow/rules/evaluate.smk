@@ -1,0 +1,19 @@
+# Performance measured here, beside the published scores.
+
+
+rule evaluate:
+    input:
+        stimuli=lambda w: [paths.stimuli(d) for d in study.datasets_of(w.model)],
+        weights=lambda w: study.weights_files(Unit(w.model)),
+    output:
+        paths.performance("{model}"),
+    params:
+        identity=lambda w: study.identity("evaluate", model=w.model),
+    log:
+        f"{paths.root}/logs/evaluate/{{model}}.log",
+    resources:
+        gpu=lambda w: resources.gpus(study.model(w.model)),
+        mem_mb=lambda w, attempt: resources.extract_mb(study.model(w.model), attempt),
+        runtime=lambda w, attempt: resources.extract_minutes(study.model(w.model), attempt),
+    shell:
+        "convergent evaluate {STUDY} --model {wildcards.model} > {log} 2>&1"

@@ -1,0 +1,54 @@
+# Activations of the stimuli, one store a (data set, model, checkpoint, layer).
+
+if BY_LAYER:
+
+    rule extract:
+        input:
+            stimuli=paths.stimuli("{dataset}"),
+            weights=lambda w: study.weights_files(unit_of(w)),
+        output:
+            paths.features("{dataset}", "{model}", "{checkpoint}", "{layer}"),
+        params:
+            identity=lambda w: study.identity("extract", **w),
+        log:
+            f"{paths.root}/logs/extract/{{dataset}}/{{model}}/{{checkpoint}}/{{layer}}.log",
+        group:
+            "layer"
+        resources:
+            gpu=lambda w: resources.gpus(study.model(w.model)),
+            mem_mb=lambda w, attempt: resources.extract_mb(study.model(w.model), attempt),
+            runtime=lambda w, attempt: resources.extract_minutes(
+                study.model(w.model), attempt
+            ),
+        shell:
+            "convergent extract {STUDY} --dataset {wildcards.dataset}"
+            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
+            " --layer {wildcards.layer} > {log} 2>&1"
+
+else:
+
+    for unit in study.units():
+
+        rule:
+            name:
+                f"extract_{unit_name(unit)}"
+            input:
+                stimuli=[paths.stimuli(d) for d in study.datasets_of(unit.model)],
+                weights=study.weights_files(unit),
+            output:
+                study.feature_files(unit),
+            params:
+                identity=study.unit_identity("extract", unit),
+                unit=unit_options(unit),
+            log:
+                unit_log("extract", unit),
+            resources:
+                gpu=resources.gpus(study.model(unit.model)),
+                mem_mb=lambda w, attempt, model=unit.model: resources.extract_mb(
+                    study.model(model), attempt
+                ),
+                runtime=lambda w, attempt, model=unit.model: resources.extract_minutes(
+                    study.model(model), attempt
+                ),
+            shell:
+                "convergent extract {STUDY} {params.unit} > {log} 2>&1"

@@ -1,0 +1,60 @@
+# Ridge encoding models, one store a (data set, model, checkpoint, layer, subject).
+
+if BY_LAYER:
+
+    rule fit:
+        input:
+            features=paths.features("{dataset}", "{model}", "{checkpoint}", "{layer}"),
+            responses=paths.responses("{dataset}", "{subject}"),
+            stimuli=paths.stimuli("{dataset}"),
+        output:
+            paths.alignment("{dataset}", "{model}", "{checkpoint}", "{layer}", "{subject}"),
+        params:
+            identity=lambda w: study.identity(
+                "fit",
+                dataset=w.dataset,
+                model=w.model,
+                checkpoint=w.checkpoint,
+                layer=w.layer,
+            ),
+        log:
+            f"{paths.root}/logs/fit/{{dataset}}/{{model}}/{{checkpoint}}/{{layer}}/{{subject}}.log",
+        group:
+            "layer"
+        resources:
+            gpu=0,
+            mem_mb=lambda w, attempt: 2000 * attempt,
+            runtime=lambda w, attempt: 20 * attempt,
+        shell:
+            "convergent fit {STUDY} --dataset {wildcards.dataset}"
+            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
+            " --layer {wildcards.layer} --subject {wildcards.subject} > {log} 2>&1"
+
+else:
+
+    for unit in study.units():
+
+        rule:
+            name:
+                f"fit_{unit_name(unit)}"
+            input:
+                features=study.feature_files(unit),
+                responses=[
+                    paths.responses(dataset, subject)
+                    for dataset in study.datasets_of(unit.model)
+                    for subject in study.dataset(dataset).subjects
+                ],
+                stimuli=[paths.stimuli(d) for d in study.datasets_of(unit.model)],
+            output:
+                study.alignment_files(unit),
+            params:
+                identity=study.unit_identity("fit", unit),
+                unit=unit_options(unit),
+            log:
+                unit_log("fit", unit),
+            resources:
+                gpu=0,
+                mem_mb=lambda w, attempt: 4000 * attempt,
+                runtime=lambda w, attempt: 60 * attempt,
+            shell:
+                "convergent fit {STUDY} {params.unit} > {log} 2>&1"
