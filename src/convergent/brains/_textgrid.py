@@ -156,6 +156,7 @@ class _Values:
         self._path = path
         self._tokens = self._scan(text)
         self.line = 1
+        self._long = 0  # line of the last label that spans lines, 0 if none did
 
     def _scan(self, text: str) -> Iterator[tuple[str, str, int]]:
         line, position = 1, 0
@@ -183,7 +184,10 @@ class _Values:
             raise self.error(f"the file ends where {what} should be")
         found, value, self.line = token
         if found != kind:
-            raise self.error(f"expected {what} (a {kind}), found {found} '{value[:40]}'")
+            hint = f" (is the quote on line {self._long} closed?)" if self._long else ""
+            raise self.error(f"expected {what} (a {kind}), found {found} '{value[:40]}'{hint}")
+        if kind == "string" and "\n" in value:
+            self._long = self.line
         return value
 
     def number(self, what: str) -> float:
