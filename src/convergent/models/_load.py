@@ -1,0 +1,79 @@
+"""Load one checkpoint of one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from convergent.errors import ModelError, WeightsError
+from convergent.models._baseline import load_baseline
+from convergent.models._loaded import LoadedBaseline, LoadedModel
+from convergent.models._manifest import WeightsManifest, verify
+from convergent.models._options import Options
+from convergent.models._registry import source
+from convergent.models._request import LoadRequest
+from convergent.study._types import Checkpoint, Model
+
+_DTYPES = ("float32", "bfloat16", "float16")
+
+
+def load(
+    model: Model,
+    checkpoint: Checkpoint,
+    manifest: WeightsManifest | None,
+    *,
+    device: str = "cpu",
+    dtype: str | None = None,
+    full_check: bool = True,
+) -> LoadedModel | LoadedBaseline:
+    """Load a checkpoint, after checking that its files are those of the manifest.
+
+    Parameters
+    ----------
+    model, checkpoint : Model, Checkpoint
+    manifest : WeightsManifest or None
+        None for controls only, which have no weights.
+    device : str
+        ``cpu``, ``cuda`` or ``cuda:<n>``, already resolved.
+    dtype : {"float32", "bfloat16", "float16"}, optional
+        The model's declared precision unless given.
+    full_check : bool
+        Hash the weights again (see `verify`); sizes alone otherwise.
+
+    Returns
+    -------
+    LoadedModel or LoadedBaseline
+
+    Raises
+    ------
+    WeightsError
+        If the manifest is missing, of another checkpoint, or its files changed.
+    ModelError
+        If the row's options, precision or architecture are wrong.
+    """
+    where = f"model '{model.key}', checkpoint '{checkpoint.name}'"
+    if model.is_control:
+        return load_baseline(model, checkpoint)
+    if manifest is None:
+        raise WeightsError("no weights manifest", where=where, fix="run the weights step first")
+    if (manifest.model, manifest.checkpoint) != (model.key, checkpoint.name):
+        raise WeightsError(
+            f"the manifest belongs to {manifest.where}",
+            where=where,
+            fix="pass this checkpoint's own manifest",
+        )
+    precision = dtype or model.precision
+    if precision not in _DTYPES:
+        raise ModelError(
+            f"unknown precision '{precision}'", where=where, fix=f"one of {', '.join(_DTYPES)}"
+        )
+    verify(manifest, full=full_check)
+    kind = source(model.source)
+    request = LoadRequest(
+        model=model,
+        checkpoint=checkpoint,
+        options=Options(model, kind.options),
+        weight_files=manifest.weight_files,
+        device=device,
+        dtype=precision,
+    )
+    return kind.load(request, Path(manifest.directory) if manifest.directory else None)

@@ -1,0 +1,176 @@
+"""Weights manifests: which files a checkpoint is, and their hashes."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from convergent.errors import WeightsError
+from convergent.models._files import file_sha256
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsFile:
+    """One file of a checkpoint.
+
+    Attributes
+    ----------
+    name : str
+        File name inside the manifest's directory.
+    size : int
+        Bytes.
+    sha256 : str
+    role : {"weights", "config"}
+    """
+
+    name: str
+    size: int
+    sha256: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsManifest:
+    """The weights of one checkpoint.
+
+    Attributes
+    ----------
+    model, checkpoint, modality, role, source, reference, architecture : str
+        As in the study's tables.
+    revision : str
+        Commit of the hub repository; empty for other references.
+    directory : str
+        Where the files are; empty if there are none.
+    files : tuple of WeightsFile
+    sha256 : str
+        Identity of the weights: hash of the weight files' contents, whatever their names,
+        or of source, architecture and seed for random weights.
+    config_sha256 : str
+        Hash of the configuration files' contents (architecture, tokenizer, preprocessing).
+    bytes : int
+        Size of the weight files.
+    """
+
+    model: str
+    checkpoint: str
+    modality: str
+    role: str
+    source: str
+    reference: str
+    architecture: str
+    revision: str
+    directory: str
+    files: tuple[WeightsFile, ...]
+    sha256: str
+    config_sha256: str
+    bytes: int
+
+    @property
+    def where(self) -> str:
+        """For error messages."""
+        return f"model '{self.model}', checkpoint '{self.checkpoint}'"
+
+    @property
+    def weight_files(self) -> tuple[str, ...]:
+        """Names of the weight files."""
+        return tuple(file.name for file in self.files if file.role == "weights")
+
+    def write(self, path: str | Path) -> None:
+        """Write as JSON, atomically."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                json.dump({"kind": "weights", **asdict(self)}, stream, indent=2, sort_keys=True)
+                stream.write("\n")
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def read(cls, path: str | Path) -> WeightsManifest:
+        """Read a manifest.
+
+        Raises
+        ------
+        WeightsError
+            If the file is missing, truncated or not a weights manifest.
+        """
+        try:
+            content: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+            if content.pop("kind") != "weights":
+                raise ValueError("of another kind")
+            content["files"] = tuple(WeightsFile(**file) for file in content["files"])
+            return cls(**content)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise WeightsError(
+                f"not a readable weights manifest ({type(error).__name__}: {error})",
+                where=str(path),
+                fix="delete it and run the weights step again",
+            ) from error
+
+
+def verify(manifest: WeightsManifest, *, full: bool = True) -> None:
+    """Check that the files are those that the manifest recorded.
+
+    Parameters
+    ----------
+    manifest : WeightsManifest
+    full : bool
+        Whether to hash the contents; sizes alone otherwise.
+
+    Raises
+    ------
+    WeightsError
+        If a file is missing or has changed under the same name.
+    """
+    fix = "run the weights step again, so that everything computed from them is recomputed"
+    for file in manifest.files:
+        path = Path(manifest.directory) / file.name
+        if not path.is_file():
+            raise WeightsError(f"'{path}' is missing", where=manifest.where, fix=fix)
+        size = path.stat().st_size
+        if size != file.size:
+            raise WeightsError(
+                f"'{path}' has {size} bytes, {file.size} were recorded",
+                where=manifest.where,
+                fix=fix,
+            )
+        if full and file_sha256(path) != file.sha256:
+            raise WeightsError(
+                f"the content of '{path}' has changed since it was recorded",
+                where=manifest.where,
+                fix=fix,
+            )
+
+
+def check_distinct(manifests: Iterable[WeightsManifest]) -> None:
+    """Check that no two checkpoints have the same weights.
+
+    A revision that is silently ignored makes every checkpoint of a trajectory the same model.
+    The towers of a dual encoder share one file: a vision and a language model may.
+
+    Raises
+    ------
+    WeightsError
+        Naming the two.
+    """
+    seen: dict[tuple[str, str], WeightsManifest] = {}
+    for manifest in manifests:
+        first = seen.setdefault((manifest.modality, manifest.sha256), manifest)
+        if (first.model, first.checkpoint) != (manifest.model, manifest.checkpoint):
+            raise WeightsError(
+                f"the same weights as {first.where} (sha256 {manifest.sha256[:12]})",
+                where=manifest.where,
+                fix="check both revisions (or seeds), or remove one of the rows",
+            )

@@ -1,0 +1,120 @@
+"""Read state dictionaries safely, and copy them into modules strictly."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from convergent.errors import WeightsError
+
+if TYPE_CHECKING:
+    import torch
+
+State = dict[str, "torch.Tensor"]
+
+
+def read_state(path: Path, where: str) -> State:
+    """Read a state dictionary from safetensors, or from a pickle of tensors only.
+
+    Raises
+    ------
+    WeightsError
+        If the file is damaged or holds anything but tensors: such a pickle could run code.
+    """
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            loaded: State = load_file(path)
+            return loaded
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"'{path.name}' holds more than tensors and was not opened",
+            where=where,
+            fix="convert the weights to safetensors in a place that you trust",
+        ) from error
+    except Exception as error:  # safetensors, zip and tar readers each raise their own kinds
+        raise WeightsError(
+            f"cannot read '{path.name}' ({type(error).__name__}: {error})",
+            where=where,
+            fix="fetch the file again",
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict) or not all(
+        isinstance(value, torch.Tensor) for value in state.values()
+    ):
+        raise WeightsError(
+            f"'{path.name}' is not a state dictionary",
+            where=where,
+            fix="name the right file with file=<name> in the preprocessing column",
+        )
+    return state
+
+
+def load_by_name(module: torch.nn.Module, state: State, where: str) -> None:
+    """Copy weights by parameter name; every name must match.
+
+    Raises
+    ------
+    WeightsError
+        Naming the first missing, unexpected or misshapen parameter.
+    """
+    own = module.state_dict()
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    if missing or unexpected:
+        raise WeightsError(
+            f"{len(missing)} parameters missing (first: {missing[:1]}), "
+            f"{len(unexpected)} unexpected (first: {unexpected[:1]})",
+            where=where,
+            fix="check the architecture column, or options such as num_classes",
+        )
+    for name, value in own.items():
+        _check_shape(name, tuple(state[name].shape), name, tuple(value.shape), where)
+    module.load_state_dict(state, strict=True)
+
+
+def load_in_order(module: torch.nn.Module, state: State, where: str) -> None:
+    """Copy weights by position: for the same network under other parameter names.
+
+    Batch counters of normalisation layers are left out on both sides. Number and shape of
+    all other tensors must agree, one by one.
+
+    Raises
+    ------
+    WeightsError
+        If they do not.
+    """
+    own = _without_counters(module.state_dict())
+    given = _without_counters(state)
+    if len(own) != len(given):
+        raise WeightsError(
+            f"{len(given)} tensors in the file, {len(own)} in the architecture",
+            where=where,
+            fix="check the architecture column, or options such as num_classes",
+        )
+    renamed: State = {}
+    for (theirs, value), (ours, target) in zip(given.items(), own.items(), strict=True):
+        _check_shape(theirs, tuple(value.shape), ours, tuple(target.shape), where)
+        renamed[ours] = value
+    module.load_state_dict(renamed, strict=False)
+
+
+def _without_counters(state: State) -> State:
+    return {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+
+
+def _check_shape(
+    theirs: str, given: tuple[int, ...], ours: str, wanted: tuple[int, ...], where: str
+) -> None:
+    if given != wanted:
+        raise WeightsError(
+            f"'{theirs}' has shape {given}, '{ours}' needs {wanted}",
+            where=where,
+            fix="check the architecture column, or options such as num_classes",
+        )

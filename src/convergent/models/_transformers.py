@@ -1,0 +1,224 @@
+"""Language models, vision models and dual encoders of transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convergent.errors import DeviceError, ModelError, WeightsError
+from convergent.models._images import image_transform
+from convergent.models._loaded import LoadedModel
+from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
+from convergent.models._place import build, freeze
+from convergent.models._registry import register_source
+from convergent.models._request import LoadRequest
+from convergent.models._tokens import FastTokenizer
+
+if TYPE_CHECKING:
+    import torch
+
+
+@register_source("transformers")
+class TransformersSource:
+    """A directory in the hub's layout, read with ``AutoModel``: layers are its modules.
+
+    Code that comes with a repository is never run. Dual encoders (CLIP, SigLIP) run the
+    tower of the model's modality; encoder-decoders run their encoder.
+
+    Options: those of images and tokens; ``gguf=<name>`` for a quantised file;
+    ``device_map=auto`` spreads a large model over the machine's GPUs.
+    """
+
+    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"gguf", "device_map"}
+    weight_names = ("model.safetensors", "pytorch_model.bin")
+    config_patterns = (
+        "config.json",
+        "preprocessor_config.json",
+        "tokenizer*",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "vocab.*",
+        "merges.txt",
+        "*.model",
+    )
+
+    def hub_id(self, architecture: str, reference: str) -> str:
+        """Refuse: transformers has no tags apart from hub ids."""
+        raise ModelError(f"transformers has no pretrained tag '{reference}'", fix="give the hub id")
+
+    def load(self, request: LoadRequest, directory: Path | None) -> LoadedModel:
+        """Build the network, its tokenizer or its image processor."""
+        if directory is None:
+            raise WeightsError(
+                "transformers models need a directory with config.json",
+                where=request.where,
+                fix="fill in the reference column",
+            )
+        from transformers.utils import logging
+
+        logging.disable_progress_bar()
+        gguf = {"gguf_file": request.options.text("gguf")} if "gguf" in request.options else {}
+        config = _local("AutoConfig", request, directory, **gguf)
+        module, fresh = _network(request, directory, config, gguf)
+        encoder = _runner(module, config, request)
+        preprocessing: dict[str, object] = {}
+        images, text = None, None
+        if request.model.modality == "vision":
+            images, preprocessing = _images(request, directory)
+        else:
+            text = _text(request, directory, module, config, gguf)
+            preprocessing = {"max_tokens": text.max_tokens}
+        return LoadedModel(
+            module=module,
+            run=encoder,
+            device=request.device,
+            dtype=request.dtype,
+            images=images,
+            text=text,
+            tuple_outputs=True,
+            fresh=fresh,
+            preprocessing=preprocessing,
+        )
+
+
+def _local(auto: str, request: LoadRequest, directory: Path, **arguments: Any) -> Any:
+    import transformers
+
+    try:
+        return getattr(transformers, auto).from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False, **arguments
+        )
+    # Readers of safetensors, pickles, JSON and tokenizers each raise their own kinds.
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{auto} cannot read '{directory}' ({type(error).__name__}: {first})",
+            where=request.where,
+            fix="check that the files are complete, hold tensors only and need no own code",
+        ) from error
+
+
+def _network(
+    request: LoadRequest, directory: Path, config: Any, gguf: dict[str, str]
+) -> tuple[torch.nn.Module, tuple[str, ...]]:
+    import torch
+    from transformers import AutoModel
+
+    if request.seed is not None:
+        module = build(lambda: AutoModel.from_config(config, dtype=torch.float32), request.seed)
+        return freeze(_without_cache(module), request.device, request.dtype), ()
+    spread = request.options.choice("device_map", "none", ("none", "auto")) == "auto"
+    placement = {"device_map": "auto"} if spread else {}
+    module, info = _local(
+        "AutoModel",
+        request,
+        directory,
+        config=config,
+        dtype=getattr(torch, request.dtype),
+        output_loading_info=True,
+        **placement,
+        **gguf,
+    )
+    fresh = tuple(sorted(info["missing_keys"]))
+    # Published checkpoints often lack the pooler; anything else missing means wrong weights.
+    essential = [name for name in fresh if "pooler" not in name.split(".")]
+    if essential:
+        raise WeightsError(
+            f"{len(essential)} parameters are not in the weights (first: {essential[0]})",
+            where=request.where,
+            fix="check that the weights belong to this architecture",
+        )
+    if not spread:
+        return freeze(_without_cache(module), request.device, request.dtype), fresh
+    if any(parameter.device.type != "cuda" for parameter in module.parameters()):
+        raise DeviceError(
+            "the model does not fit on the GPUs of this machine",
+            where=request.where,
+            fix="ask for more GPUs, or lower the precision",
+        )
+    return _without_cache(module).eval().requires_grad_(False), fresh
+
+
+def _without_cache(module: Any) -> Any:
+    if getattr(module.config, "use_cache", False):
+        module.config.use_cache = False
+    return module
+
+
+def _runner(
+    module: Any, config: Any, request: LoadRequest
+) -> Callable[[dict[str, torch.Tensor]], Any]:
+    vision = request.model.modality == "vision"
+    call = module
+    if hasattr(config, "vision_config") and hasattr(config, "text_config"):
+        call = getattr(module, "get_image_features" if vision else "get_text_features", None)
+        if call is None:
+            raise ModelError(
+                f"'{config.model_type}' has no separate {request.model.modality} tower",
+                where=request.where,
+                fix="use a dual encoder such as CLIP, or the tower's own checkpoint",
+            )
+    elif getattr(config, "is_encoder_decoder", False):
+        call = module.get_encoder()
+    if vision:
+        return lambda inputs: call(pixel_values=inputs["pixels"])
+    return lambda inputs: call(**inputs)
+
+
+def _images(
+    request: LoadRequest, directory: Path
+) -> tuple[Callable[[Any], torch.Tensor], dict[str, object]]:
+    if any(key in request.options for key in IMAGE_OPTIONS):
+        transform = image_transform(request.options)
+        return transform, transform.describe()
+    processor = _local("AutoImageProcessor", request, directory)
+
+    def process(images: Any) -> torch.Tensor:
+        done = processor(
+            images=list(images), return_tensors="pt", input_data_format="channels_last"
+        )
+        pixels: torch.Tensor = done["pixel_values"].float()
+        return pixels
+
+    return process, {"processor": processor.to_dict()}
+
+
+def _text(
+    request: LoadRequest, directory: Path, module: Any, config: Any, gguf: dict[str, str]
+) -> FastTokenizer:
+    tokenizer = _local("AutoTokenizer", request, directory, use_fast=True, **gguf)
+    limit = request.options.integer("max_length", _longest(tokenizer, module, config))
+    return FastTokenizer(tokenizer, limit, _opening(request, tokenizer), request.where)
+
+
+def _longest(tokenizer: Any, module: Any, config: Any) -> int:
+    """Longest input, from the tokenizer, the configuration and the position table."""
+    text = getattr(config, "text_config", config)
+    positions = getattr(text, "max_position_embeddings", None) or getattr(text, "n_positions", None)
+    limits = [int(tokenizer.model_max_length)] + ([int(positions)] if positions else [])
+    table = getattr(getattr(module, "embeddings", None), "position_embeddings", None)
+    offset = getattr(table, "padding_idx", None)
+    if positions and offset is not None:  # RoBERTa counts positions from padding_idx + 1
+        limits.append(int(positions) - offset - 1)
+    return min(limits)
+
+
+def _opening(request: LoadRequest, tokenizer: Any) -> int | None:
+    """Token to put first, if the row leaves out the first token and the tokenizer adds none.
+
+    Decoders park attention on whatever comes first, with activations a hundred times the
+    usual size: that must be a token of its own, not a word of the stimulus.
+    """
+    if not request.options.flag("skip_first_token"):
+        return None
+    if tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"][0]:
+        return None
+    for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        if token is not None:
+            return int(token)
+    raise ModelError(
+        "skip_first_token=yes, but the tokenizer has no token to put first",
+        where=request.where,
+        fix="remove the option",
+    )

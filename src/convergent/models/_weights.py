@@ -1,0 +1,177 @@
+"""Resolve a checkpoint's reference into a manifest. Imports no deep-learning library."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from convergent.errors import WeightsError
+from convergent.models._files import choose_configs, choose_weights, file_sha256, joint_sha256
+from convergent.models._hub import snapshot
+from convergent.models._manifest import WeightsFile, WeightsManifest
+from convergent.models._options import Options
+from convergent.models._reference import (
+    Reference,
+    local_path,
+    package_directory,
+    parse_reference,
+    require_commit,
+)
+from convergent.models._registry import Source, source
+from convergent.study._types import Checkpoint, Model
+
+
+def make_manifest(
+    model: Model,
+    checkpoint: Checkpoint,
+    *,
+    trained_dir: str | Path | None = None,
+    allow_download: bool = False,
+) -> WeightsManifest:
+    """Find a checkpoint's weights, download them if allowed, and hash them.
+
+    Parameters
+    ----------
+    model, checkpoint : Model, Checkpoint
+    trained_dir : path, optional
+        For ``trained:`` references: the directory that training wrote for this checkpoint.
+    allow_download : bool
+        Whether the hub may be asked; the local cache alone is read otherwise.
+
+    Returns
+    -------
+    WeightsManifest
+
+    Raises
+    ------
+    WeightsError
+        If the weights are missing, ambiguous, not pinned, or a random checkpoint has no seed.
+    """
+    where = f"model '{model.key}', checkpoint '{checkpoint.name}'"
+    text = checkpoint.reference or model.reference
+    kind = source(model.source)
+    options = Options(model, kind.options)
+    if model.is_control:
+        return _without_files(model, checkpoint, text)
+    random = checkpoint.role == "random"
+    if random and checkpoint.seed is None:
+        raise WeightsError(
+            "random weights without a seed", where=where, fix="fill in the seed column"
+        )
+    reference, revision = parse_reference(text, where), ""
+    wanted = options.text("gguf") or options.text("file")
+    if reference.kind in ("hub", "tag"):
+        repository = (
+            kind.hub_id(model.architecture, reference.value)
+            if reference.kind == "tag"
+            else reference.value
+        )
+        revision = require_commit(checkpoint.revision, repository, where)
+        directory: Path | None = snapshot(
+            repository,
+            revision,
+            weight_names=kind.weight_names,
+            config_patterns=kind.config_patterns,
+            wanted=wanted,
+            with_weights=not random or "gguf" in options,
+            allow_download=allow_download,
+            where=where,
+        )
+    else:
+        directory = _local(reference, trained_dir, random, where)
+    if directory is not None and directory.is_file():
+        directory, wanted = directory.parent, directory.name
+    # A GGUF file holds the architecture and the tokenizer too, so a random twin needs it.
+    names = _weight_names(kind, directory, wanted, where) if not random else []
+    if random and "gguf" in options:
+        names = [wanted]
+    files = _files(kind, directory, names, random)
+    config_sha256 = joint_sha256(file.sha256 for file in files if file.role == "config")
+    if random:
+        identity = f"random:{model.source}:{model.architecture}:{config_sha256}:{checkpoint.seed}"
+        sha256 = hashlib.sha256(identity.encode()).hexdigest()
+    else:
+        sha256 = joint_sha256(file.sha256 for file in files if file.role == "weights")
+    return WeightsManifest(
+        model=model.key,
+        checkpoint=checkpoint.name,
+        modality=model.modality,
+        role=checkpoint.role,
+        source=model.source,
+        reference=text,
+        architecture=model.architecture,
+        revision=revision,
+        directory="" if directory is None else str(directory),
+        files=files,
+        sha256=sha256,
+        config_sha256=config_sha256,
+        bytes=sum(file.size for file in files if file.role == "weights"),
+    )
+
+
+def _without_files(model: Model, checkpoint: Checkpoint, reference: str) -> WeightsManifest:
+    options = " ".join(f"{key}={value}" for key, value in sorted(model.preprocessing.items()))
+    identity = f"control:{model.source}:{reference}:{options}"
+    return WeightsManifest(
+        model=model.key,
+        checkpoint=checkpoint.name,
+        modality=model.modality,
+        role=checkpoint.role,
+        source=model.source,
+        reference=reference,
+        architecture=model.architecture,
+        revision="",
+        directory="",
+        files=(),
+        sha256=hashlib.sha256(identity.encode()).hexdigest(),
+        config_sha256=joint_sha256(()),
+        bytes=0,
+    )
+
+
+def _local(
+    reference: Reference, trained_dir: str | Path | None, random: bool, where: str
+) -> Path | None:
+    if reference.kind == "path":
+        return local_path(reference.value, where).resolve()
+    if reference.kind == "package":
+        return package_directory(reference.value, where)
+    if reference.kind == "trained":
+        if trained_dir is None or not Path(trained_dir).is_dir():
+            raise WeightsError(
+                f"recipe '{reference.value}' has not been trained yet",
+                where=where,
+                fix="run the training step first",
+            )
+        return Path(trained_dir).resolve()
+    if random:
+        return None
+    raise WeightsError(
+        "trained weights without a reference", where=where, fix="fill in the reference column"
+    )
+
+
+def _weight_names(kind: Source, directory: Path | None, wanted: str, where: str) -> list[str]:
+    if directory is None:
+        return []
+    names = [path.name for path in directory.iterdir() if path.is_file()]
+    return choose_weights(names, kind.weight_names, wanted, f"{where}, {directory}")
+
+
+def _files(
+    kind: Source, directory: Path | None, weights: list[str], random: bool
+) -> tuple[WeightsFile, ...]:
+    if directory is None:
+        return ()
+    names = [path.name for path in directory.iterdir() if path.is_file()]
+    roles = dict.fromkeys(choose_configs(names, kind.config_patterns), "config")
+    roles |= dict.fromkeys(weights, "config" if random else "weights")
+    return tuple(
+        WeightsFile(
+            name=name,
+            size=(directory / name).stat().st_size,
+            sha256=file_sha256(directory / name),
+            role=role,
+        )
+        for name, role in sorted(roles.items())
+    )
