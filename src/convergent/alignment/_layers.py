@@ -1,0 +1,67 @@
+"""Choosing a layer on training data and scoring it on held-out data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convergent.alignment._scores import mean_defined
+from convergent.errors import DataError
+
+
+class LayerChoice(NamedTuple):
+    """The best layer of every fold and region, and what it scores.
+
+    Attributes
+    ----------
+    score : ndarray of float64, shape (..., region)
+        Outer score of the chosen layers, mean over folds.
+    layer : ndarray of int, shape (..., fold, region)
+        Index of the chosen layer; -1 where no layer has an inner score.
+    """
+
+    score: NDArray[np.float64]
+    layer: NDArray[np.intp]
+
+
+def choose_layers(inner: ArrayLike, outer: ArrayLike) -> LayerChoice:
+    """Choose by the inner score, fold by fold, and score on that fold's held-out samples.
+
+    A maximum over layers grows with the number of layers even where there is no alignment.
+    The choice uses training data only, and the null must make the same choice: give the scores
+    of permuted responses with a leading permutation axis.
+
+    Parameters
+    ----------
+    inner : array_like, shape (..., layer, fold, region)
+        Scores from the training part of each outer fold.
+    outer : array_like, shape (..., layer, fold, region)
+        Scores on the test part.
+
+    Returns
+    -------
+    LayerChoice
+        Ties go to the first (shallowest) layer. NaN inner scores are never chosen; a fold whose
+        chosen layer has no outer score is left out of the mean, and NaN comes of none.
+
+    Raises
+    ------
+    DataError
+        The shapes differ, or there is no layer.
+    """
+    inside = np.asarray(inner, dtype=np.float64)
+    outside = np.asarray(outer, dtype=np.float64)
+    if inside.shape != outside.shape or inside.ndim < 3 or inside.shape[-3] == 0:
+        raise DataError(
+            f"inner scores {inside.shape} and outer scores {outside.shape} do not match",
+            where="layer choice",
+            fix="give both the shape (..., layer, fold, region) with at least one layer",
+        )
+    known = ~np.isnan(inside)
+    layer = np.argmax(np.where(known, inside, -np.inf), axis=-3)
+    chosen = np.take_along_axis(outside, layer[..., None, :, :], axis=-3)[..., 0, :, :]
+    none = ~known.any(axis=-3)
+    score = mean_defined(np.where(none, np.nan, chosen), axis=-2)
+    return LayerChoice(score, np.where(none, -1, layer))

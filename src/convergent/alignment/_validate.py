@@ -1,0 +1,78 @@
+"""What the fits refuse, said before anything is computed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convergent.errors import ConfigError, DataError, NumericalError
+
+Floats = NDArray[np.float64]
+
+
+def alpha_grid(low: float, high: float, number: int) -> Floats:
+    """Ridge penalties from 10^low to 10^high, evenly spaced in the logarithm.
+
+    Returns
+    -------
+    ndarray of float64, shape (alpha,)
+    """
+    return check_alphas(np.logspace(low, high, number))
+
+
+def check_alphas(alphas: ArrayLike) -> Floats:
+    """Return the grid if it is positive, finite and strictly increasing.
+
+    Raises
+    ------
+    ConfigError
+        Otherwise: ties go to the first alpha, which must mean the smallest.
+    """
+    grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    good = grid.ndim == 1 and grid.size > 0 and np.isfinite(grid).all() and grid[0] > 0
+    if not good or (np.diff(grid) <= 0).any():
+        raise ConfigError(
+            "alphas are not positive and strictly increasing",
+            where="ridge",
+            fix="use alpha_grid(low, high, number) with low < high",
+        )
+    return grid
+
+
+def finite_features(features: ArrayLike) -> Floats:
+    """Return features as float64 (sample, feature), all finite.
+
+    Raises
+    ------
+    DataError
+        Not two axes, or empty.
+    NumericalError
+        NaN or infinity; the message counts the features concerned.
+    """
+    return _finite(features, "feature", "record the layer as failed, or run it in float32")
+
+
+def finite_responses(responses: ArrayLike) -> Floats:
+    """Return responses as float64 (sample, target), all finite.
+
+    Raises
+    ------
+    DataError, NumericalError
+    """
+    return _finite(responses, "target", "leave out the targets or the subject in the reader")
+
+
+def _finite(values: ArrayLike, column: str, fix: str) -> Floats:
+    array = np.ascontiguousarray(values, dtype=np.float64)
+    if array.ndim != 2 or 0 in array.shape:
+        raise DataError(
+            f"array of shape {array.shape} where (sample, {column}) is needed",
+            where="ridge",
+            fix="give two non-empty axes",
+        )
+    bad = int((~np.isfinite(array)).any(axis=0).sum())
+    if bad:
+        raise NumericalError(
+            f"NaN or infinity in {bad} of {array.shape[1]} {column}s", where="ridge", fix=fix
+        )
+    return array
