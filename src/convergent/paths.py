@@ -70,6 +70,10 @@ class Paths:
         """A figure of the report."""
         return f"{self.root}/figures/{name}.{extension}"
 
+    def log(self, stage: str, *parts: str) -> str:
+        """Log of one job."""
+        return "/".join((self.root, "logs", stage, *parts)) + ".log"
+
     @property
     def report(self) -> str:
         """The self-contained report."""

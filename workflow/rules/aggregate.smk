@@ -8,13 +8,13 @@ rule measure:
         paths.model("{model}"),
         paths.model("{model}", "alignment"),
         paths.model("{model}", "coverage"),
-    params:
-        identity=lambda w: study.identity("measure", model=w.model),
     log:
-        f"{paths.root}/logs/measure/{{model}}.log",
+        paths.log("measure", "{model}"),
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
+    params:
+        identity=lambda w: study.identity("measure", model=w.model),
     shell:
         "convergent measure {STUDY} --model {wildcards.model} > {log} 2>&1"
 
@@ -31,7 +31,7 @@ rule family:
         paths.family("{family}", "alignment"),
         paths.family("{family}", "coverage"),
     log:
-        f"{paths.root}/logs/family/{{family}}.log",
+        paths.log("family", "{family}"),
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
@@ -49,12 +49,12 @@ rule correlate:
         performance=[paths.performance(model) for model in study.evaluated_models()],
     output:
         [paths.table(name) for name in study.tables()],
-    params:
-        identity=study.identity("correlate"),
     log:
-        f"{paths.root}/logs/correlate.log",
+        paths.log("correlate"),
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        identity=study.identity("correlate"),
     shell:
         "convergent correlate {STUDY} > {log} 2>&1"

@@ -5,26 +5,21 @@ import shlex
 import sys
 from pathlib import Path
 
-from convergent.errors import ConvergentError
 from convergent.study import Study, Unit, command_options, resources
 
 # Jobs call `convergent`: the one that belongs to the Python that runs Snakemake,
 # whether or not its environment is activated.
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
-try:
-    study = Study.load(
-        workflow.configfiles[-1], overrides=workflow.config_settings.config or {}
-    )
-except ConvergentError as error:
-    raise WorkflowError(str(error))
-
+# The last configuration file and what --config overrides in it
+chosen = dict(
+    path=workflow.configfiles[-1], overrides=workflow.config_settings.config or {}
+)
+study = Study.load(**chosen)
 paths = study.paths
 
 # `--study FILE --set key=value ...`: the same study for every command of this run
-STUDY = shlex.join(
-    command_options(workflow.configfiles[-1], workflow.config_settings.config or {})
-)
+STUDY = shlex.join(command_options(**chosen))
 
 # One job makes one layer, or all layers of a checkpoint, or of a model: the same stores.
 BY_LAYER = study.config.granularity == "layer"
@@ -41,16 +36,3 @@ wildcard_constraints:
 
 def unit_of(wildcards):
     return Unit(wildcards.model, wildcards.checkpoint, wildcards.get("layer"))
-
-
-def unit_name(unit):
-    return "_".join(part for part in (unit.model, unit.checkpoint) if part)
-
-
-def unit_log(stage, unit):
-    return f"{paths.root}/logs/{stage}/{unit_name(unit)}.log"
-
-
-def unit_options(unit):
-    checkpoint = f" --checkpoint {unit.checkpoint}" if unit.checkpoint else ""
-    return f"--model {unit.model}{checkpoint}"

@@ -4,13 +4,13 @@
 rule stimuli:
     output:
         paths.stimuli("{dataset}"),
-    params:
-        identity=lambda w: study.identity("stimuli", dataset=w.dataset),
     log:
-        f"{paths.root}/logs/stimuli/{{dataset}}.log",
+        paths.log("stimuli", "{dataset}"),
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
+    params:
+        identity=lambda w: study.identity("stimuli", dataset=w.dataset),
     shell:
         "convergent stimuli {STUDY} --dataset {wildcards.dataset} > {log} 2>&1"
 
@@ -20,13 +20,13 @@ rule responses:
         stimuli=paths.stimuli("{dataset}"),
     output:
         paths.responses("{dataset}", "{subject}"),
-    params:
-        identity=lambda w: study.identity("responses", dataset=w.dataset),
     log:
-        f"{paths.root}/logs/responses/{{dataset}}/{{subject}}.log",
+        paths.log("responses", "{dataset}", "{subject}"),
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        identity=lambda w: study.identity("responses", dataset=w.dataset),
     shell:
         "convergent responses {STUDY} --dataset {wildcards.dataset}"
         " --subject {wildcards.subject} > {log} 2>&1"

@@ -7,13 +7,15 @@ rule evaluate:
         weights=lambda w: study.weights_files(Unit(w.model)),
     output:
         paths.performance("{model}"),
-    params:
-        identity=lambda w: study.identity("evaluate", model=w.model),
     log:
-        f"{paths.root}/logs/evaluate/{{model}}.log",
+        paths.log("evaluate", "{model}"),
     resources:
         gpu=lambda w: resources.gpus(study.model(w.model)),
         mem_mb=lambda w, attempt: resources.extract_mb(study.model(w.model), attempt),
-        runtime=lambda w, attempt: resources.extract_minutes(study.model(w.model), attempt),
+        runtime=lambda w, attempt: resources.extract_minutes(
+            study.model(w.model), attempt
+        ),
+    params:
+        identity=lambda w: study.identity("evaluate", model=w.model),
     shell:
         "convergent evaluate {STUDY} --model {wildcards.model} > {log} 2>&1"

@@ -8,18 +8,20 @@ if BY_LAYER:
             weights=lambda w: study.weights_files(unit_of(w)),
         output:
             paths.features("{dataset}", "{model}", "{checkpoint}", "{layer}"),
-        params:
-            identity=lambda w: study.identity("extract", **w),
         log:
-            f"{paths.root}/logs/extract/{{dataset}}/{{model}}/{{checkpoint}}/{{layer}}.log",
+            paths.log("extract", "{dataset}", "{model}", "{checkpoint}", "{layer}"),
         group:
             "layer"
         resources:
             gpu=lambda w: resources.gpus(study.model(w.model)),
-            mem_mb=lambda w, attempt: resources.extract_mb(study.model(w.model), attempt),
+            mem_mb=lambda w, attempt: resources.extract_mb(
+                study.model(w.model), attempt
+            ),
             runtime=lambda w, attempt: resources.extract_minutes(
                 study.model(w.model), attempt
             ),
+        params:
+            identity=lambda w: study.identity("extract", **w),
         shell:
             "convergent extract {STUDY} --dataset {wildcards.dataset}"
             " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
@@ -31,17 +33,14 @@ else:
 
         rule:
             name:
-                f"extract_{unit_name(unit)}"
+                f"extract_{unit.name}"
             input:
                 stimuli=[paths.stimuli(d) for d in study.datasets_of(unit.model)],
                 weights=study.weights_files(unit),
             output:
                 study.feature_files(unit),
-            params:
-                identity=study.unit_identity("extract", unit),
-                unit=unit_options(unit),
             log:
-                unit_log("extract", unit),
+                paths.log("extract", unit.name),
             resources:
                 gpu=resources.gpus(study.model(unit.model)),
                 mem_mb=lambda w, attempt, model=unit.model: resources.extract_mb(
@@ -50,5 +49,8 @@ else:
                 runtime=lambda w, attempt, model=unit.model: resources.extract_minutes(
                     study.model(model), attempt
                 ),
+            params:
+                identity=study.unit_identity("extract", unit),
+                unit=unit.options,
             shell:
                 "convergent extract {STUDY} {params.unit} > {log} 2>&1"

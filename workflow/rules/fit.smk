@@ -8,7 +8,19 @@ if BY_LAYER:
             responses=paths.responses("{dataset}", "{subject}"),
             stimuli=paths.stimuli("{dataset}"),
         output:
-            paths.alignment("{dataset}", "{model}", "{checkpoint}", "{layer}", "{subject}"),
+            paths.alignment(
+                "{dataset}", "{model}", "{checkpoint}", "{layer}", "{subject}"
+            ),
+        log:
+            paths.log(
+                "fit", "{dataset}", "{model}", "{checkpoint}", "{layer}", "{subject}"
+            ),
+        group:
+            "layer"
+        resources:
+            gpu=0,
+            mem_mb=lambda w, attempt: 2000 * attempt,
+            runtime=lambda w, attempt: 20 * attempt,
         params:
             identity=lambda w: study.identity(
                 "fit",
@@ -17,14 +29,6 @@ if BY_LAYER:
                 checkpoint=w.checkpoint,
                 layer=w.layer,
             ),
-        log:
-            f"{paths.root}/logs/fit/{{dataset}}/{{model}}/{{checkpoint}}/{{layer}}/{{subject}}.log",
-        group:
-            "layer"
-        resources:
-            gpu=0,
-            mem_mb=lambda w, attempt: 2000 * attempt,
-            runtime=lambda w, attempt: 20 * attempt,
         shell:
             "convergent fit {STUDY} --dataset {wildcards.dataset}"
             " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
@@ -36,7 +40,7 @@ else:
 
         rule:
             name:
-                f"fit_{unit_name(unit)}"
+                f"fit_{unit.name}"
             input:
                 features=study.feature_files(unit),
                 responses=[
@@ -47,14 +51,14 @@ else:
                 stimuli=[paths.stimuli(d) for d in study.datasets_of(unit.model)],
             output:
                 study.alignment_files(unit),
-            params:
-                identity=study.unit_identity("fit", unit),
-                unit=unit_options(unit),
             log:
-                unit_log("fit", unit),
+                paths.log("fit", unit.name),
             resources:
                 gpu=0,
                 mem_mb=lambda w, attempt: 4000 * attempt,
                 runtime=lambda w, attempt: 60 * attempt,
+            params:
+                identity=study.unit_identity("fit", unit),
+                unit=unit.options,
             shell:
                 "convergent fit {STUDY} {params.unit} > {log} 2>&1"

@@ -6,12 +6,12 @@ rule report:
         [paths.table(name) for name in study.tables()],
     output:
         report(paths.report, caption="../report/report.rst", category="Study"),
-    params:
-        identity=study.identity("report"),
     log:
-        f"{paths.root}/logs/report.log",
+        paths.log("report"),
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        identity=study.identity("report"),
     shell:
         "convergent report {STUDY} > {log} 2>&1"

@@ -1,22 +1,18 @@
 # Where each checkpoint's weights are: trained here, in a package, or downloaded.
-
-
-# Downloads happen here and nowhere else: on the login node, once a checkpoint.
-localrules:
-    weights,
+# The weights rules are local: they alone download, on the login node, once a checkpoint.
 
 
 rule train:
     output:
         paths.trained("{model}"),
-    params:
-        identity=lambda w: study.identity("train", model=w.model),
     log:
-        f"{paths.root}/logs/train/{{model}}.log",
+        paths.log("train", "{model}"),
     resources:
         gpu=1,
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
+    params:
+        identity=lambda w: study.identity("train", model=w.model),
     shell:
         "convergent train {STUDY} --model {wildcards.model} > {log} 2>&1"
 
@@ -32,12 +28,13 @@ if BY_LAYER:
             trained_record,
         output:
             paths.weights("{model}", "{checkpoint}"),
+        log:
+            paths.log("weights", "{model}", "{checkpoint}"),
+        localrule: True
         params:
             identity=lambda w: study.identity(
                 "weights", model=w.model, checkpoint=w.checkpoint
             ),
-        log:
-            f"{paths.root}/logs/weights/{{model}}/{{checkpoint}}.log",
         shell:
             "convergent weights {STUDY} --model {wildcards.model}"
             " --checkpoint {wildcards.checkpoint} > {log} 2>&1"
@@ -49,16 +46,16 @@ else:
 
             rule:
                 name:
-                    f"weights_{unit_name(unit)}"
-                localrule: True
+                    f"weights_{unit.name}"
                 input:
                     [paths.trained(unit.model)] if study.trains(unit.model) else [],
                 output:
                     study.weights_files(unit),
+                log:
+                    paths.log("weights", unit.name),
+                localrule: True
                 params:
                     identity=study.unit_identity("weights", unit),
-                    unit=unit_options(unit),
-                log:
-                    unit_log("weights", unit),
+                    unit=unit.options,
                 shell:
                     "convergent weights {STUDY} {params.unit} > {log} 2>&1"

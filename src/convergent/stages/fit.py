@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -92,7 +92,9 @@ def _fit_one(
         "fit": config.model_dump(mode="json"),
         "design": brain.design,
     }
-    path = study.paths.alignment(*keys.values(), brain.subject)
+    path = study.paths.alignment(
+        keys["dataset"], keys["model"], keys["checkpoint"], keys["layer"], brain.subject
+    )
     regions = store["region"]
     described = {
         "region": (("region",), regions),
@@ -127,7 +129,7 @@ def _fit_one(
     write_store(path, "alignment", arrays, attrs)
 
 
-def _selection(brain: Responses, config: FitConfig) -> str:
+def _selection(brain: Responses, config: FitConfig) -> Literal["loo", "folds"]:
     # neighbouring volumes leak into each other: leave-one-out is for independent stimuli
     return "folds" if brain.design == "story" else config.selection
 

@@ -145,3 +145,14 @@ class Unit:
     model: str
     checkpoint: str | None = None
     layer: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name for rules and logs."""
+        return "_".join(part for part in (self.model, self.checkpoint, self.layer) if part)
+
+    @property
+    def options(self) -> str:
+        """Command-line options that name the unit."""
+        named = {"model": self.model, "checkpoint": self.checkpoint, "layer": self.layer}
+        return " ".join(f"--{option} {value}" for option, value in named.items() if value)

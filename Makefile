@@ -1,0 +1,60 @@
+# Convergent: `make demo` and `make test` need Python >= 3.11, git and make, and nothing else.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+DATA   ?=
+
+.PHONY: help setup demo alice test test-slurm lint format clean
+
+help:  ## Show the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version) if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+# The lock file names every package with its version, so no dependency is left to resolve.
+$(VENV)/installed: $(BIN)/python envs/lock.txt pyproject.toml
+	$(BIN)/python -m pip install --quiet --no-deps -r envs/lock.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+setup: $(VENV)/installed  ## Make the virtual environment .venv.
+
+demo: setup  ## Run the embedded study from stimuli to report (CPU, no network).
+	$(BIN)/snakemake --workflow-profile profiles/local
+	@echo "report: $(CURDIR)/results/demo/report.html"
+
+alice: setup  ## Run the study of people listening to a story (DATA=directory, or downloaded).
+ifeq ($(DATA),)
+	$(BIN)/convergent fetch alice --to data/alice
+	$(BIN)/snakemake --workflow-profile profiles/local --configfile config/alice.yaml
+else
+	$(BIN)/snakemake --workflow-profile profiles/local --configfile config/alice.yaml \
+	  --config 'granularity=model' 'datasets={alice: {options: {data: "$(DATA)"}}, alice-group: {options: {data: "$(DATA)"}}}'
+endif
+	@echo "report: $(CURDIR)/results/alice/report.html"
+
+test: setup  ## Run the tests (those that need a SLURM are in test-slurm).
+	$(BIN)/python -m pytest -m "not slurm"
+
+test-slurm: setup  ## Run the workflow on a one-node SLURM that the test starts (root, Debian).
+	$(BIN)/python -m pytest -m slurm tests/slurm
+
+lint: setup  ## Style, types, layers, spelling, workflow.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell src tests workflow config docs profiles Snakefile Makefile README.md CHANGELOG.md CONTRIBUTING.md
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: setup  ## Put everything into the house's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+clean:  ## Remove results and logs, keep the environment.
+	rm -rf results .snakemake
