@@ -184,14 +184,14 @@ def test_unusable_and_unknown_listeners(alice_master: Path) -> None:
 
 def test_a_missing_directory_says_what_it_is_and_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
-        reader(tmp_path / "nowhere").stimuli()
+        reader(tmp_path / "nowhere", name="story").stimuli()
     message = str(caught.value)
     for part in (
         "nowhere",
         "alice_data_shared",
         "convergent.brains.alice.download",
         "make alice DATA=DIR",
-        "--set datasets.alice.options.data=DIR",
+        "--set datasets.story.options.data=DIR",
     ):
         assert part in message
 

@@ -13,7 +13,7 @@ from convergent.brains.alice import AliceReader
 
 @pytest.fixture
 def alice(shared_data: Path) -> AliceReader:
-    return AliceReader(data=str(shared_data / "data/alice_fmri"))
+    return AliceReader(data=str(shared_data / "alice_fmri"))
 
 
 def test_every_file_is_the_published_one(alice: AliceReader) -> None:

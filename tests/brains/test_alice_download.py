@@ -108,6 +108,6 @@ def test_the_table_covers_what_the_reader_reads() -> None:
 
 
 def test_the_shared_copy_downloads_whole(shared_data: Path, tmp_path: Path) -> None:
-    source = (shared_data / "data/alice_fmri").resolve().as_uri()
+    source = (shared_data / "alice_fmri").resolve().as_uri()
     target = download(tmp_path / "alice", source=source)
     assert sum(path.is_file() for path in target.rglob("*")) == 141

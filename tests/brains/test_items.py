@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergent.brains import Responses, align, join_items
-from convergent.errors import DataError, IdError
+from convergent.errors import DataError, IdError, NumericalError
 
 IDS = np.array(["a", "b", "c", "d", "e"])
 
@@ -101,7 +101,6 @@ def test_a_story_is_not_joined_by_id() -> None:
         ({"stimulus_id": np.array(["a"])}, "stimulus_id has shape"),
         ({"stimulus_id": None}, "without stimulus_id"),
         ({"data": np.zeros(3, dtype=np.float32)}, "give .sample, target"),
-        ({"data": np.array([[1, np.nan], [2, 3]], dtype=np.float32)}, "1 targets .regions V2"),
         ({"design": "story"}, "a story with tr None"),
     ],
 )
@@ -117,3 +116,8 @@ def test_malformed_responses_are_refused(change: dict[str, object], message: str
     }
     with pytest.raises(DataError, match=message):
         Responses(**{**whole, **change})
+
+
+def test_non_finite_responses_are_refused_and_their_regions_named() -> None:
+    with pytest.raises(NumericalError, match=r"'s1': .* in 1 targets \(regions V2\)"):
+        responses(["a", "b"], np.array([[1, np.nan], [2, 3]], dtype=np.float32))

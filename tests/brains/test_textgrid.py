@@ -132,7 +132,7 @@ def test_missing_and_binary_files(path: Path) -> None:
 
 
 def test_the_alice_textgrid_has_2127_words(shared_data: Path) -> None:
-    folder = shared_data / "data/alice_fmri/alice_stim_shared"
+    folder = shared_data / "alice_fmri/alice_stim_shared"
     labels = read_labels(next(folder.glob("*.TextGrid")))
     words = [text for _, _, text in labels if text.strip() not in ("", "sp")]
     assert len(labels) == 2423

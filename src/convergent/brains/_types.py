@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from convergent.errors import DataError, IdError
+from convergent.errors import DataError, IdError, NumericalError
 
 Design = Literal["items", "story"]
 
@@ -149,7 +149,7 @@ class Responses:
         finite = np.isfinite(self.data).all(axis=0)
         if not finite.all():
             regions = ", ".join(dict.fromkeys(map(str, self.region[~finite])))
-            raise DataError(
+            raise NumericalError(
                 f"NaN or infinite responses in {np.sum(~finite)} targets (regions {regions})",
                 where=where,
                 fix="leave those targets or the subject out",

@@ -23,10 +23,6 @@ CITATION = (
 )
 COMMIT = "ec54039b6ac5ad7bf8c81b91768108e5be5c1ce0"
 SOURCE = f"https://raw.githubusercontent.com/daandouwe/Thesis/{COMMIT}/brain-data/syntax-in-rnng/"
-HOW = (
-    "fetch it with `convergent.brains.alice.download(DIR)` and give it with `make alice DATA=DIR` "
-    "or `--set datasets.alice.options.data=DIR`"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +59,19 @@ class Folder:
     directory : str or Path
         Holds ``alice_data_shared`` and ``alice_stim_shared``; ``~`` and environment variables are
         expanded.
+    dataset : str
+        Name of the data set in the study, for messages.
     verify : bool
         Compare each file that is read with its published SHA-256.
     """
 
-    def __init__(self, directory: str | Path, *, verify: bool) -> None:
+    def __init__(self, directory: str | Path, *, dataset: str, verify: bool) -> None:
         self.path = Path(os.path.expandvars(directory)).expanduser()
         self.verify = verify
+        self._how = (
+            "fetch the data with `convergent.brains.alice.download(DIR)`, then give them with "
+            f"`make alice DATA=DIR` or `--set datasets.{dataset}.options.data=DIR`"
+        )
 
     def file(self, relative: str) -> Path:
         """Path of one file, checked.
@@ -84,7 +86,7 @@ class Folder:
                 "no such directory; expected one with the folders alice_data_shared and "
                 "alice_stim_shared",
                 where=f"Alice data {self.path}",
-                fix=HOW,
+                fix=self._how,
             )
         path = self.path / relative
         try:
@@ -93,7 +95,7 @@ class Folder:
             raise DataError(
                 f"file {relative} cannot be read: {error.strerror}",
                 where=f"Alice data {self.path}",
-                fix=HOW,
+                fix=self._how,
             ) from None
         if self.verify:
             check(relative, content, where=f"Alice data {self.path}")
@@ -122,16 +124,18 @@ class Folder:
             try:
                 row = [float(word) for word in line.split()]
             except ValueError as error:
-                raise DataError(str(error), where=f"{path}, line {number}", fix=HOW) from None
+                raise DataError(str(error), where=f"{path}, line {number}", fix=self._how) from None
             if len(row) != shape[1]:
                 raise DataError(
                     f"{len(row)} columns, expected {shape[1]}",
                     where=f"{path}, line {number}",
-                    fix=HOW,
+                    fix=self._how,
                 )
             rows.append(row)
         if len(rows) != shape[0]:
-            raise DataError(f"{len(rows)} volumes, expected {shape[0]}", where=str(path), fix=HOW)
+            raise DataError(
+                f"{len(rows)} volumes, expected {shape[0]}", where=str(path), fix=self._how
+            )
         return np.array(rows)
 
 

@@ -235,7 +235,7 @@ class AliceReader:
 
     @cached_property
     def _folder(self) -> Folder:
-        return Folder(self.data, verify=self.verify)
+        return Folder(self.data, dataset=self.name, verify=self.verify)
 
     @cached_property
     def _standardised(self) -> Array:
