@@ -112,6 +112,18 @@ def test_mismatched_or_senseless_arguments_are_refused():
             fit(**options)
 
 
+def test_read_only_single_precision_and_strided_input_is_accepted():
+    x, y = np.asfortranarray(X), np.repeat(Y, 2, axis=1)[:, ::2]
+    alphas = np.array([0.1, 1.0, 10.0])
+    for array in (x, y, alphas):
+        array.setflags(write=False)
+    np.testing.assert_allclose(fit(x, y, alphas=alphas).r, fit().r, atol=1e-12)
+    frozen = X.copy()
+    frozen.setflags(write=False)
+    np.testing.assert_allclose(fit(frozen).r, fit().r, atol=1e-12)
+    np.testing.assert_allclose(fit(X.astype("f4"), Y.astype("f4")).r, fit().r, atol=1e-5)
+
+
 def test_full_memory_halves_the_target_batch_and_changes_nothing(monkeypatch):
     score = _fold.FoldFit.score
     tried = []

@@ -28,7 +28,7 @@ def check_alphas(alphas: ArrayLike) -> Floats:
     ConfigError
         Otherwise: ties go to the first alpha, which must mean the smallest.
     """
-    grid = np.atleast_1d(np.asarray(alphas, dtype=np.float64))
+    grid = np.atleast_1d(np.array(alphas, dtype=np.float64))
     good = grid.ndim == 1 and grid.size > 0 and np.isfinite(grid).all() and grid[0] > 0
     if not good or (np.diff(grid) <= 0).any():
         raise ConfigError(
@@ -63,7 +63,8 @@ def finite_responses(responses: ArrayLike) -> Floats:
 
 
 def _finite(values: ArrayLike, column: str, fix: str) -> Floats:
-    array = np.ascontiguousarray(values, dtype=np.float64)
+    # Writable as well: torch warns about sharing memory that it may not write to.
+    array = np.require(values, dtype=np.float64, requirements=["C", "W"])
     if array.ndim != 2 or 0 in array.shape:
         raise DataError(
             f"array of shape {array.shape} where (sample, {column}) is needed",
