@@ -107,7 +107,7 @@ def planted_study(
                             "model": model["model"],
                             "checkpoint": checkpoint,
                             "benchmark": "top1",
-                            "score": 0.1 + 0.8 * quality + rng.normal(0, 0.01),
+                            "score": 0.1 + 0.8 * quality + rng.normal(0, 0.08),
                             "source": "planted",
                             "family": model["family"],
                             "modality": modality,

@@ -11,9 +11,10 @@ from ._aggregate import model_alignment
 from ._tables import PERFORMANCE_COLUMNS, require_columns, without_nan
 
 _COLUMNS = (
-    "dataset modality family model checkpoint role step position choice benchmark "
-    "performance alignment alignment_normalised n_subjects"
-).split()
+    *("dataset", "modality", "family", "model", "checkpoint", "role", "step", "position"),
+    *("choice", "benchmark", "performance"),
+    *("alignment", "alignment_normalised", "n_subjects"),
+)
 
 
 def step_positions(steps: Iterable[int]) -> dict[int, float]:

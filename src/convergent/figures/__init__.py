@@ -1,0 +1,57 @@
+"""Figures: tables in, drawings out, no files read or written except atlas surfaces.
+
+Importing this package registers all its figures.
+"""
+
+from ._brain import cortical_surface, region_values
+from ._controls import controls, twin_differences
+from ._heatmap import depth_by_region, layer_region
+from ._planted import planted_recovered
+from ._regions import dot_table, region_dots
+from ._registry import (
+    Drawing,
+    FigureError,
+    FigureSpec,
+    NotDrawn,
+    Tables,
+    draw_all,
+    draw_figure,
+    figure_names,
+    register_figure,
+)
+from ._scatter import performance_scatter, scatter_points
+from ._surface import decimate, load_hemispheres, match_region
+from ._tables import figure_tables
+from ._trajectories import training_trajectories
+from ._words import interval, number, p_value
+
+__all__ = [
+    "Drawing",
+    "FigureError",
+    "FigureSpec",
+    "NotDrawn",
+    "Tables",
+    "controls",
+    "cortical_surface",
+    "decimate",
+    "depth_by_region",
+    "dot_table",
+    "draw_all",
+    "draw_figure",
+    "figure_names",
+    "figure_tables",
+    "interval",
+    "layer_region",
+    "load_hemispheres",
+    "match_region",
+    "number",
+    "p_value",
+    "performance_scatter",
+    "planted_recovered",
+    "region_dots",
+    "region_values",
+    "register_figure",
+    "scatter_points",
+    "training_trajectories",
+    "twin_differences",
+]
