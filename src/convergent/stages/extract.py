@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from convergent.brains import StimulusSet
-from convergent.extraction import LayerFeatures, extract_features
+from convergent.extraction import LayerFeatures, resolve_device
+from convergent.extraction import extract as extract_features
 from convergent.models import WeightsManifest, load
 from convergent.stages.data import read_stimuli
 from convergent.stages.weights import read_manifest
@@ -33,15 +34,18 @@ def extract(
         if dataset in (None, data):
             wanted.setdefault(check, {}).setdefault(data, []).append(name)
     stimuli = {name: read_stimuli(study, name) for per in wanted.values() for name in per}
+    settings = study.config.extraction
+    device = resolve_device(settings.device)
     for check, per_dataset in wanted.items():
         manifest = read_manifest(study, model, check)
-        settings = study.config.extraction
-        loaded = load(row, study.checkpoint(model, check), manifest, device=settings.device)
+        loaded = load(row, study.checkpoint(model, check), manifest, device=device)
         for data, names in per_dataset.items():
             features = extract_features(
-                loaded,
+                row,
+                study.checkpoint(model, check),
                 [study.layer(model, name) for name in names],
                 stimuli[data],
+                loaded=loaded,
                 batch_size=settings.batch_size,
                 projection=settings.projection,
                 projection_seed=settings.projection_seed,

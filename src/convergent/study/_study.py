@@ -29,6 +29,8 @@ STUDY_TABLES = (
     "correlations",
     "trajectories",
     "regions",
+    "truth",
+    "recovered_regions",
     "recovery",
 )
 

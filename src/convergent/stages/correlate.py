@@ -1,0 +1,169 @@
+"""Study-wide tables: performance against alignment, trajectories, regions, recovery."""
+
+from __future__ import annotations
+
+import csv
+import logging
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from convergent.errors import StoreError
+from convergent.stages.data import reader_of, truth_rows
+from convergent.stages.tables import SCHEMAS, read_table, write_table
+from convergent.stages.weights import check_all_distinct
+from convergent.statistics import performance_alignment, recovery, region_profile, trajectories
+from convergent.store import publish
+from convergent.study import Study
+
+log = logging.getLogger(__name__)
+
+PERFORMANCE_SCHEMA: dict[str, Any] = {
+    "study": pl.String,
+    "modality": pl.String,
+    "family": pl.String,
+    "model": pl.String,
+    "checkpoint": pl.String,
+    "role": pl.String,
+    "step": pl.Int64,
+    "final": pl.Boolean,
+    "parameters": pl.Int64,
+    "benchmark": pl.String,
+    "score": pl.Float64,
+    "source": pl.String,
+}
+TRUTH_SCHEMA: dict[str, Any] = {
+    "dataset": pl.String,
+    "region": pl.String,
+    "high_level": pl.Float64,
+    "noise_ceiling": pl.Float64,
+    "driven": pl.Boolean,
+}
+
+
+def correlate(study: Study) -> None:
+    """Gather the families and write the study's tables."""
+    check_all_distinct(study)
+    for table, schema in SCHEMAS.items():
+        frames = [read_table(study.paths.family(family, table)) for family in study.families]
+        write_table(study.paths.table(table), frames, schema)
+    alignment = read_table(study.paths.table("alignment"))
+    performance = _performance(study)
+    _publish(study, "performance", performance)
+    config = study.config
+    benchmarks = {str(key): value for key, value in config.performance.benchmarks.items()}
+    threshold = config.statistics.ceiling_threshold
+    _publish(
+        study,
+        "correlations",
+        performance_alignment(
+            alignment,
+            performance,
+            models_table(study),
+            benchmarks=benchmarks,
+            ceiling_threshold=threshold,
+            seed=config.statistics.seed,
+            bootstraps=config.statistics.bootstraps,
+            permutations=config.statistics.permutations,
+        ),
+    )
+    _publish(
+        study,
+        "trajectories",
+        trajectories(alignment, performance, benchmarks=benchmarks, ceiling_threshold=threshold),
+    )
+    _publish(study, "regions", region_profile(alignment))
+    truth = _truth(study)
+    _publish(study, "truth", truth)
+    regions, checks = [], []
+    for dataset in truth["dataset"].unique(maintain_order=True).to_list():
+        found = recovery(
+            alignment.filter(pl.col("dataset") == dataset),
+            truth.filter(pl.col("dataset") == dataset).drop("dataset"),
+            performance,
+            benchmarks=benchmarks,
+        )
+        named = pl.lit(dataset).alias("dataset")
+        regions.append(found.regions.select(named, pl.all()))
+        checks.append(found.checks.select(named, pl.all()))
+    empty = pl.DataFrame(schema={"dataset": pl.String})
+    _publish(study, "recovered_regions", pl.concat(regions) if regions else empty)
+    _publish(study, "recovery", pl.concat(checks) if checks else empty)
+
+
+def models_table(study: Study) -> pl.DataFrame:
+    """One row a model: what the statistics and the report need of the models table."""
+    rows = [
+        {
+            "model": model.key,
+            "family": model.family,
+            "modality": model.modality,
+            "source": model.source,
+            "reference": model.reference,
+            "revision": model.revision,
+            "parameters": model.parameters,
+            "layers": len(model.layers),
+            "tags": " ".join(model.tags),
+        }
+        for model in study.models.values()
+    ]
+    schema: dict[str, Any] = dict.fromkeys(rows[0], pl.String)
+    return pl.DataFrame(rows, schema={**schema, "parameters": pl.Int64, "layers": pl.Int64})
+
+
+def _publish(study: Study, name: str, table: pl.DataFrame) -> None:
+    with publish(study.paths.table(name)) as temporary:
+        table.write_parquet(temporary)
+
+
+def _performance(study: Study) -> pl.DataFrame:
+    """Published and measured scores; a score measured here never replaces a published one."""
+    scores = [(s.model, s.checkpoint, s.benchmark, s.score, s.source) for s in study.published]
+    for model in study.evaluated_models():
+        scores += _measured(study.paths.performance(model))
+    rows = []
+    for model, checkpoint, benchmark, score, source in scores:
+        row, weights = study.model(model), study.checkpoint(model, checkpoint)
+        rows.append(
+            {
+                "study": study.name,
+                "modality": row.modality,
+                "family": row.family,
+                "model": model,
+                "checkpoint": checkpoint,
+                "role": weights.role,
+                "step": weights.step,
+                "final": weights.final,
+                "parameters": row.parameters,
+                "benchmark": benchmark,
+                "score": score,
+                "source": source,
+            }
+        )
+    return pl.DataFrame(rows, schema=PERFORMANCE_SCHEMA).sort("model", "checkpoint", "benchmark")
+
+
+def _measured(path: str) -> list[tuple[str, str, str, float, str]]:
+    try:
+        with Path(path).open(encoding="utf-8", newline="") as handle:
+            rows = list(csv.DictReader(handle, delimiter="\t"))
+        return [
+            (row["model"], row["checkpoint"], row["benchmark"], float(row["score"]), row["source"])
+            for row in rows
+        ]
+    except FileNotFoundError:
+        raise StoreError("the scores are missing", where=path, fix="run its rule") from None
+    except (KeyError, ValueError) as error:
+        raise StoreError(
+            f"the scores are damaged ({error})", where=path, fix="delete it and rerun its rule"
+        ) from None
+
+
+def _truth(study: Study) -> pl.DataFrame:
+    rows = [
+        {"dataset": dataset, **{name: row[name] for name in TRUTH_SCHEMA if name != "dataset"}}
+        for dataset in study.config.datasets
+        for row in truth_rows(reader_of(study, dataset))
+    ]
+    return pl.DataFrame(rows, schema=TRUTH_SCHEMA)
