@@ -66,9 +66,10 @@ class Paths:
         """A study-wide table: measurements, alignment, performance, correlations, coverage."""
         return f"{self.root}/study/{name}.parquet"
 
-    def figure(self, name: str, extension: str = "svg") -> str:
-        """A figure of the report."""
-        return f"{self.root}/figures/{name}.{extension}"
+    @property
+    def figures(self) -> str:
+        """Directory of the report's figures, each with its data."""
+        return f"{self.root}/figures"
 
     def log(self, stage: str, *parts: str) -> str:
         """Log of one job."""

@@ -5,7 +5,8 @@ rule report:
     input:
         [paths.table(name) for name in study.tables()],
     output:
-        report(paths.report, caption="../report/report.rst", category="Study"),
+        figures=directory(paths.figures),
+        page=report(paths.report, caption="../report/report.rst", category="Study"),
     log:
         paths.log("report"),
     resources:
