@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import RidgeCV
 
-from convergent.alignment import _fold, fit_ridge, item_splits
+from convergent.alignment import _fold, fit_ridge, inner_item_splits, item_splits
 from convergent.errors import ConfigError, DataError, DeviceError, NumericalError
 
 RNG = np.random.default_rng(0)
@@ -47,6 +47,16 @@ def test_constant_target_is_undefined_and_flagged_beside_unharmed_neighbours():
     assert np.isnan(found.r[3]) and np.isnan(found.inner_r[:, 3]).all()
     assert found.undefined[:, 3].all() and not found.undefined[:, :3].any()
     np.testing.assert_allclose(found.fold_r[:, :3], fit().fold_r, atol=1e-12)
+
+
+@pytest.mark.parametrize("selection", ["loo", "folds"])
+def test_alphas_that_tie_go_to_the_smallest(selection):
+    found = fit(
+        y=np.full((40, 1), 0.1),
+        selection=selection,
+        inner_splits=lambda train: inner_item_splits(train, 40, folds=3, seed=0),
+    )
+    assert (found.alpha == 0.1).all()
 
 
 def test_target_constant_in_training_only_scores_zero():
