@@ -211,3 +211,45 @@ def planted_study(
         coverage=pl.DataFrame(cover, **wide),
         truth=truth,
     )
+
+
+BENCHMARKS = {"vision": "top1", "language": "top1"}
+CONFIG = {
+    "study": "planted",
+    "title": "A planted study",
+    "fit": {
+        "folds": 5, "inner_folds": 5, "selection": "loo", "permutations": 20, "fixed_depth": 0.5,
+        "alphas": {"low": -1.0, "high": 8.0, "number": 19}, "delays": [1, 2, 3, 4], "trim": 5,
+    },
+    "extraction": {"projection": None, "projection_seed": 0},
+    "performance": {"benchmarks": BENCHMARKS},
+    "statistics": {"bootstraps": 200, "permutations": 199, "seed": 0, "ceiling_threshold": 0.05},
+    "coverage": {"minimum": 0.9},
+}  # fmt: skip
+
+
+def report_inputs(study: PlantedStudy):
+    from convergent.report import DatasetFacts, ReportInputs
+    from convergent.statistics import performance_alignment
+
+    correlations = performance_alignment(
+        study.alignment, study.performance, study.models, benchmarks=BENCHMARKS,
+        **CONFIG["statistics"],
+    )  # fmt: skip
+    subjects = ("sim01", "sim02", "sim03")
+    return ReportInputs(
+        study="planted",
+        title="Do better models align better? <A planted study>",
+        description="Synthetic tables that exercise every part of the report.",
+        config=CONFIG,
+        datasets=[
+            DatasetFacts("scenes", "vision", "items", subjects, True, stimuli=400, regions=11,
+                         licence="CC0", citation="none; simulated"),
+            DatasetFacts("story", "language", "story", subjects, False, stimuli=2127, regions=6,
+                         licence="CC BY 4.0", citation="An author (2020), A story."),
+        ],
+        alignment=study.alignment, measurements=study.measurements,
+        performance=study.performance, models=study.models, correlations=correlations,
+        coverage=study.coverage, truth=study.truth,
+        provenance={"code": "0.1.0", "configuration sha256": "ab" * 32, "python": "3.11"},
+    )  # fmt: skip

@@ -128,14 +128,16 @@ def _interactive(table: pl.DataFrame, names: list[str]) -> go.Figure:
             text=rows["checkpoint"].to_list(),
             hovertemplate="<b>%{y}</b> (%{text})<br>r %{x:.3f}<extra></extra>",
         )  # fmt: skip
+    # Room below for the axis title and a legend of one to three lines, in pixels.
+    height = max(300, 20 * len(names) + 190)
     return layout(
         figure,
-        height=max(260, 20 * len(names) + 130),
-        margin={"l": 8, "r": 8, "t": 16, "b": 48},
+        height=height,
+        margin={"l": 8, "r": 8, "t": 36, "b": 120},
         xaxis={"title": {"text": "alignment (mean r)"}},
         yaxis={
             "categoryorder": "array", "categoryarray": names[::-1], "automargin": True,
             "tickfont": {"size": 11}, "dtick": 1,
         },
-        legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "x": 0},
+        legend={"orientation": "h", "yanchor": "top", "y": -52 / (height - 156), "x": 0},
     )  # fmt: skip

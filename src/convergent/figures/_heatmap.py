@@ -169,7 +169,7 @@ def _interactive(grids: list[_Grid], labels: tuple[str, ...], place: str) -> go.
     return layout(
         figure,
         height=460,
-        margin={"l": 60, "r": 8, "t": 16, "b": 90},
+        margin={"l": 60, "r": 8, "t": 36, "b": 90},
         xaxis={"title": {"text": place}, "tickangle": -60, "type": "category"},
         yaxis={"title": {"text": "layer, first to last"}, "dtick": 1},
     )

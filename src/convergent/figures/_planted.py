@@ -12,8 +12,8 @@ from ._style import GREY, layout, new_figure, tidy
 from ._words import number
 
 _PANELS = (
-    ("depth", "depth of the chosen layer"),
-    ("gain", "gain over controls and random weights (r)"),
+    ("depth", "depth of chosen layer"),
+    ("gain", "gain over controls (r)"),
 )
 
 
@@ -86,6 +86,6 @@ def _interactive(rows: pl.DataFrame) -> go.Figure:
                 text=part["region"].to_list(),
                 hovertemplate="<b>%{text}</b><br>planted %{x:.2f}<br>found %{y:.3f}<extra></extra>",
             )  # fmt: skip
-        figure.update_yaxes(title_text=label.replace(" over ", "<br>over "), row=i, col=1)
+        figure.update_yaxes(title_text=label, row=i, col=1)
     figure.update_xaxes(title_text="planted high-level weight", row=2, col=1)
-    return layout(figure, height=560, legend={"orientation": "h", "yanchor": "bottom", "y": 1.01})
+    return layout(figure, height=560, legend={"orientation": "h", "yanchor": "top", "y": -0.12})

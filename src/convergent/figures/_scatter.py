@@ -192,6 +192,11 @@ def _interactive(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | N
                 text=[_hover(point) for point in rows.iter_rows(named=True)],
                 hovertemplate="%{text}<extra></extra>",
             )  # fmt: skip
+    if placed.filter(pl.col("role") == "random").height:
+        figure.add_scatter(
+            x=[None], y=[None], mode="markers", name="random weights (hollow)",
+            marker={"symbol": "circle-open", "color": GREY, "size": 8}, hoverinfo="skip",
+        )  # fmt: skip
     for point in points.filter(pl.col("role") == "control").iter_rows(named=True):
         figure.add_hline(
             y=point["alignment"], line={"dash": "dash", "color": GREY, "width": 1},

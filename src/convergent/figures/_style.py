@@ -87,7 +87,7 @@ def layout(figure: go.Figure, *, height: int = 480, **options: Any) -> go.Figure
         "template": "plotly_white",
         "height": height,
         "autosize": True,
-        "margin": {"l": 60, "r": 16, "t": 16, "b": 56},
+        "margin": {"l": 60, "r": 16, "t": 36, "b": 56},
         "font": {"family": "system-ui, -apple-system, Segoe UI, sans-serif", "size": 13},
         "hovermode": "closest",
         "hoverlabel": {"align": "left"},

@@ -1,0 +1,18 @@
+"""The report: one HTML page that says what was found, how sure it is, and what is missing."""
+
+from ._headline import Headline, headlines, verdict
+from ._inputs import DatasetFacts, ReportInputs, report_tables, withhold
+from ._methods import methods
+from ._page import render_report
+
+__all__ = [
+    "DatasetFacts",
+    "Headline",
+    "ReportInputs",
+    "headlines",
+    "methods",
+    "render_report",
+    "report_tables",
+    "verdict",
+    "withhold",
+]

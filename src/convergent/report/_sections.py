@@ -1,0 +1,210 @@
+"""Tables of the report: plain rows of text, ready for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from convergent.figures import Drawing, interval, number, p_value, twin_differences
+from convergent.statistics import Coverage
+
+MAXIMUM_ROWS = 200
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text: caption, column names, rows; the first column names the row."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[str, ...]]
+    searchable: bool = False
+
+
+def cell(value: Any) -> str:
+    """One value as text: numbers rounded, nothing as a dash."""
+    if value is None or value == "":
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return number(value, 3)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return str(value)
+
+
+def data_table(drawing: Drawing) -> Table:
+    """Numbers behind a figure, cut to a length that a page can carry."""
+    shown = drawing.data.head(MAXIMUM_ROWS)
+    cut = drawing.data.height - shown.height
+    caption = f"Data behind: {drawing.title}"
+    if cut:
+        caption += f" (first {MAXIMUM_ROWS:,} of {drawing.data.height:,} rows; the file has all)"
+    rows = [tuple(cell(value) for value in row) for row in shown.iter_rows()]
+    return Table(caption, tuple(name.replace("_", " ") for name in shown.columns), rows)
+
+
+def correlation_table(correlations: pl.DataFrame) -> Table:
+    """Every way in which the question was asked."""
+    order = {"all": 0, "network": 1, "subject": 2}
+    rows = sorted(
+        correlations.iter_rows(named=True),
+        key=lambda r: (r["dataset"], r["benchmark"], order.get(r["scope"], 3), r["scope_value"]),
+    )
+    body = [
+        (
+            row["dataset"],
+            row["benchmark"],
+            row["scope"] if row["scope"] == "all" else f"{row['scope']} {row['scope_value']}",
+            row["choice"],
+            "share of ceiling" if row["measure"] == "score_normalised" else "r",
+            f"{row['n_models']} / {row['n_families']}",
+            number(row["r"]),
+            interval(row["r_low"], row["r_high"]),
+            interval(row["family_low"], row["family_high"]),
+            number(row["rho"]),
+            number(row["partial_r"]),
+            p_value(row["p"]),
+            p_value(row["q"]) if row["scope"] != "all" else "–",
+            row["reason"] or "",
+        )
+        for row in rows
+    ]
+    columns = (
+        *("data set", "benchmark", "regions or subject", "layer", "alignment as"),
+        *("models / families", "r", "95% CI (Fisher)", "95% CI (families)", "rho"),
+        *("r given size", "p", "q", "note"),
+    )
+    return Table("Performance-alignment correlation, every way it was asked", columns, body, True)
+
+
+def left_out_table(correlations: pl.DataFrame) -> Table:
+    """Models that are in no correlation, and why."""
+    rows: dict[tuple[str, ...], None] = {}
+    for row in correlations.filter(pl.col("scope") == "all").iter_rows(named=True):
+        for entry in (row["left_out"] or "").split("; "):
+            if entry:
+                model, _, why = entry.partition(": ")
+                rows[(model, row["dataset"], row["benchmark"], why)] = None
+    caption = "Models left out of the correlation"
+    return Table(caption, ("model", "data set", "benchmark", "reason"), sorted(rows))
+
+
+def model_table(models: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> Table:
+    """One row per model and data set, with its scores."""
+    correlations = tables["correlations"]
+    wanted = correlations.select("modality", "benchmark").unique().sort("modality", "benchmark")
+    benchmark = dict(wanted.iter_rows())
+    averaged = tables["model_alignment"].filter(
+        (pl.col("scope") == "all") & pl.col("final") & (pl.col("role") != "random")
+    )
+    scores = {
+        (m, c, b): s
+        for m, c, b, s in tables["performance"]
+        .select("model", "checkpoint", "benchmark", "score")
+        .iter_rows()
+    }
+    twins = {
+        (row["dataset"], row["model"]): row["random"]
+        for row in twin_differences(tables["model_alignment"]).iter_rows(named=True)
+    }
+    fixed = {
+        (row["dataset"], row["model"], row["checkpoint"]): row["alignment"]
+        for row in averaged.filter(pl.col("choice") == "fixed").iter_rows(named=True)
+    }
+    facts = {row["model"]: row for row in models.iter_rows(named=True)}
+    best = averaged.filter(pl.col("choice") == "best").sort(
+        "dataset", "alignment", "model", descending=[False, True, False], nulls_last=True
+    )
+    rows = []
+    for row in best.iter_rows(named=True):
+        fact = facts.get(row["model"], {})
+        name = benchmark.get(row["modality"], "")
+        rows.append(
+            (
+                row["model"],
+                row["family"],
+                row["dataset"],
+                cell(fact.get("parameters") or None),
+                cell(scores.get((row["model"], row["checkpoint"], name))),
+                cell(row["alignment"]),
+                cell(row["alignment_normalised"]),
+                cell(fixed.get((row["dataset"], row["model"], row["checkpoint"]))),
+                cell(twins.get((row["dataset"], row["model"]))),
+                cell(fact.get("tags")),
+            )
+        )
+    columns = (
+        *("model", "family", "data set", "parameters", "performance", "alignment r"),
+        *("share of ceiling", "r at fixed depth", "r of random twins", "tags"),
+    )
+    return Table("Models and their scores", columns, rows, True)
+
+
+def region_table(profile: pl.DataFrame) -> Table:
+    """Regions with the share of models whose alignment is significant there."""
+    rows = [
+        (
+            row["region"],
+            row["dataset"],
+            cell(row["network"]),
+            number(row["score"], 3),
+            number(row["score_normalised"], 3),
+            number(row["noise_ceiling"]),
+            number(row["depth"]),
+            "–" if row["n_significant"] is None else f"{row['n_significant']} of {row['n_models']}",
+        )
+        for row in profile.filter(pl.col("choice") == "best").iter_rows(named=True)
+    ]
+    columns = (
+        *("region", "data set", "network", "mean r", "share of ceiling", "noise ceiling (r²)"),
+        *("mean depth chosen", "models with q < 0.05"),
+    )
+    return Table("Regions: mean over final trained models", columns, rows, True)
+
+
+def coverage_table(coverage: Coverage) -> Table:
+    """What is missing and why; models that are complete are counted in the caption."""
+    incomplete = coverage.by_model.filter(pl.col("ok") < pl.col("expected"))
+    complete = coverage.by_model.height - incomplete.height
+    rows = [
+        (
+            row["model"],
+            row["dataset"],
+            f"{row['ok']:,} of {row['expected']:,}",
+            f"{row['failed']:,}",
+            f"{row['missing']:,}",
+            row["reasons"] or "not run",
+        )
+        for row in incomplete.iter_rows(named=True)
+    ]
+    caption = f"Incomplete models by data set ({complete} complete ones are not listed)"
+    return Table(caption, ("model", "data set", "fits", "failed", "missing", "why"), rows)
+
+
+def checks_table(checks: pl.DataFrame) -> Table:
+    """Planted-versus-recovered checks."""
+    words = {True: "pass", False: "FAIL", None: "no check"}
+    rows = [
+        (
+            row["check"],
+            row["dataset"],
+            row["planted"],
+            number(row["recovered"], 3),
+            cell(row["n"]),
+            row["criterion"],
+            words[row["passed"]],
+        )
+        for row in checks.iter_rows(named=True)
+    ]
+    columns = ("check", "data set", "planted", "recovered", "n", "criterion", "outcome")
+    return Table("Planted against recovered", columns, rows)
+
+
+def grouped(drawings: Sequence[Drawing], *figures: str) -> list[Drawing]:
+    """Drawings of the named figures, in that order."""
+    return [drawing for name in figures for drawing in drawings if drawing.figure == name]
