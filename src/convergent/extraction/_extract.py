@@ -11,7 +11,7 @@ from convergent.errors import DataError, LayerError, ModelError
 from convergent.extraction._features import LayerFeatures, judged
 from convergent.extraction._pooling import check_pooling
 from convergent.extraction._projection import project
-from convergent.models import LoadedBaseline, LoadedModel
+from convergent.models import LoadedBaseline, LoadedModel, Options
 from convergent.study._types import Checkpoint, Layer, Model
 
 
@@ -81,8 +81,8 @@ def extract(
     from convergent.extraction._network import LayerReader
     from convergent.extraction._plan import plan_images, plan_story, plan_texts
 
-    skip = int(model.preprocessing.get("skip_tokens", 0))
-    skip = max(skip, int(model.preprocessing.get("skip_first_token") == "yes"))
+    options = Options(model, model.preprocessing)
+    skip = options.integer("skip_tokens", int(options.flag("skip_first_token")), minimum=0)
     reader = LayerReader(model, layers, loaded, skip, where)
     if loaded.text is None:
         plan = plan_images(stimuli, where)

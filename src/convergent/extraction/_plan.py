@@ -43,7 +43,8 @@ class Plan:
     def items(self, start: int, stop: int) -> np.ndarray | Sequence[Encoding]:
         """Inputs of one batch."""
         if self.images is not None:
-            return self.images[self.order[start:stop]]
+            batch: np.ndarray = self.images[self.order[start:stop]]
+            return batch
         return self.encodings[start:stop]
 
     def rows(self, start: int, stop: int) -> tuple[np.ndarray, Segments | None]:

@@ -200,9 +200,11 @@ def _pool_tokens(
 def _reduce(members: np.ndarray, start: np.ndarray, pooling: str) -> np.ndarray:
     stop = np.append(start[1:], len(members))
     if pooling == "last":
-        return members[stop - 1]
+        lasts: np.ndarray = members[stop - 1]
+        return lasts
     sums = np.add.reduceat(members, start, axis=0)
-    return (sums / (stop - start)[:, None]).astype(np.float32)
+    means: np.ndarray = (sums / (stop - start)[:, None]).astype(np.float32)
+    return means
 
 
 def _shapes(output: Any) -> str:

@@ -8,6 +8,7 @@ from convergent.models._load import load
 from convergent.models._loaded import Batch, Encoding, LoadedBaseline, LoadedModel, TextEncoder
 from convergent.models._manifest import WeightsFile, WeightsManifest, check_distinct, verify
 from convergent.models._open_clip import OpenClipSource
+from convergent.models._options import Options
 from convergent.models._reference import Reference, parse_reference
 from convergent.models._registry import Source, register_source, source, source_names
 from convergent.models._request import LoadRequest
@@ -22,6 +23,7 @@ __all__ = [
     "LoadedBaseline",
     "LoadedModel",
     "OpenClipSource",
+    "Options",
     "Reference",
     "Source",
     "TextEncoder",

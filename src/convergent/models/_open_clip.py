@@ -175,7 +175,8 @@ def _create(settings: dict[str, Any], request: LoadRequest) -> torch.nn.Module:
     kind = (CoCa if "multimodal_cfg" in arguments else CustomTextCLIP) if custom else CLIP
     try:
         module: torch.nn.Module = kind(**arguments)
-    except (TypeError, RuntimeError, ValueError, AssertionError) as error:
+    # Constructors check their arguments each in its own way, or by running into them.
+    except Exception as error:
         raise ModelError(
             f"open_clip cannot build it ({error})",
             where=request.where,

@@ -90,7 +90,8 @@ def _create(request: LoadRequest, directory: Path | None) -> torch.nn.Module:
         )
     try:
         module: torch.nn.Module = timm.create_model(name, pretrained=False, **arguments)
-    except (TypeError, RuntimeError, ValueError, AssertionError) as error:
+    # Constructors check their arguments each in its own way, or by running into them.
+    except Exception as error:
         raise ModelError(
             f"timm cannot build it ({error})",
             where=request.where,

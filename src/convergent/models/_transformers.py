@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,7 @@ class TransformersSource:
     weight_names = ("model.safetensors", "pytorch_model.bin")
     config_patterns = (
         "config.json",
+        "*.index.json",
         "preprocessor_config.json",
         "tokenizer*",
         "special_tokens_map.json",
@@ -55,31 +57,47 @@ class TransformersSource:
                 where=request.where,
                 fix="fill in the reference column",
             )
-        from transformers.utils import logging
+        with _quiet():
+            return _load(request, directory)
 
-        logging.disable_progress_bar()
-        gguf = {"gguf_file": request.options.text("gguf")} if "gguf" in request.options else {}
-        config = _local("AutoConfig", request, directory, **gguf)
-        module, fresh = _network(request, directory, config, gguf)
-        encoder = _runner(module, config, request)
-        preprocessing: dict[str, object] = {}
-        images, text = None, None
-        if request.model.modality == "vision":
-            images, preprocessing = _images(request, directory)
-        else:
-            text = _text(request, directory, module, config, gguf)
-            preprocessing = {"max_tokens": text.max_tokens}
-        return LoadedModel(
-            module=module,
-            run=encoder,
-            device=request.device,
-            dtype=request.dtype,
-            images=images,
-            text=text,
-            tuple_outputs=True,
-            fresh=fresh,
-            preprocessing=preprocessing,
-        )
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # The report of unused and missing parameters is replaced by a strict check of our own.
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _load(request: LoadRequest, directory: Path) -> LoadedModel:
+    gguf = {"gguf_file": request.options.text("gguf")} if "gguf" in request.options else {}
+    config = _local("AutoConfig", request, directory, **gguf)
+    module, fresh = _network(request, directory, config, gguf)
+    encoder = _runner(module, config, request)
+    preprocessing: dict[str, object] = {}
+    images, text = None, None
+    if request.model.modality == "vision":
+        images, preprocessing = _images(request, directory)
+    else:
+        text = _text(request, directory, module, config, gguf)
+        preprocessing = {"max_tokens": text.max_tokens}
+    return LoadedModel(
+        module=module,
+        run=encoder,
+        device=request.device,
+        dtype=request.dtype,
+        images=images,
+        text=text,
+        tuple_outputs=True,
+        fresh=fresh,
+        preprocessing=preprocessing,
+    )
 
 
 def _local(auto: str, request: LoadRequest, directory: Path, **arguments: Any) -> Any:
