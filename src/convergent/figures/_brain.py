@@ -160,7 +160,7 @@ def _interactive(
     hemispheres: tuple[Hemisphere, Hemisphere], values: dict[str, float], norm: Normalize
 ) -> go.Figure:
     figure = go.Figure()
-    for hemisphere, shift in zip(hemispheres, (-45.0, 45.0), strict=True):
+    for hemisphere, shift in zip(hemispheres, (-10.0, 10.0), strict=True):
         kept, faces = decimate(hemisphere, VERTICES)
         points = np.round(hemisphere.vertices[kept], 1)
         label = hemisphere.label[kept]
@@ -195,7 +195,7 @@ def _interactive(
         margin={"l": 0, "r": 0, "t": 0, "b": 0},
         scene={
             "xaxis": axis, "yaxis": axis, "zaxis": axis, "aspectmode": "data",
-            "camera": {"eye": {"x": 0.0, "y": -1.6, "z": 0.9}},
+            "camera": {"eye": {"x": -0.9, "y": -1.2, "z": 0.6}},
         },
     )  # fmt: skip
 

@@ -23,9 +23,9 @@
     setTimeout(next, 0);
   })();
   document.querySelectorAll("details.rotate").forEach(function (details) {
-    details.addEventListener("toggle", function () {
-      if (details.open) draw(details.querySelector(".plot"));
-    });
+    const show = function () { if (details.open) draw(details.querySelector(".plot")); };
+    details.addEventListener("toggle", show);
+    show();
   });
 
   document.querySelectorAll("select[data-target]").forEach(function (select) {
