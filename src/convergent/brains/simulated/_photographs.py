@@ -85,7 +85,8 @@ def _tiles(scene: str) -> NDArray[np.float64]:
     rows, columns = grey.shape[0] // TILE, grey.shape[1] // TILE
     tiles = grey[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
     square: NDArray[np.float64] = tiles.transpose(0, 2, 1, 3).reshape(-1, TILE, TILE)
-    return square[square.std(axis=(1, 2)) >= FLAT]
+    kept: NDArray[np.float64] = square[square.std(axis=(1, 2)) >= FLAT]
+    return kept
 
 
 def _normalised(tile: NDArray[np.float64]) -> NDArray[np.uint8]:

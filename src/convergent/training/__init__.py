@@ -1,0 +1,9 @@
+"""Training of small models, so that a study can follow its own checkpoints.
+
+Importing this package imports no deep-learning library; training does.
+"""
+
+from convergent.training._recipe import Recipe, Run, recipe, recipe_names, register_recipe
+from convergent.training._train import train
+
+__all__ = ["Recipe", "Run", "recipe", "recipe_names", "register_recipe", "train"]
