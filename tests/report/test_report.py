@@ -132,6 +132,7 @@ def test_below_the_minimum_no_correlation_is_printed_anywhere(inputs):
     shown = re.sub(r"<script\b(?![^>]*json).*?</script>", "", text, flags=re.S)
     assert "The headline is withheld." in shown
     assert "245 of 246 planned fits" in shown
+    assert "Line: least squares" not in shown and "performance-alignment r in" not in shown
     assert "Pearson r =" not in shown and "align better:" not in shown
 
 

@@ -73,7 +73,8 @@ def _draw(row: dict[str, Any], tables: Tables) -> Drawing | None:
     trained = points.filter((pl.col("role") == "trained") & pl.col("performance").is_not_null())
     if trained.is_empty():
         return None
-    line = _line(trained)
+    # Without a correlation there is no line either: it would say what was withheld.
+    line = None if row["r"] is None else _line(trained)
     twins = points.filter((pl.col("role") == "random") & pl.col("performance").is_not_null())
     unplaced = points.filter((pl.col("role") == "random") & pl.col("performance").is_null()).height
     caption = (
@@ -88,7 +89,8 @@ def _draw(row: dict[str, Any], tables: Tables) -> Drawing | None:
             if row["r"] is not None
             else f"No correlation: {row['reason']}. "
         )
-        + "Line: least squares with its 95% band. Hollow: the same architectures with random "
+        + ("" if line is None else "Line: least squares with its 95% band. ")
+        + "Hollow: the same architectures with random "
         "weights, not in r. Dashed: controls without weights."
         + (
             f" {unplaced} random twins without a measured performance are not placed."

@@ -135,13 +135,20 @@ def report_tables(inputs: ReportInputs) -> dict[str, pl.DataFrame]:
     dict of str to DataFrame
         For `convergent.figures.draw_all`.
     """
-    return figure_tables(
+    coverage = inputs.covered
+    tables = figure_tables(
         alignment=inputs.alignment,
         measurements=inputs.measurements,
         performance=inputs.performance,
         models=inputs.models,
-        correlations=withhold(inputs.correlations, inputs.covered),
+        correlations=withhold(inputs.correlations, coverage),
         benchmarks=inputs.section("performance").get("benchmarks", {}),
         ceiling_threshold=float(inputs.section("statistics").get("ceiling_threshold", 0.05)),
         truth=inputs.truth,
     )
+    if not coverage.sufficient and "recovery_checks" in tables:
+        # These checks are correlations over models too.
+        tables["recovery_checks"] = tables["recovery_checks"].filter(
+            ~pl.col("check").str.contains("performance-alignment|slope in high-level")
+        )
+    return tables
