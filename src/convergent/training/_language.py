@@ -104,7 +104,9 @@ class SentenceRun:
     def save(self, directory: Path) -> None:
         """Write configuration, weights and fast tokenizer as transformers reads them."""
         from transformers import PreTrainedTokenizerFast
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self.module.save_pretrained(directory)  # type: ignore[operator]
         PreTrainedTokenizerFast(
             tokenizer_object=self._tokenizer,
