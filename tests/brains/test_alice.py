@@ -189,7 +189,7 @@ def test_a_missing_directory_says_what_it_is_and_how_to_get_it(tmp_path: Path) -
     for part in (
         "nowhere",
         "alice_data_shared",
-        "convergent.brains.alice.download",
+        "convergent fetch alice",
         "make alice DATA=DIR",
         "--set datasets.story.options.data=DIR",
     ):

@@ -168,6 +168,7 @@ def planted_study(
                                     if choice == "best"
                                     else 0.5,
                                     "p": 0.0476 if driven else float(rng.uniform()),
+                                    "p_group": 0.001 if driven else 0.5,
                                     "parameters": model["parameters"],
                                 }
                             )

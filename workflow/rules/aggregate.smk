@@ -10,13 +10,15 @@ rule measure:
         paths.model("{model}", "coverage"),
     log:
         paths.log("measure", "{model}"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
     params:
         identity=lambda w: study.identity("measure", model=w.model),
     shell:
-        "convergent measure {STUDY} --model {wildcards.model} > {log} 2>&1"
+        f"convergent measure {STUDY} --model {{wildcards.model}} > {{log}} 2>&1"
 
 
 rule family:
@@ -32,11 +34,13 @@ rule family:
         paths.family("{family}", "coverage"),
     log:
         paths.log("family", "{family}"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
     shell:
-        "convergent family {STUDY} --family {wildcards.family} > {log} 2>&1"
+        f"convergent family {STUDY} --family {{wildcards.family}} > {{log}} 2>&1"
 
 
 rule correlate:
@@ -51,10 +55,12 @@ rule correlate:
         [paths.table(name) for name in study.tables()],
     log:
         paths.log("correlate"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
         identity=study.identity("correlate"),
     shell:
-        "convergent correlate {STUDY} > {log} 2>&1"
+        f"convergent correlate {STUDY} > {{log}} 2>&1"

@@ -1,15 +1,16 @@
 # The study, its file names, and what every rule says to the command line.
 
-import os
 import shlex
-import sys
-from pathlib import Path
 
-from convergent.study import Study, Unit, command_options, resources
+from convergent.study import (
+    Study,
+    Unit,
+    call_own_convergent,
+    command_options,
+    resources,
+)
 
-# Jobs call `convergent`: the one that belongs to the Python that runs Snakemake,
-# whether or not its environment is activated.
-os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+call_own_convergent()
 
 # The last configuration file and what --config overrides in it
 chosen = dict(
@@ -18,8 +19,9 @@ chosen = dict(
 study = Study.load(**chosen)
 paths = study.paths
 
-# `--study FILE --set key=value ...`: the same study for every command of this run
-STUDY = shlex.join(command_options(**chosen))
+# `--study FILE --set key=value ...`: the same study for every command of this run. It is no
+# parameter of the rules: how a study is run must not look like a change of what it computes.
+STUDY = shlex.join(command_options(**chosen)).replace("{", "{{").replace("}", "}}")
 
 # One job makes one layer, or all layers of a checkpoint, or of a model: the same stores.
 BY_LAYER = study.config.granularity == "layer"
@@ -36,3 +38,7 @@ wildcard_constraints:
 
 def unit_of(wildcards):
     return Unit(wildcards.model, wildcards.checkpoint, wildcards.get("layer"))
+
+
+def trained_record(wildcards):
+    return [paths.trained(wildcards.model)] if study.trains(wildcards.model) else []

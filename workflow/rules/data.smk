@@ -6,13 +6,15 @@ rule stimuli:
         paths.stimuli("{dataset}"),
     log:
         paths.log("stimuli", "{dataset}"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
     params:
         identity=lambda w: study.identity("stimuli", dataset=w.dataset),
     shell:
-        "convergent stimuli {STUDY} --dataset {wildcards.dataset} > {log} 2>&1"
+        f"convergent stimuli {STUDY} --dataset {{wildcards.dataset}} > {{log}} 2>&1"
 
 
 rule responses:
@@ -22,11 +24,13 @@ rule responses:
         paths.responses("{dataset}", "{subject}"),
     log:
         paths.log("responses", "{dataset}", "{subject}"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
         identity=lambda w: study.identity("responses", dataset=w.dataset),
     shell:
-        "convergent responses {STUDY} --dataset {wildcards.dataset}"
-        " --subject {wildcards.subject} > {log} 2>&1"
+        f"convergent responses {STUDY} --dataset {{wildcards.dataset}}"
+        f" --subject {{wildcards.subject}} > {{log}} 2>&1"

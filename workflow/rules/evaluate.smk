@@ -9,6 +9,8 @@ rule evaluate:
         paths.performance("{model}"),
     log:
         paths.log("evaluate", "{model}"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         gpu=lambda w: resources.gpus(study.model(w.model)),
         mem_mb=lambda w, attempt: resources.extract_mb(study.model(w.model), attempt),
@@ -18,4 +20,4 @@ rule evaluate:
     params:
         identity=lambda w: study.identity("evaluate", model=w.model),
     shell:
-        "convergent evaluate {STUDY} --model {wildcards.model} > {log} 2>&1"
+        f"convergent evaluate {STUDY} --model {{wildcards.model}} > {{log}} 2>&1"

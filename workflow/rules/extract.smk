@@ -12,6 +12,8 @@ if BY_LAYER:
             paths.log("extract", "{dataset}", "{model}", "{checkpoint}", "{layer}"),
         group:
             "layer"
+        conda:
+            "../../envs/convergent.yaml"
         resources:
             gpu=lambda w: resources.gpus(study.model(w.model)),
             mem_mb=lambda w, attempt: resources.extract_mb(
@@ -23,9 +25,9 @@ if BY_LAYER:
         params:
             identity=lambda w: study.identity("extract", **w),
         shell:
-            "convergent extract {STUDY} --dataset {wildcards.dataset}"
-            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
-            " --layer {wildcards.layer} > {log} 2>&1"
+            f"convergent extract {STUDY} --dataset {{wildcards.dataset}}"
+            f" --model {{wildcards.model}} --checkpoint {{wildcards.checkpoint}}"
+            f" --layer {{wildcards.layer}} > {{log}} 2>&1"
 
 else:
 
@@ -41,6 +43,8 @@ else:
                 study.feature_files(unit),
             log:
                 paths.log("extract", unit.name),
+            conda:
+                "../../envs/convergent.yaml"
             resources:
                 gpu=resources.gpus(study.model(unit.model)),
                 mem_mb=lambda w, attempt, model=unit.model: resources.extract_mb(
@@ -53,4 +57,4 @@ else:
                 identity=study.unit_identity("extract", unit),
                 unit=unit.options,
             shell:
-                "convergent extract {STUDY} {params.unit} > {log} 2>&1"
+                f"convergent extract {STUDY} {{params.unit}} > {{log}} 2>&1"

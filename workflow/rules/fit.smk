@@ -17,6 +17,8 @@ if BY_LAYER:
             ),
         group:
             "layer"
+        conda:
+            "../../envs/convergent.yaml"
         resources:
             gpu=0,
             mem_mb=lambda w, attempt: 2000 * attempt,
@@ -30,9 +32,9 @@ if BY_LAYER:
                 layer=w.layer,
             ),
         shell:
-            "convergent fit {STUDY} --dataset {wildcards.dataset}"
-            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
-            " --layer {wildcards.layer} --subject {wildcards.subject} > {log} 2>&1"
+            f"convergent fit {STUDY} --dataset {{wildcards.dataset}}"
+            f" --model {{wildcards.model}} --checkpoint {{wildcards.checkpoint}}"
+            f" --layer {{wildcards.layer}} --subject {{wildcards.subject}} > {{log}} 2>&1"
 
 else:
 
@@ -53,6 +55,8 @@ else:
                 study.alignment_files(unit),
             log:
                 paths.log("fit", unit.name),
+            conda:
+                "../../envs/convergent.yaml"
             resources:
                 gpu=0,
                 mem_mb=lambda w, attempt: 4000 * attempt,
@@ -61,4 +65,4 @@ else:
                 identity=study.unit_identity("fit", unit),
                 unit=unit.options,
             shell:
-                "convergent fit {STUDY} {params.unit} > {log} 2>&1"
+                f"convergent fit {STUDY} {{params.unit}} > {{log}} 2>&1"

@@ -9,10 +9,12 @@ rule report:
         page=report(paths.report, caption="../report/report.rst", category="Study"),
     log:
         paths.log("report"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
         identity=study.identity("report"),
     shell:
-        "convergent report {STUDY} > {log} 2>&1"
+        f"convergent report {STUDY} > {{log}} 2>&1"

@@ -7,6 +7,8 @@ rule train:
         paths.trained("{model}"),
     log:
         paths.log("train", "{model}"),
+    conda:
+        "../../envs/convergent.yaml"
     resources:
         gpu=1,
         mem_mb=lambda w, attempt: 4000 * attempt,
@@ -14,11 +16,7 @@ rule train:
     params:
         identity=lambda w: study.identity("train", model=w.model),
     shell:
-        "convergent train {STUDY} --model {wildcards.model} > {log} 2>&1"
-
-
-def trained_record(wildcards):
-    return [paths.trained(wildcards.model)] if study.trains(wildcards.model) else []
+        f"convergent train {STUDY} --model {{wildcards.model}} > {{log}} 2>&1"
 
 
 if BY_LAYER:
@@ -31,13 +29,15 @@ if BY_LAYER:
         log:
             paths.log("weights", "{model}", "{checkpoint}"),
         localrule: True
+        conda:
+            "../../envs/convergent.yaml"
         params:
             identity=lambda w: study.identity(
                 "weights", model=w.model, checkpoint=w.checkpoint
             ),
         shell:
-            "convergent weights {STUDY} --model {wildcards.model}"
-            " --checkpoint {wildcards.checkpoint} > {log} 2>&1"
+            f"convergent weights {STUDY} --model {{wildcards.model}}"
+            f" --checkpoint {{wildcards.checkpoint}} > {{log}} 2>&1"
 
 else:
 
@@ -54,8 +54,10 @@ else:
                 log:
                     paths.log("weights", unit.name),
                 localrule: True
+                conda:
+                    "../../envs/convergent.yaml"
                 params:
                     identity=study.unit_identity("weights", unit),
                     unit=unit.options,
                 shell:
-                    "convergent weights {STUDY} {params.unit} > {log} 2>&1"
+                    f"convergent weights {STUDY} {{params.unit}} > {{log}} 2>&1"

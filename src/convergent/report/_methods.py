@@ -102,6 +102,6 @@ def _tests(statistics: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
         f"{statistics.get('bootstraps', '?')} resamples of families; p from "
         f"{statistics.get('permutations', '?')} random orders, two-sided, counting the observed "
         f"one (seed {statistics.get('seed', '?')}). Region p values come from "
-        f"{fit.get('permutations', '?')} permutations a fit, are combined over subjects by "
-        "Fisher's method and corrected over regions by Benjamini-Hochberg."
+        f"{fit.get('permutations', '?')} permutations a fit, of the mean over subjects, and "
+        "are corrected over regions by Benjamini-Hochberg."
     )

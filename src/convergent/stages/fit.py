@@ -25,7 +25,7 @@ from convergent.alignment import (
     words_to_volumes,
 )
 from convergent.brains import Responses, StimulusSet, align, join_items
-from convergent.errors import IdError
+from convergent.errors import ConfigError, IdError
 from convergent.stages.data import read_responses, read_stimuli
 from convergent.store import Store, read_store, write_store
 from convergent.study import FitConfig, Study, Unit
@@ -179,6 +179,12 @@ def _folds(
         )
     groups = None
     if stimuli.group is not None:
+        if config.selection == "loo":
+            raise ConfigError(
+                "stimuli come in groups, and leave-one-out would choose alpha across a group",
+                where=f"data set '{stimuli.name}'",
+                fix="set fit.selection: folds",
+            )
         groups = stimuli.group[align(stimuli.ids, ids)]
     outer = item_splits(ids, groups, folds=config.folds, seed=config.seed)
     orders = item_orders(ids, permutations=count, seed=config.seed) if count else None

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import polars as pl
-from scipy import stats
 
 from ._multiplicity import benjamini_hochberg
 from ._tables import ALIGNMENT_COLUMNS, require_columns, without_nan
@@ -17,14 +15,16 @@ _GROUP = ["dataset", "modality", "family", "model", "checkpoint", "role", "step"
 def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
     """Alignment of each checkpoint with each region, over subjects, tested over regions.
 
-    The subjects' permutation p values are combined by Fisher's method (the subjects' data are
-    independent), and Benjamini-Hochberg runs over the regions of one (dataset, model,
-    checkpoint, choice). No region is masked: the ceiling stands beside the score.
+    The p value of a region is that of the mean over subjects, against the same mean in each
+    permutation of the stimuli (``p_group``). Subjects who saw the same stimuli share what these
+    evoke, so their p values are not independent and must not be multiplied. Benjamini-Hochberg
+    runs over the regions of one (dataset, model, checkpoint, choice). No region is masked: the
+    ceiling stands beside the score.
 
     Parameters
     ----------
     alignment : DataFrame
-        Alignment table; ``p`` (permutation), ``depth`` (chosen relative depth) and
+        Alignment table; ``p_group`` (permutation), ``depth`` (chosen relative depth) and
         ``region_order`` are used where the table has them.
 
     Returns
@@ -41,7 +41,7 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
     """
     require_columns(alignment, ALIGNMENT_COLUMNS, "alignment")
     frame = without_nan(alignment)
-    absent = [name for name in ("p", "depth", "region_order") if name not in frame.columns]
+    absent = [name for name in ("p_group", "depth", "region_order") if name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
     keys = [*_GROUP, "region", "network"]
     means = (
@@ -51,11 +51,9 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
             pl.col("score", "score_normalised", "noise_ceiling", "depth").mean(),
             pl.col("region_order").first(),
             n_subjects=pl.col("score").count().cast(pl.Int64),
-            p_values=pl.col("p").drop_nulls(),
+            p=pl.col("p_group").first(),
         )
     )
-    combined = [_combine(values) for values in means["p_values"].to_list()]
-    means = means.with_columns(p=pl.Series(combined, dtype=pl.Float64)).drop("p_values")
     parts = [
         part.with_columns(
             q=pl.Series("q", benjamini_hochberg(part["p"].fill_null(math.nan).to_numpy()))
@@ -63,12 +61,6 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
         for _, part in means.group_by(_GROUP, maintain_order=True)
     ]
     return without_nan(pl.concat(parts)) if parts else means.with_columns(q=pl.col("p"))
-
-
-def _combine(values: list[float]) -> float | None:
-    if not values:
-        return None
-    return float(stats.combine_pvalues(np.asarray(values), method="fisher").pvalue)
 
 
 def modality_profile(profile: pl.DataFrame) -> pl.DataFrame:

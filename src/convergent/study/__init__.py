@@ -21,6 +21,7 @@ from convergent.study._types import (
     Role,
     Unit,
 )
+from convergent.study.resources import call_own_convergent
 
 __all__ = [
     "STAGE_VERSIONS",
@@ -37,6 +38,7 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
+    "call_own_convergent",
     "command_options",
     "parse_overrides",
     "read_config",

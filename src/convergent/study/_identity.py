@@ -90,7 +90,7 @@ def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[
     if keys.get("layer"):
         layer = asdict(study.layer(model.key, str(keys["layer"])))
         facts["layer"] = layer if stage == "measure" else [layer["name"], layer["width"]]
-    elif stage in ("measure", "evaluate"):
+    elif stage in ("measure", "evaluate", "train"):
         facts["layers"] = [asdict(layer) for layer in model.layers]
     if keys.get("checkpoint"):
         checkpoint = asdict(study.checkpoint(model.key, str(keys["checkpoint"])))

@@ -69,7 +69,7 @@ class Folder:
         self.path = Path(os.path.expandvars(directory)).expanduser()
         self.verify = verify
         self._how = (
-            "fetch the data with `convergent.brains.alice.download(DIR)`, then give them with "
+            "fetch the data with `convergent fetch alice --to DIR`, then give them with "
             f"`make alice DATA=DIR` or `--set datasets.{dataset}.options.data=DIR`"
         )
 

@@ -1,0 +1,141 @@
+"""A small study that is run once, and then planned again after changes."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+MODELS = """\
+model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\tpreprocessing\tattention
+gabor\tcontrols\tvision\tbaseline\tgabor\t0\tfeatures\t32\tvector\tnone\tsize=32 orientations=4 scales=2 grid=2\t
+lengths\tcontrols\tlanguage\tbaseline\ttext-length\t0\tfeatures\t3\tvector\tnone\t\t
+tiny-vit\ttiny\tvision\ttransformers\tpath:{vit}\t20000\tlayers.{{0-1}}\t16\ttokens\tcls\tsize=32 mean=0.5 std=0.5\t
+"""
+CHECKPOINTS = """\
+model\tcheckpoint\trole\tstep\tseed\tfinal
+tiny-vit\tfinal\ttrained\t10\t\tyes
+tiny-vit\trandom-0\trandom\t\t0\tno
+"""
+
+
+@dataclass
+class Workflow:
+    """A working directory with a study in it."""
+
+    folder: Path
+    repository: Path
+    config: dict[str, Any]
+
+    def write(self) -> None:
+        (self.folder / "study.yaml").write_text(yaml.safe_dump(self.config, sort_keys=False))
+
+    def snakemake(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+        self.write()
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "snakemake",
+                "--snakefile",
+                str(self.repository / "Snakefile"),
+                "--directory",
+                str(self.folder),
+                "--configfile",
+                str(self.folder / "study.yaml"),
+                "--cores",
+                "2",
+                *options,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
+        if check and done.returncode:
+            logs = [path.read_text() for path in self.folder.rglob("logs/**/*.log")]
+            raise AssertionError("\n".join([done.stdout, done.stderr, *logs])[-6000:])
+        return done
+
+    def plan(self, *options: str) -> dict[str, int]:
+        """Jobs by rule that a dry run would start, without the final target."""
+        done = self.snakemake("--dry-run", *options)
+        text = done.stdout + done.stderr
+        if "Nothing to be done" in text:
+            return {}
+        table = text[text.index("Job stats:") :].split("\n\n")[0]
+        counts = dict(re.findall(r"^(\S+)\s+(\d+)$", table, flags=re.MULTILINE))
+        return {
+            rule: int(n) for rule, n in counts.items() if rule not in ("all", "total", "families")
+        }
+
+    def edit(self, table: str, old: str, new: str) -> None:
+        path = self.folder / f"{table}.tsv"
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new))
+
+
+def _save_tiny_vit(folder: Path) -> None:
+    import torch
+    from transformers import ViTConfig, ViTModel
+
+    torch.manual_seed(1)
+    config = ViTConfig(
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        image_size=32,
+        patch_size=8,
+    )
+    ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workflow:
+    """Run the small study to its report, one job a layer."""
+    folder = tmp_path_factory.mktemp("study")
+    _save_tiny_vit(folder / "vit")
+    (folder / "models.tsv").write_text(MODELS.format(vit=folder / "vit"))
+    (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
+    options = {"seed": 1, "vertices": 1}
+    workflow = Workflow(
+        folder,
+        repository,
+        {
+            "study": "small",
+            "title": "A small study",
+            "tables": {"models": ["models.tsv"], "checkpoints": ["checkpoints.tsv"]},
+            "datasets": {
+                name: {
+                    "reader": f"simulated-{name}",
+                    "modality": modality,
+                    "design": "items",
+                    "subjects": ["sim01", "sim02"],
+                    "options": options,
+                }
+                for name, modality in (("scenes", "vision"), ("sentences", "language"))
+            },
+            "fit": {"permutations": 4},
+            "statistics": {"bootstraps": 100, "permutations": 100},
+        },
+    )
+    workflow.snakemake()
+    return workflow
+
+
+@pytest.fixture
+def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
+    """A copy of the finished study, to be changed."""
+    folder = tmp_path / "study"
+    shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
+    (folder / "models.tsv").write_text((finished.folder / "models.tsv").read_text())
+    return Workflow(folder, finished.repository, yaml.safe_load(yaml.safe_dump(finished.config)))

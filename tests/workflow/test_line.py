@@ -1,0 +1,60 @@
+"""A small study goes from stimuli and weights to the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from convergent.store import read_store
+from convergent.study import Study, Unit
+
+
+def test_every_file_of_the_study_is_there_and_whole(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    study = Study.load("study.yaml")
+    for key in study.models:
+        for path in study.feature_files(Unit(key)):
+            assert read_store(path, "features").attrs["status"] == "ok"
+        for path in study.alignment_files(Unit(key)):
+            assert read_store(path, "alignment").attrs["n_samples"] > 100
+    for table in study.tables():
+        assert Path(study.paths.table(table)).exists()
+    page = Path(study.paths.report).read_text()
+    assert "simulated" in page.lower()
+    assert not list(Path("results").rglob("*.tmp"))
+
+
+def test_measurements_are_tidy_sorted_and_complete(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    table = pl.read_parquet("results/small/study/measurements.parquet")
+    # (gabor 1 + vit 2 checkpoints x 2 layers) and 1 on sentences, 2 subjects, 360 areas, 2 metrics
+    assert table.height == (1 + 4 + 1) * 2 * 360 * 2
+    keys = ["dataset", "family", "model", "checkpoint", "layer_index"]
+    keys += ["subject", "region", "metric"]
+    assert table.select(pl.struct(keys).is_unique().all()).item()
+    assert table.equals(table.sort(keys))
+    scores = table.filter(pl.col("metric") == "ridge_r")["score"].to_numpy()
+    assert np.abs(scores).max() <= 1
+    assert table.filter(pl.col("score_normalised").is_not_null())["noise_ceiling"].min() >= 0.05
+
+
+def test_random_and_trained_weights_have_hashes_of_their_own(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    table = pl.read_parquet("results/small/study/measurements.parquet")
+    hashes = table.filter(pl.col("model") == "tiny-vit").select("checkpoint", "weights_sha256")
+    assert hashes.unique().height == 2
+    assert hashes["weights_sha256"].n_unique() == 2
+
+
+def test_coarser_jobs_write_the_same_bytes(workflow):
+    """One process for a whole model writes the same stores as a process a layer."""
+    stores = sorted(workflow.folder.glob("results/small/[fa]*/**/*.zarr.zip"))
+    before = {path: path.read_bytes() for path in stores}
+    assert len(before) == 6 + 12
+    for path in stores:
+        path.unlink()
+    workflow.config["granularity"] = "model"
+    workflow.snakemake(*(f"results/small/families/{name}.parquet" for name in ("tiny", "controls")))
+    assert {path: path.read_bytes() for path in stores} == before
