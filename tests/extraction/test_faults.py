@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
+from convergent.device import resolve_device
 from convergent.errors import DataError, DeviceError, LayerError, ModelError
-from convergent.extraction import extract, resolve_device
+from convergent.extraction import extract
 from convergent.extraction._batches import run_in_batches
 from convergent.models import LoadedBaseline, LoadedModel
 

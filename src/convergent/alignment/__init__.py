@@ -7,8 +7,8 @@ from convergent.alignment._ceilings import (
     normalise_by_ceiling,
     split_half_ceiling,
 )
-from convergent.alignment._device import resolve_device, resolve_dtype
 from convergent.alignment._dimensionality import effective_dimensionality
+from convergent.alignment._dtype import resolve_dtype
 from convergent.alignment._layers import LayerChoice, choose_layers
 from convergent.alignment._orders import item_orders, story_orders
 from convergent.alignment._ridge import RidgeScores, fit_ridge
@@ -46,7 +46,6 @@ __all__ = [
     "pearson",
     "r2",
     "region_means",
-    "resolve_device",
     "resolve_dtype",
     "split_half_ceiling",
     "story_orders",

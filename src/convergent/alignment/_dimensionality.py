@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from numpy.typing import ArrayLike
 
-from convergent.alignment._device import resolve_device
 from convergent.alignment._validate import finite_features
+from convergent.device import resolve_device
 
 
 def effective_dimensionality(features: ArrayLike, *, device: str = "cpu") -> float:

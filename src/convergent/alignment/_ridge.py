@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from convergent.alignment._device import resolve_device, resolve_dtype
+from convergent.alignment._dtype import resolve_dtype
 from convergent.alignment._fold import ColumnScores, FoldFit, in_batches
 from convergent.alignment._orders import Orders, check_orders
 from convergent.alignment._scores import mean_defined, region_means
 from convergent.alignment._splits import Index, Split, check_splits
 from convergent.alignment._validate import check_alphas, finite_features, finite_responses
+from convergent.device import resolve_device
 from convergent.errors import ConfigError, DataError
 
 Floats = NDArray[np.float64]
@@ -142,7 +143,7 @@ def fit_ridge(
     Hoerl & Kennard, Technometrics 12 (1970) 55-67; Dupre la Tour et al., NeuroImage 264 (2022)
     119728; Rifkin & Lippert, MIT-CSAIL-TR-2007-025 (leave-one-out in closed form).
     """
-    torch_device, torch_dtype = resolve_device(device), resolve_dtype(dtype)
+    torch_device, torch_dtype = torch.device(resolve_device(device)), resolve_dtype(dtype)
     x, y, grid = finite_features(features), finite_responses(responses), check_alphas(alphas)
     if x.shape[0] != y.shape[0]:
         raise DataError(

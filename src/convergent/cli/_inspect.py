@@ -37,8 +37,17 @@ def validate(
 
 def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.brains import open_dataset
+    from convergent.extraction import check_pooling
+    from convergent.models import Options, source
 
     mistakes: list[ConvergentError] = []
+    for model in study.models.values():
+        try:
+            Options(model, source(model.source).options)
+            for name in [] if model.is_control else study.datasets_of(model.key):
+                check_pooling(model, study.dataset(name).design)
+        except ConvergentError as error:
+            mistakes.append(error)
     for name, config in study.config.datasets.items():
         try:
             reader = open_dataset(name, config)

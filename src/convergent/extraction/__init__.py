@@ -3,7 +3,6 @@
 Importing this package imports no deep-learning library; extracting does.
 """
 
-from convergent.extraction._device import resolve_device
 from convergent.extraction._extract import extract
 from convergent.extraction._features import LayerFeatures
 from convergent.extraction._pooling import check_pooling
@@ -15,5 +14,4 @@ __all__ = [
     "extract",
     "project",
     "projection_matrix",
-    "resolve_device",
 ]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import csv
 import logging
 
+from convergent.device import resolve_device
 from convergent.errors import ConfigError
 from convergent.evaluation import evaluate as measure
-from convergent.extraction import resolve_device
 from convergent.models import LoadedBaseline, load
 from convergent.stages.data import reader_of
 from convergent.stages.weights import read_manifest

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import numpy as np
-
 from convergent.brains import StimulusSet
-from convergent.extraction import LayerFeatures, resolve_device
+from convergent.device import resolve_device
+from convergent.extraction import LayerFeatures
 from convergent.extraction import extract as extract_features
 from convergent.models import WeightsManifest, load
 from convergent.stages.data import read_stimuli
@@ -85,22 +84,24 @@ def _write(
         "reason": result.reason,
         "width": study.layer(model.key, layer).width,
         "device": study.config.extraction.device,
+        "pooled_width": result.pooled_width,
+        "projected": result.projected,
+        "truncated": result.truncated,
         "stimuli_sha256": stimuli.digest,
         "weights_sha256": manifest.sha256 if manifest else "",
+        "config_sha256": manifest.config_sha256 if manifest else "",
         "revision": manifest.revision if manifest else "",
         "preprocessing": model.preprocessing,
         "pooling": model.pooling,
         "precision": model.precision,
     }
-    features = result.features
-    if features is None:
-        features = np.zeros((0, 0), dtype=np.float32)
+    if result.status != "ok":
         log.warning("%s: failed: %s", keys, result.reason)
     write_store(
         study.paths.features(stimuli.name, model.key, checkpoint.name, layer),
         "features",
         {
-            "features": (("stimulus", "feature"), features),
+            "features": (("stimulus", "feature"), result.features),
             "stimulus_id": (("stimulus",), stimuli.ids),
         },
         attrs,

@@ -73,10 +73,13 @@ class _Simulated(ABC):
     def truth(self) -> tuple[RegionTruth, ...]:
         """What is planted in each region.
 
-        By this truth, what a model gains from knowing the class shows in regions with a high-level
-        share, in proportion to it, and nowhere else: alignment there rises with a performance that
-        measures the class, and does not in regions driven by low-level features alone. Regions that
-        are not driven have no alignment with anything.
+        What a model knows of the class shows in regions with a high-level share, in proportion to
+        it, and nowhere else: two models that carry low-level features equally well and differ in
+        the class differ in those regions alone. Alignment there therefore rises with a performance
+        that measures the class. In regions with none it may still differ between models, because
+        they carry low-level features more or less well, but it can't exceed what these features
+        themselves give: there a low-level baseline is as good as the best model. Regions that are
+        not driven have no alignment with anything. Which layer is best is not planted.
         """
         return tuple(
             RegionTruth(
