@@ -23,7 +23,7 @@ def extract(
 ) -> None:
     """Extract the layers of a unit: a layer, a checkpoint or a whole model.
 
-    Each checkpoint is loaded once, and each data set is one forward pass for all its layers.
+    Each checkpoint is loaded once, and each stimulus set is one pass for all its layers.
     """
     row = study.model(model)
     if dataset is not None:
@@ -38,19 +38,23 @@ def extract(
     for check, per_dataset in wanted.items():
         manifest = read_manifest(study, model, check)
         loaded = load(row, study.checkpoint(model, check), manifest, device=device)
+        # data sets of the same stimuli (single listeners and their average) share a pass
+        passes: dict[tuple[str, tuple[str, ...]], dict[str, LayerFeatures]] = {}
         for data, names in per_dataset.items():
-            features = extract_features(
-                row,
-                study.checkpoint(model, check),
-                [study.layer(model, name) for name in names],
-                stimuli[data],
-                loaded=loaded,
-                batch_size=settings.batch_size,
-                projection=settings.projection,
-                projection_seed=settings.projection_seed,
-                context_words=settings.context_words,
-            )
-            for name in names:
+            key = (stimuli[data].digest, tuple(names))
+            if key not in passes:
+                passes[key] = extract_features(
+                    row,
+                    study.checkpoint(model, check),
+                    [study.layer(model, name) for name in names],
+                    stimuli[data],
+                    loaded=loaded,
+                    batch_size=settings.batch_size,
+                    projection=settings.projection,
+                    projection_seed=settings.projection_seed,
+                    context_words=settings.context_words,
+                )
+            for name, result in passes[key].items():
                 _write(
                     study,
                     row,
@@ -58,7 +62,7 @@ def extract(
                     name,
                     stimuli[data],
                     manifest,
-                    features[name],
+                    result,
                 )
 
 
