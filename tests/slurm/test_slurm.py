@@ -27,27 +27,21 @@ QUICK = "--slurm-init-seconds-before-status-checks 2"
 
 
 @pytest.fixture(scope="module")
-def study(workspace, shared_data) -> Study:
-    """One model with its random twin, two layers each, two listeners."""
+def study(workspace) -> Study:
+    """One model with its random twin, two layers each, two of the demo's simulated readers."""
     place = workspace.root / "study"
     place.mkdir()
     (place / "models.tsv").write_text(MODELS)
     (place / "checkpoints.tsv").write_text(CHECKPOINTS)
+    demo = yaml.safe_load((workspace.root / "config" / "demo.yaml").read_text())
+    sentences = demo["datasets"]["sentences"] | {"subjects": ["sim01", "sim02"]}
     config = {
         "study": "cluster",
         "title": "A small study on a cluster",
         "tables": {"models": ["models.tsv"], "checkpoints": ["checkpoints.tsv"]},
-        "datasets": {
-            "story": {
-                "reader": "alice",
-                "modality": "language",
-                "design": "story",
-                "subjects": ["s18", "s22"],
-                "options": {"data": str(shared_data / "alice_fmri"), "roi_radius": "6mm"},
-            }
-        },
-        "extraction": {"context_words": 16},
-        "fit": {"permutations": 0, "selection": "folds"},
+        "datasets": {"sentences": sentences},
+        "fit": demo["fit"] | {"permutations": 0},
+        "granularity": "layer",
     }
     (place / "study.yaml").write_text(yaml.safe_dump(config))
     return Study.load(place / "study.yaml")
@@ -84,7 +78,7 @@ def jobs(workspace, finished):
 
 def _layers() -> set[str]:
     return {
-        f"story.minilm.{checkpoint}.encoder.layer.{layer}"
+        f"sentences.minilm.{checkpoint}.encoder.layer.{layer}"
         for checkpoint in ("final", "random-0")
         for layer in (0, 5)
     }
@@ -99,7 +93,7 @@ def test_each_layer_of_each_checkpoint_is_one_job_with_one_gpu(jobs):
 
 def test_a_layer_asks_for_its_extraction_and_then_its_fits(jobs, planned, study):
     extract, fit = planned["extract"], planned["fit"]
-    subjects = len(study.dataset("story").subjects)
+    subjects = len(study.dataset("sentences").subjects)
     for job in jobs:
         if job.gpus:
             assert job.memory_mb == max(extract["mem_mb"], subjects * fit["mem_mb"])
@@ -141,7 +135,7 @@ def test_a_finished_study_has_nothing_to_do(workspace, finished):
 def _add_subject(workspace, *subjects: str) -> str:
     path = workspace.root / "study" / f"with-{'-'.join(subjects)}.yaml"
     config = yaml.safe_load((workspace.root / "study" / "study.yaml").read_text())
-    config["datasets"]["story"]["subjects"] += subjects
+    config["datasets"]["sentences"]["subjects"] += subjects
     path.write_text(yaml.safe_dump(config))
     return str(path.relative_to(workspace.root))
 
@@ -154,7 +148,7 @@ def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
-    config = _add_subject(workspace, "s23")
+    config = _add_subject(workspace, "sim03")
     dry = workspace.snakemake(f"--configfile {config} -n families")
     assert _counts(dry) == {
         "responses": 1,
@@ -167,42 +161,70 @@ def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
 
 
 def test_added_subjects_share_one_job_a_layer_and_ask_no_gpu(workspace, study, finished):
-    config = _add_subject(workspace, "s23", "s24")
+    config = _add_subject(workspace, "sim03", "sim04")
     targets = " ".join(
-        study.paths.alignment("story", "minilm", "final", "encoder.layer.0", subject)
-        for subject in ("s23", "s24")
+        study.paths.alignment("sentences", "minilm", "final", "encoder.layer.0", subject)
+        for subject in ("sim03", "sim04")
     )
     run = workspace.snakemake(f"--configfile {config} {QUICK} {targets}")
     assert run.returncode == 0, run.stderr
     fits = [job for job in workspace.jobs(run) if "fit" in job.comment]
     assert [(job.comment, job.partition, job.gpus, job.state) for job in fits] == [
-        ("rule_story.minilm.final.encoder.layer.0_fit", "cpu", 0, "COMPLETED")
+        ("rule_sentences.minilm.final.encoder.layer.0_fit", "cpu", 0, "COMPLETED")
     ]
 
 
-def test_a_failing_fit_is_tried_again_with_more_and_spares_its_siblings(workspace, study, finished):
-    features = study.paths.features("story", "minilm", "final", "encoder.layer.5")
+def test_a_refused_submission_leaves_no_result_that_is_out_of_date(workspace, study, finished):
+    config = yaml.safe_load((workspace.root / "study" / "study.yaml").read_text())
+    config["fit"]["folds"] = 3
+    (workspace.root / "study" / "three-folds.yaml").write_text(yaml.safe_dump(config))
+    refused = workspace.root / "refused.yaml"
+    refused.write_text("partitions: {nowhere: {}}")
+    target = study.paths.alignment("sentences", "minilm", "random-0", "encoder.layer.0", "sim01")
+    command = "--configfile study/three-folds.yaml"
+    options = f"{QUICK} --retries 0 --slurm-partition-config {refused}"
+    assert workspace.snakemake(f"{command} {options} -- {target}").returncode != 0
+    assert _counts(workspace.snakemake(f"{command} -n -- {target}")) == {"fit": 1, "total": 1}
+
+
+def test_a_failing_fit_is_tried_again_with_more_and_its_layer_stays_to_do(
+    workspace, study, finished
+):
+    features = study.paths.features("sentences", "minilm", "final", "encoder.layer.5")
     fits = [
-        study.paths.alignment("story", "minilm", "final", "encoder.layer.5", subject)
-        for subject in ("s18", "s22")
+        study.paths.alignment("sentences", "minilm", "final", "encoder.layer.5", subject)
+        for subject in ("sim01", "sim02")
     ]
-    responses = workspace.root / study.paths.responses("story", "s22")
+    responses = workspace.root / study.paths.responses("sentences", "sim02")
     whole = responses.read_bytes()
     responses.write_bytes(whole[: len(whole) // 2])
     for name in (features, *fits):
         (workspace.root / name).unlink()
-    run = workspace.snakemake(f"--configfile study/study.yaml {QUICK} --retries 1 {' '.join(fits)}")
+    targets = " ".join(fits)
+    run = workspace.snakemake(f"--configfile study/study.yaml {QUICK} --retries 1 -- {targets}")
     assert run.returncode != 0
     first, second = sorted(workspace.jobs(run), key=lambda job: int(job.id))
     assert (first.state, second.state) == ("FAILED", "FAILED")
     assert (second.memory_mb, second.minutes) == (2 * first.memory_mb, 2 * first.minutes)
-    assert [(workspace.root / name).is_file() for name in (features, *fits)] == [True, True, False]
+    assert not any((workspace.root / name).exists() for name in (features, *fits))
     responses.write_bytes(whole)
-    dry = workspace.snakemake(f"--configfile study/study.yaml -n --rerun-triggers mtime {fits[1]}")
-    assert _counts(dry) == {"fit": 1, "total": 1}
+    dry = workspace.snakemake(f"--configfile study/study.yaml -n -- {targets}")
+    assert _counts(dry) == {"extract": 1, "fit": 2, "total": 3}
 
 
-def test_the_profile_is_found_by_its_name(workspace):
+def test_the_name_slurm_is_a_link_to_the_profile_so_that_nothing_is_set_up_first(workspace):
     link = workspace.root / "slurm"
-    assert link.is_symlink() and link.readlink() == Path("profiles/slurm")
-    assert "Using profile slurm" in workspace.snakemake("--version --help").stderr or link.is_dir()
+    assert link.is_symlink()
+    assert link.readlink() == Path("profiles/slurm")
+
+
+@pytest.mark.parametrize("granularity", ["checkpoint", "model"])
+def test_coarser_jobs_fit_the_same_profile(workspace, study, granularity):
+    dry = workspace.snakemake(
+        f"--configfile study/study.yaml --config granularity={granularity} -n families"
+    )
+    assert dry.returncode == 0, dry.stderr
+    units = {"checkpoint": 2, "model": 1}[granularity]
+    counts = _counts(dry)
+    assert sum(n for rule, n in counts.items() if rule.startswith("extract_")) == units
+    assert sum(n for rule, n in counts.items() if rule.startswith("fit_")) == units
