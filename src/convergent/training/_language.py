@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _END = "<|end|>"
 _POSITIONS = 128  # tokens that the networks can read
 _HEAD = 16  # units of an attention head
+_WINDOW = 32  # batches that a batch's neighbours would fill
 _IGNORED = -100  # label of padding
 
 
@@ -70,10 +71,12 @@ class SentenceRun:
         coded = self._tokenizer.encode_batch(list(sentences.texts), add_special_tokens=False)
         topics = [self._tokenizer.token_to_id(topic_token(topic)) for topic in TOPICS]
         start = self._tokenizer.token_to_id(_END)
-        self._rows = [
+        rows = [
             [start, *code.ids[: self.options.length], topics[label]]
             for code, label in zip(coded, sentences.labels.tolist(), strict=True)
         ]
+        # A batch is drawn from neighbours in this order: sentences of about one length.
+        self._rows = sorted(rows, key=len)
         self.module = self.make(self._tokenizer.get_vocab_size())
         self.facts = {
             "sentences": len(self._rows),
@@ -86,7 +89,10 @@ class SentenceRun:
         import torch
         from torch.nn import functional
 
-        chosen = torch.randint(len(self._rows), (self.options.batch_size,), generator=generator)
+        size = self.options.batch_size
+        window = min(_WINDOW * size, len(self._rows))
+        start = torch.randint(len(self._rows) - window + 1, (), generator=generator)
+        chosen = start + torch.randint(window, (size,), generator=generator)
         rows = [self._rows[index] for index in chosen.tolist()]
         ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
         labels = torch.full_like(ids, _IGNORED)
