@@ -23,15 +23,15 @@ $(VENV)/installed: $(BIN)/python envs/lock.txt pyproject.toml
 setup: $(VENV)/installed  ## Make the virtual environment .venv.
 
 demo: setup  ## Run the embedded study from stimuli to report (CPU, no network).
-	$(BIN)/snakemake --workflow-profile profiles/local
+	$(BIN)/snakemake --profile local
 	@echo "report: $(CURDIR)/results/demo/report.html"
 
 alice: setup  ## Run the study of people listening to a story (DATA=directory, or downloaded).
 ifeq ($(DATA),)
 	$(BIN)/convergent fetch alice --to data/alice
-	$(BIN)/snakemake --workflow-profile profiles/local --configfile config/alice.yaml
+	$(BIN)/snakemake --profile local --configfile config/alice.yaml
 else
-	$(BIN)/snakemake --workflow-profile profiles/local --configfile config/alice.yaml \
+	$(BIN)/snakemake --profile local --configfile config/alice.yaml \
 	  --config 'granularity=model' 'datasets={alice: {options: {data: "$(DATA)"}}, alice-group: {options: {data: "$(DATA)"}}}'
 endif
 	@echo "report: $(CURDIR)/results/alice/report.html"

@@ -115,6 +115,16 @@ def test_an_error_while_writing_publishes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_temporaries_of_writers_killed_long_ago_are_removed(path):
+    old, fresh = (path.with_name(f".{path.name}.{number}.tmp") for number in (1, 2))
+    old.write_text("half")
+    fresh.write_text("half")
+    os.utime(old, (0, 0))
+    write_store(path, "features", ARRAYS, {})
+    assert not old.exists()
+    assert fresh.exists()
+
+
 def _write_forever(path: str) -> None:
     values = np.random.default_rng(0).normal(size=(2000, 500))
     while True:

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import platform
+import time
 import zipfile
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ Kind = Literal["stimuli", "responses", "features", "alignment"]
 
 # zip's earliest time stamp: a constant, so that a rerun gives the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_STALE_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def publish(path: str | Path) -> Iterator[Path]:
         with temporary.open("rb") as handle:
             os.fsync(handle.fileno())
         temporary.replace(path)
+        _remove_stale(path)
     except OSError as error:
         raise StoreError(
             f"can't be written: {error.strerror or error}",
@@ -92,6 +95,13 @@ def publish(path: str | Path) -> Iterator[Path]:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove temporaries that writers killed at least a day ago left beside a file."""
+    for stale in path.parent.glob(f".{path.name}.*.tmp"):
+        if time.time() - stale.stat().st_mtime > _STALE_SECONDS:
+            stale.unlink(missing_ok=True)
 
 
 def write_store(

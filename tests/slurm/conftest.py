@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
-WORKFLOW = ("Snakefile", "workflow", "config", "profiles", "slurm")
+WORKFLOW = ("Snakefile", "workflow", "config", "envs", "profiles", "slurm")
 
 
 def _call(*command: str) -> subprocess.CompletedProcess[str]:

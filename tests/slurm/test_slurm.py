@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 import subprocess
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -132,12 +135,22 @@ def test_a_finished_study_has_nothing_to_do(workspace, finished):
     assert "Nothing to be done" in again.stdout + again.stderr
 
 
-def _add_subject(workspace, *subjects: str) -> str:
-    path = workspace.root / "study" / f"with-{'-'.join(subjects)}.yaml"
-    config = yaml.safe_load((workspace.root / "study" / "study.yaml").read_text())
-    config["datasets"]["sentences"]["subjects"] += subjects
+@contextmanager
+def _edited(workspace, change: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """The study's file with a change, as a person edits it, and afterwards as it was."""
+    path = workspace.root / "study" / "study.yaml"
+    original = path.read_text()
+    config = yaml.safe_load(original)
+    change(config)
     path.write_text(yaml.safe_dump(config))
-    return str(path.relative_to(workspace.root))
+    try:
+        yield
+    finally:
+        path.write_text(original)
+
+
+def _with_subjects(*subjects: str) -> Callable[[dict[str, Any]], None]:
+    return lambda config: config["datasets"]["sentences"]["subjects"].extend(subjects)
 
 
 def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
@@ -148,8 +161,8 @@ def _counts(dry: subprocess.CompletedProcess[str]) -> dict[str, int]:
 
 
 def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
-    config = _add_subject(workspace, "sim03")
-    dry = workspace.snakemake(f"--configfile {config} -n families")
+    with _edited(workspace, _with_subjects("sim03")):
+        dry = workspace.snakemake("--configfile study/study.yaml -n families")
     assert _counts(dry) == {
         "responses": 1,
         "fit": len(_layers()),
@@ -161,12 +174,12 @@ def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
 
 
 def test_added_subjects_share_one_job_a_layer_and_ask_no_gpu(workspace, study, finished):
-    config = _add_subject(workspace, "sim03", "sim04")
     targets = " ".join(
         study.paths.alignment("sentences", "minilm", "final", "encoder.layer.0", subject)
         for subject in ("sim03", "sim04")
     )
-    run = workspace.snakemake(f"--configfile {config} {QUICK} {targets}")
+    with _edited(workspace, _with_subjects("sim03", "sim04")):
+        run = workspace.snakemake(f"--configfile study/study.yaml {QUICK} {targets}")
     assert run.returncode == 0, run.stderr
     fits = [job for job in workspace.jobs(run) if "fit" in job.comment]
     assert [(job.comment, job.partition, job.gpus, job.state) for job in fits] == [
@@ -175,16 +188,15 @@ def test_added_subjects_share_one_job_a_layer_and_ask_no_gpu(workspace, study, f
 
 
 def test_a_refused_submission_leaves_no_result_that_is_out_of_date(workspace, study, finished):
-    config = yaml.safe_load((workspace.root / "study" / "study.yaml").read_text())
-    config["fit"]["folds"] = 3
-    (workspace.root / "study" / "three-folds.yaml").write_text(yaml.safe_dump(config))
     refused = workspace.root / "refused.yaml"
     refused.write_text("partitions: {nowhere: {}}")
     target = study.paths.alignment("sentences", "minilm", "random-0", "encoder.layer.0", "sim01")
-    command = "--configfile study/three-folds.yaml"
-    options = f"{QUICK} --retries 0 --slurm-partition-config {refused}"
-    assert workspace.snakemake(f"{command} {options} -- {target}").returncode != 0
-    assert _counts(workspace.snakemake(f"{command} -n -- {target}")) == {"fit": 1, "total": 1}
+    options = f"--configfile study/study.yaml --slurm-partition-config {refused} --retries 0"
+    with _edited(workspace, lambda config: config["fit"].update(folds=3)):
+        run = workspace.snakemake(f"{options} {QUICK} -- {target}")
+        assert run.returncode != 0
+        dry = workspace.snakemake(f"--configfile study/study.yaml -n -- {target}")
+    assert _counts(dry) == {"fit": 1, "total": 1}
 
 
 def test_a_failing_fit_is_tried_again_with_more_and_its_layer_stays_to_do(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from convergent.errors import ConfigError, ConvergentError, TableError
-from convergent.study import Study, command_options, parse_overrides, read_config
+from convergent.study import (
+    Study,
+    parse_overrides,
+    read_config,
+    share_with_jobs,
+    shared_overrides,
+)
 
 
 @pytest.mark.parametrize(
@@ -97,13 +103,18 @@ def test_a_missing_configuration_is_named(tmp_path):
         read_config(tmp_path / "nothing.yaml")
 
 
-def test_overrides_reach_commands_as_they_reach_the_workflow(files):
-    overrides = {"extraction": {"device": "cuda", "projection": "64"}, "granularity": "model"}
-    options = command_options(files.path, overrides)
-    assert options[:2] == ["--study", str(files.path)]
-    again = parse_overrides(options[3::2])
-    direct, through = read_config(files.path, overrides), read_config(files.path, again)
-    assert direct == through
-    assert through.extraction.projection == 64
+def test_overrides_reach_jobs_as_they_reach_the_workflow(files, monkeypatch):
+    for name in ("PATH", "CONVERGENT_STUDY", "CONVERGENT_OVERRIDES"):
+        monkeypatch.setenv(name, "")
+    overrides = {"extraction": {"device": "cuda", "projection": "64"}, "fit": {"folds": "7"}}
+    share_with_jobs(files.path, overrides)
+    direct, shared = (read_config(files.path, o) for o in (overrides, shared_overrides()))
+    assert direct == shared
+    assert (shared.extraction.projection, shared.fit.folds) == (64, 7)
+
+
+def test_overrides_of_the_command_line_are_yaml(files):
+    config = read_config(files.path, parse_overrides(["fit.folds=7", "fit.delays=[1, 2]"]))
+    assert (config.fit.folds, config.fit.delays) == (7, (1, 2))
     with pytest.raises(ConfigError, match="'fit.folds' is no key=value"):
         parse_overrides(["fit.folds"])

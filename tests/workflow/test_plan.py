@@ -56,6 +56,10 @@ def test_a_changed_threshold_recomputes_tables_but_no_fit(workflow):
     assert workflow.plan() == {"measure": 3, "family": 2, **END}
 
 
+def test_how_a_study_is_run_is_no_reason_to_rerun(workflow):
+    assert workflow.plan("--config", "extraction={batch_size: 7}", "fit={dtype: float64}") == {}
+
+
 def test_rulegraph_summary_and_lint_work(workflow):
     graph = workflow.snakemake("--rulegraph").stdout
     assert graph.startswith("digraph") and "extract" in graph and "report" in graph
@@ -72,7 +76,7 @@ def test_the_plan_is_made_without_torch_and_quickly(workflow, monkeypatch):
     workflow.write()
     code = (
         "import sys, time; start = time.perf_counter(); "
-        "from convergent.study import Study, Unit, command_options, resources; "
+        "from convergent.study import Study, Unit, resources, share_with_jobs; "
         "study = Study.load('study.yaml'); study.units(); "
         "seconds = time.perf_counter() - start; "
         "assert 'torch' not in sys.modules and 'xarray' not in sys.modules; print(seconds)"

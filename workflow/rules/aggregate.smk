@@ -18,7 +18,7 @@ rule measure:
     params:
         identity=lambda w: study.identity("measure", model=w.model),
     shell:
-        f"convergent measure {STUDY} --model {{wildcards.model}} > {{log}} 2>&1"
+        "convergent measure --model {wildcards.model} > {log} 2>&1"
 
 
 rule family:
@@ -40,7 +40,7 @@ rule family:
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 30 * attempt,
     shell:
-        f"convergent family {STUDY} --family {{wildcards.family}} > {{log}} 2>&1"
+        "convergent family --family {wildcards.family} > {log} 2>&1"
 
 
 rule correlate:
@@ -63,4 +63,4 @@ rule correlate:
     params:
         identity=study.identity("correlate"),
     shell:
-        f"convergent correlate {STUDY} > {{log}} 2>&1"
+        "convergent correlate > {log} 2>&1"

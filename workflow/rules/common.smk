@@ -1,16 +1,6 @@
 # The study, its file names, and what every rule says to the command line.
 
-import shlex
-
-from convergent.study import (
-    Study,
-    Unit,
-    call_own_convergent,
-    command_options,
-    resources,
-)
-
-call_own_convergent()
+from convergent.study import Study, Unit, resources, share_with_jobs
 
 # The last configuration file and what --config overrides in it
 chosen = dict(
@@ -19,9 +9,9 @@ chosen = dict(
 study = Study.load(**chosen)
 paths = study.paths
 
-# `--study FILE --set key=value ...`: the same study for every command of this run. It is no
-# parameter of the rules: how a study is run must not look like a change of what it computes.
-STUDY = shlex.join(command_options(**chosen)).replace("{", "{{").replace("}", "}}")
+# Commands learn from the environment which study they work for: options would make a change of
+# how it is run (a device, a folder) look to Snakemake like a change of what it computes.
+share_with_jobs(**chosen)
 
 # One job makes one layer, or all layers of a checkpoint, or of a model: the same stores.
 BY_LAYER = study.config.granularity == "layer"

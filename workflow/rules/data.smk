@@ -14,7 +14,7 @@ rule stimuli:
     params:
         identity=lambda w: study.identity("stimuli", dataset=w.dataset),
     shell:
-        f"convergent stimuli {STUDY} --dataset {{wildcards.dataset}} > {{log}} 2>&1"
+        "convergent stimuli --dataset {wildcards.dataset} > {log} 2>&1"
 
 
 rule responses:
@@ -32,5 +32,5 @@ rule responses:
     params:
         identity=lambda w: study.identity("responses", dataset=w.dataset),
     shell:
-        f"convergent responses {STUDY} --dataset {{wildcards.dataset}}"
-        f" --subject {{wildcards.subject}} > {{log}} 2>&1"
+        "convergent responses --dataset {wildcards.dataset}"
+        " --subject {wildcards.subject} > {log} 2>&1"

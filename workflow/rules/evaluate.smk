@@ -20,4 +20,4 @@ rule evaluate:
     params:
         identity=lambda w: study.identity("evaluate", model=w.model),
     shell:
-        f"convergent evaluate {STUDY} --model {{wildcards.model}} > {{log}} 2>&1"
+        "convergent evaluate --model {wildcards.model} > {log} 2>&1"

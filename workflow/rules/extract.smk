@@ -25,9 +25,9 @@ if BY_LAYER:
         params:
             identity=lambda w: study.identity("extract", **w),
         shell:
-            f"convergent extract {STUDY} --dataset {{wildcards.dataset}}"
-            f" --model {{wildcards.model}} --checkpoint {{wildcards.checkpoint}}"
-            f" --layer {{wildcards.layer}} > {{log}} 2>&1"
+            "convergent extract --dataset {wildcards.dataset}"
+            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
+            " --layer {wildcards.layer} > {log} 2>&1"
 
 else:
 
@@ -57,4 +57,4 @@ else:
                 identity=study.unit_identity("extract", unit),
                 unit=unit.options,
             shell:
-                f"convergent extract {STUDY} {{params.unit}} > {{log}} 2>&1"
+                "convergent extract {params.unit} > {log} 2>&1"

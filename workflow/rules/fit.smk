@@ -32,9 +32,9 @@ if BY_LAYER:
                 layer=w.layer,
             ),
         shell:
-            f"convergent fit {STUDY} --dataset {{wildcards.dataset}}"
-            f" --model {{wildcards.model}} --checkpoint {{wildcards.checkpoint}}"
-            f" --layer {{wildcards.layer}} --subject {{wildcards.subject}} > {{log}} 2>&1"
+            "convergent fit --dataset {wildcards.dataset}"
+            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
+            " --layer {wildcards.layer} --subject {wildcards.subject} > {log} 2>&1"
 
 else:
 
@@ -65,4 +65,4 @@ else:
                 identity=study.unit_identity("fit", unit),
                 unit=unit.options,
             shell:
-                f"convergent fit {STUDY} {{params.unit}} > {{log}} 2>&1"
+                "convergent fit {params.unit} > {log} 2>&1"

@@ -17,4 +17,4 @@ rule report:
     params:
         identity=study.identity("report"),
     shell:
-        f"convergent report {STUDY} > {{log}} 2>&1"
+        "convergent report > {log} 2>&1"

@@ -16,7 +16,7 @@ rule train:
     params:
         identity=lambda w: study.identity("train", model=w.model),
     shell:
-        f"convergent train {STUDY} --model {{wildcards.model}} > {{log}} 2>&1"
+        "convergent train --model {wildcards.model} > {log} 2>&1"
 
 
 if BY_LAYER:
@@ -36,8 +36,8 @@ if BY_LAYER:
                 "weights", model=w.model, checkpoint=w.checkpoint
             ),
         shell:
-            f"convergent weights {STUDY} --model {{wildcards.model}}"
-            f" --checkpoint {{wildcards.checkpoint}} > {{log}} 2>&1"
+            "convergent weights --model {wildcards.model}"
+            " --checkpoint {wildcards.checkpoint} > {log} 2>&1"
 
 else:
 
@@ -60,4 +60,4 @@ else:
                     identity=study.unit_identity("weights", unit),
                     unit=unit.options,
                 shell:
-                    f"convergent weights {STUDY} {{params.unit}} > {{log}} 2>&1"
+                    "convergent weights {params.unit} > {log} 2>&1"

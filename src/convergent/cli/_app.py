@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from convergent import __version__
-from convergent.study import Study, parse_overrides
+from convergent.study import Study, parse_overrides, shared_overrides
 
 app = typer.Typer(
     name="convergent",
@@ -18,7 +18,8 @@ app = typer.Typer(
 )
 
 StudyFile = Annotated[
-    str, typer.Option("--study", "-s", help="Study configuration (YAML).", show_default=True)
+    str,
+    typer.Option("--study", "-s", envvar="CONVERGENT_STUDY", help="Study configuration (YAML)."),
 ]
 Overrides = Annotated[
     list[str],
@@ -41,7 +42,12 @@ DEFAULT_STUDY = "config/demo.yaml"
 
 def load(study: str, overrides: list[str]) -> Study:
     """Load the study that a command was given."""
-    return Study.load(study, parse_overrides(overrides))
+    return Study.load(study, settings(overrides))
+
+
+def settings(overrides: list[str]) -> dict[str, Any]:
+    """Overrides of the workflow, and on top of them those of the command line."""
+    return {**shared_overrides(), **parse_overrides(overrides)}
 
 
 @app.command()

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
+from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load, settings
 from convergent.errors import ConvergentError
-from convergent.study import Study, Unit, parse_overrides
+from convergent.study import Study, Unit
 
 _PANEL = "Inspect"
 
@@ -22,10 +22,10 @@ def validate(
     ] = True,
 ) -> None:
     """Check a study's configuration, tables and data sets; tell every mistake."""
-    settings = parse_overrides(overrides)
-    mistakes = Study.mistakes(study, settings)
+    chosen = settings(overrides)
+    mistakes = Study.mistakes(study, chosen)
     if not mistakes:
-        loaded = Study.load(study, settings)
+        loaded = Study.load(study, chosen)
         mistakes = _data_mistakes(loaded, data)
     for mistake in mistakes:
         typer.echo(f"error: {mistake}", err=True)

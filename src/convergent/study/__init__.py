@@ -4,11 +4,11 @@ from convergent.study._config import (
     DatasetConfig,
     FitConfig,
     StudyConfig,
-    command_options,
     parse_overrides,
     read_config,
 )
 from convergent.study._identity import STAGE_VERSIONS
+from convergent.study._jobs import share_with_jobs, shared_overrides
 from convergent.study._study import Study
 from convergent.study._types import (
     Checkpoint,
@@ -21,7 +21,6 @@ from convergent.study._types import (
     Role,
     Unit,
 )
-from convergent.study.resources import call_own_convergent
 
 __all__ = [
     "STAGE_VERSIONS",
@@ -38,8 +37,8 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
-    "call_own_convergent",
-    "command_options",
     "parse_overrides",
     "read_config",
+    "share_with_jobs",
+    "shared_overrides",
 ]

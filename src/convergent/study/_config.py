@@ -212,36 +212,6 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     return []
 
 
-def command_options(path: str | Path, overrides: dict[str, Any]) -> list[str]:
-    """Command-line options that give a `convergent` command the same study.
-
-    Parameters
-    ----------
-    path : str or Path
-        Configuration file.
-    overrides : dict
-        Nested overrides, as `read_config` takes them.
-
-    Returns
-    -------
-    list of str
-        ``["--study", path, "--set", "fit.device=cuda", ...]``.
-    """
-    options = ["--study", str(path)]
-    for key, value in _flat(overrides, ""):
-        text = value if isinstance(value, str) else yaml.safe_dump(value, default_flow_style=True)
-        options += ["--set", f"{key}={text.removesuffix('...' + chr(10)).strip()}"]
-    return options
-
-
-def _flat(tree: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in tree.items():
-        name = f"{prefix}{key}"
-        pairs += _flat(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
-    return pairs
-
-
 def parse_overrides(assignments: list[str]) -> dict[str, Any]:
     """Turn ``key=value`` texts into overrides; values are YAML.
 

@@ -1,11 +1,8 @@
-"""What a job asks of the machine, from a model's size and the attempt."""
+"""What a job asks of the cluster, from a model's size and the attempt."""
 
 from __future__ import annotations
 
 import math
-import os
-import sys
-from pathlib import Path
 
 from convergent.study._types import Model
 
@@ -32,12 +29,3 @@ def extract_mb(model: Model, attempt: int) -> int:
 def extract_minutes(model: Model, attempt: int) -> int:
     """Time limit of an extraction, in minutes: grows with the weights to load and run."""
     return math.ceil(20 + weights_mb(model) / 250) * attempt
-
-
-def call_own_convergent() -> None:
-    """Let jobs find the ``convergent`` of the Python that runs the workflow.
-
-    Its environment need not be activated, on the login node or on a compute node.
-    """
-    own = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join((own, os.environ.get("PATH", os.defpath)))

@@ -1,0 +1,70 @@
+"""A stage killed at any moment leaves outputs whole or absent; the rerun gives the same bytes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+LAYER = ("--model", "tiny-vit", "--checkpoint", "final", "--layer", "layers.1")
+STAGES = {
+    "stimuli": (("stimuli", "--dataset", "scenes"), ["stimuli/scenes.zarr.zip"]),
+    "responses": (
+        ("responses", "--dataset", "scenes", "--subject", "sim01"),
+        ["responses/scenes/sim01.zarr.zip"],
+    ),
+    "weights": (("weights", "--model", "tiny-vit"), ["weights/tiny-vit/final.json"]),
+    "extract": (("extract", *LAYER), ["features/scenes/tiny-vit/final/layers.1.zarr.zip"]),
+    "fit": (
+        ("fit", *LAYER, "--subject", "sim01"),
+        ["alignment/scenes/tiny-vit/final/layers.1/sim01.zarr.zip"],
+    ),
+    "measure": (
+        ("measure", "--model", "tiny-vit"),
+        ["models/tiny-vit.parquet", "models/tiny-vit@alignment.parquet"],
+    ),
+    "family": (("family", "--family", "tiny"), ["families/tiny.parquet"]),
+    "correlate": (("correlate",), ["study/correlations.parquet", "study/measurements.parquet"]),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_killed_stage_publishes_nothing_half_and_reruns_to_the_same_bytes(workflow, stage):
+    workflow.write()
+    arguments, names = STAGES[stage]
+    command = [sys.executable, "-m", "convergent", *arguments, "--study", "study.yaml"]
+    outputs = [workflow.folder / "results/small" / name for name in names]
+    before = [path.read_bytes() for path in outputs]
+
+    def start() -> subprocess.Popen[bytes]:
+        for path in [*outputs, *_temporaries(workflow.folder)]:
+            path.unlink(missing_ok=True)
+        return subprocess.Popen(command, cwd=workflow.folder, stderr=subprocess.PIPE)
+
+    begun = time.monotonic()
+    process = start()
+    _, complaint = process.communicate()
+    whole = time.monotonic() - begun
+    assert process.returncode == 0, complaint.decode()
+    assert [path.read_bytes() for path in outputs] == before
+    for moment in (0.8 * whole, None):
+        process = start()
+        if moment is None:  # as soon as something is being written
+            while process.poll() is None and not _temporaries(workflow.folder):
+                time.sleep(0.001)
+        else:
+            time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        for path, content in zip(outputs, before, strict=True):
+            assert not path.exists() or path.read_bytes() == content
+    process = start()
+    process.communicate()
+    assert [path.read_bytes() for path in outputs] == before
+
+
+def _temporaries(folder) -> list:
+    return list((folder / "results").rglob(".*.tmp"))
