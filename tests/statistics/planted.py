@@ -169,6 +169,7 @@ def planted_study(
                                     else 0.5,
                                     "p": 0.0476 if driven else float(rng.uniform()),
                                     "p_group": 0.001 if driven else 0.5,
+                                    "null_mean": 0.001,
                                     "parameters": model["parameters"],
                                 }
                             )
