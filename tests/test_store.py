@@ -41,6 +41,31 @@ def test_what_is_written_is_read(path):
     assert store.attrs["software"]["zarr"] == zarr.__version__
 
 
+@pytest.mark.parametrize(
+    "dtype", ["bool", "int8", "uint16", "int64", "float16", "float32", "float64", ">f8"]
+)
+@pytest.mark.parametrize("shape", [(), (0, 3), (5,), (7, 3), (2, 3, 4)])
+def test_zarr_reads_what_is_written(tmp_path, monkeypatch, dtype, shape):
+    monkeypatch.setattr("convergent.zarr_format._CHUNK_BYTES", 40)  # several, the last one partial
+    values = np.random.default_rng(0).integers(0, 2, size=shape).astype(dtype)
+    path = tmp_path / "x.zarr.zip"
+    dims = tuple("abc"[: len(shape)])
+    write_store(path, "features", {"x": (dims, values)}, {})
+    with zarr.storage.ZipStore(path, mode="r") as zipped:
+        array = zarr.open_group(zipped, mode="r")["x"]
+        assert array.metadata.dimension_names == dims
+        np.testing.assert_array_equal(array[...], values)
+        assert array.dtype == values.dtype.newbyteorder("=")
+    read = read_store(path, "features")["x"]
+    np.testing.assert_array_equal(read, values)
+    assert read.dtype == values.dtype.newbyteorder("=")
+
+
+def test_a_type_that_zarr_lacks_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="complex128"):
+        write_store(tmp_path / "x.zarr.zip", "features", {"x": (("a",), np.ones(3, complex))}, {})
+
+
 def test_equal_content_gives_equal_bytes(path, tmp_path):
     again = tmp_path / "again.zarr.zip"
     write_store(again, "features", ARRAYS, {"n": np.int64(3), "identity": "1"})
@@ -51,7 +76,10 @@ def test_people_open_it_with_zarr_and_with_xarray(path):
     with zarr.storage.ZipStore(path, mode="r") as zipped:
         group = zarr.open_group(zipped, mode="r")
         np.testing.assert_array_equal(group["features"][:], ARRAYS["features"][1])
+        assert group["stimulus_id.json"][:].tobytes().decode() == '["a", "b\\u00e9", "c", "d"]'
     data = open_dataset(path)
+    assert data.attrs["identity"] == "1"
+    np.testing.assert_array_equal(data["features"].chunk().compute(), ARRAYS["features"][1])
     assert data["features"].dims == ("stimulus", "feature")
     assert data["stimulus_id"].values.tolist() == ["a", "bé", "c", "d"]
 

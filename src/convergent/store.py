@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,6 +27,7 @@ import numpy as np
 
 from convergent import __version__
 from convergent.errors import StoreError
+from convergent.zarr_format import TEXT, Arrays, decode, decode_text, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -107,7 +109,7 @@ def _remove_stale(path: Path) -> None:
 def write_store(
     path: str | Path,
     kind: Kind,
-    arrays: Mapping[str, tuple[tuple[str, ...], np.ndarray]],
+    arrays: Arrays,
     attrs: Mapping[str, Any],
 ) -> None:
     """Write a store atomically.
@@ -128,49 +130,12 @@ def write_store(
     """
     content = {"kind": kind, **attrs, "software": software()}
     with publish(path) as temporary:
-        members = _members(arrays, content)
+        members = encode(arrays, content)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for name in sorted(members):
                 info = zipfile.ZipInfo(name, date_time=_EPOCH)
                 info.external_attr = 0o644 << 16
                 archive.writestr(info, members[name])
-
-
-def _members(
-    arrays: Mapping[str, tuple[tuple[str, ...], np.ndarray]], attrs: Mapping[str, Any]
-) -> dict[str, bytes]:
-    """Encode a zarr group in memory: member name to bytes."""
-    import zarr
-    from zarr.storage import MemoryStore
-
-    memory: dict[str, Any] = {}
-    group = zarr.open_group(MemoryStore(memory), mode="w", zarr_format=3)
-    whole: Any = {"write_empty_chunks": True}  # an absent chunk is damage, never "all zeros"
-    for name, (dims, values) in arrays.items():
-        values = np.ascontiguousarray(values)
-        if values.ndim != len(dims):
-            raise StoreError(f"array '{name}' has {values.ndim} axes and {len(dims)} axis names")
-        if values.dtype.kind in "OUT":
-            # zarr's string types are still in motion; JSON bytes are read by anything
-            text = json.dumps([str(item) for item in values.ravel()]).encode()
-            encoded = np.frombuffer(text, dtype=np.uint8)
-            array = group.create_array(f"{name}.json", data=encoded, compressors=None, config=whole)
-            array.attrs.update({"dims": list(dims), "shape": list(values.shape), "strings": True})
-            continue
-        array = group.create_array(
-            name, data=values, chunks=_chunks(values), dimension_names=dims, config=whole
-        )
-        array.attrs["dims"] = list(dims)
-    group.attrs.update(json.loads(json.dumps(dict(attrs), sort_keys=True, default=str)))
-    return {key: buffer.to_bytes() for key, buffer in memory.items()}
-
-
-def _chunks(values: np.ndarray) -> tuple[int, ...]:
-    """Blocks of rows of about 16 MiB."""
-    if values.ndim == 0 or values.size == 0:
-        return tuple(max(size, 1) for size in values.shape)
-    row = max(values[:1].nbytes, 1)
-    return (max(1, min(values.shape[0], (16 << 20) // row)), *values.shape[1:])
 
 
 def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Store:
@@ -200,7 +165,7 @@ def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Sto
     except (zipfile.BadZipFile, EOFError, OSError) as error:
         raise StoreError(f"the store is damaged ({error})", where=place, fix=mend) from None
     try:
-        arrays, dims, attrs = _decode(members)
+        arrays, dims, attrs = decode(members)
     except (KeyError, ValueError, json.JSONDecodeError) as error:
         raise StoreError(f"the store is damaged ({error})", where=place, fix=mend) from None
     if attrs.get("kind") != kind:
@@ -208,40 +173,15 @@ def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Sto
     return Store(str(path), arrays, dims, attrs)
 
 
-def _decode(
-    members: dict[str, bytes],
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]], dict[str, Any]]:
-    import zarr
-    from zarr.core.buffer import default_buffer_prototype
-    from zarr.storage import MemoryStore
-
-    prototype = default_buffer_prototype().buffer
-    memory = {name: prototype.from_bytes(data) for name, data in members.items()}
-    group = zarr.open_group(MemoryStore(memory), mode="r", zarr_format=3)
-    arrays: dict[str, np.ndarray] = {}
-    dims: dict[str, tuple[str, ...]] = {}
-    for name, array in group.arrays():
-        _refuse_missing_chunks(name, array, members)
-        values = np.asarray(array[...])
-        meta = dict(array.attrs)
-        if meta.get("strings"):
-            name = name.removesuffix(".json")
-            text = json.loads(values.tobytes().decode())
-            values = np.array(text, dtype=np.str_).reshape(meta["shape"])
-        arrays[name] = values
-        dims[name] = tuple(meta["dims"])
-    return arrays, dims, dict(group.attrs)
-
-
-def _refuse_missing_chunks(name: str, array: Any, members: dict[str, bytes]) -> None:
-    # zarr reads an absent chunk as the fill value: a zero that nobody measured
-    written = sum(key.startswith(f"{name}/c") for key in members)
-    if array.size and written != array.nchunks:
-        raise ValueError(f"array '{name}' has {written} of {array.nchunks} chunks")
-
-
 def open_dataset(path: str | Path) -> xarray.Dataset:
     """Open a store as an `xarray.Dataset`, for people.
+
+    Nothing is read but names until values are asked for; ``.chunk()`` gives dask arrays.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``*.zarr.zip``.
 
     Examples
     --------
@@ -249,16 +189,24 @@ def open_dataset(path: str | Path) -> xarray.Dataset:
     >>> scores = open_dataset("results/demo/alignment/.../sim01.zarr.zip")  # doctest: +SKIP
     """
     import xarray
+    from zarr.storage import ZipStore
 
-    with zipfile.ZipFile(path) as archive:
-        kind = json.loads(archive.read("zarr.json"))["attributes"]["kind"]
-    store = read_store(path, kind)
-    return xarray.Dataset(
-        {name: (store.dims[name], values) for name, values in store.arrays.items()},
-        attrs=store.attrs,
+    if not Path(path).is_file():
+        raise StoreError("the store is missing", where=str(path), fix="run its rule")
+    lazy: xarray.Dataset = xarray.open_zarr(
+        ZipStore(path, mode="r"), consolidated=False, chunks=None
+    )
+    text = {str(name): value for name, value in lazy.items() if str(name).endswith(TEXT)}
+    decoded = {
+        name: (value.attrs["dims"], decode_text(value.values, value.attrs["shape"]))
+        for name, value in text.items()
+    }
+    return lazy.drop_vars(text).assign(
+        {name.removesuffix(TEXT): value for name, value in decoded.items()}
     )
 
 
+@cache
 def software() -> dict[str, str]:
     """Versions of what computes and writes results."""
     names = ("torch", "numpy", "zarr", "transformers", "timm", "open_clip_torch", "scikit-learn")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergent.alignment._scores import mean_defined, pearson
+from convergent.alignment._means import mean_defined
+from convergent.alignment._scores import pearson
 from convergent.errors import DataError, NumericalError
 
 Floats = NDArray[np.float64]

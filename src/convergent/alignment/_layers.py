@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from convergent.alignment._scores import mean_defined
+from convergent.alignment._means import mean_defined
 from convergent.errors import DataError
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from convergent.alignment._dtype import resolve_dtype
 from convergent.alignment._fold import ColumnScores, FoldFit, in_batches
+from convergent.alignment._means import mean_defined, region_means
 from convergent.alignment._orders import Orders, check_orders
-from convergent.alignment._scores import mean_defined, region_means
 from convergent.alignment._splits import Index, Split, check_splits
 from convergent.alignment._validate import check_alphas, finite_features, finite_responses
 from convergent.device import resolve_device
@@ -62,6 +62,25 @@ class RidgeScores:
         return np.isnan(self.fold_r)
 
 
+@dataclass(frozen=True)
+class Problem:
+    """One subject's responses, and how their null is made.
+
+    Attributes
+    ----------
+    responses : array_like, shape (sample, target)
+        Finite.
+    permutations : array_like of int, shape (permutation, sample), optional
+        Row orders of the responses (`item_orders`, `story_orders`).
+    region_index : array_like of int, shape (target,), optional
+        Reduce the null to region means; -1 for targets outside all regions.
+    """
+
+    responses: ArrayLike
+    permutations: ArrayLike | None = None
+    region_index: ArrayLike | None = None
+
+
 def fit_ridge(
     features: ArrayLike,
     responses: ArrayLike,
@@ -108,10 +127,8 @@ def fit_ridge(
         Allow leave-one-out on a story, where neighbouring volumes leak into each other.
     standardize : bool
         Scale features to unit training variance (they are always centred).
-    permutations : array_like of int, shape (permutation, sample), optional
-        Row orders of the responses (`item_orders`, `story_orders`).
-    region_index : array_like of int, shape (target,), optional
-        Reduce the null to region means; -1 for targets outside all regions.
+    permutations, region_index
+        See `Problem`.
     return_predictions : bool
         Keep held-out predictions; the test sets must be disjoint.
     target_batch : int
@@ -143,27 +160,72 @@ def fit_ridge(
     Hoerl & Kennard, Technometrics 12 (1970) 55-67; Dupre la Tour et al., NeuroImage 264 (2022)
     119728; Rifkin & Lippert, MIT-CSAIL-TR-2007-025 (leave-one-out in closed form).
     """
+    (scores,) = fit_subjects(
+        features,
+        [Problem(responses, permutations, region_index)],
+        splits,
+        design=design,
+        alphas=alphas,
+        selection=selection,
+        inner_splits=inner_splits,
+        force_loo=force_loo,
+        standardize=standardize,
+        return_predictions=return_predictions,
+        target_batch=target_batch,
+        device=device,
+        dtype=dtype,
+    )
+    return scores
+
+
+def fit_subjects(
+    features: ArrayLike,
+    problems: Sequence[Problem],
+    splits: Sequence[Split],
+    *,
+    design: Literal["items", "story"],
+    alphas: ArrayLike,
+    selection: Literal["loo", "folds"] | None = None,
+    inner_splits: Callable[[Index], Sequence[Split]] | None = None,
+    force_loo: bool = False,
+    standardize: bool = True,
+    return_predictions: bool = False,
+    target_batch: int = 4096,
+    device: str = "cpu",
+    dtype: str = "float64",
+) -> list[RidgeScores]:
+    """Do what `fit_ridge` does for several subjects who saw the same stimuli.
+
+    The features of each fold are factorised once for all of them. Each subject's scores are, bit
+    for bit, those of a call of its own.
+
+    Parameters
+    ----------
+    features : array_like, shape (sample, feature)
+    problems : sequence of Problem
+        One a subject; the same samples in the same order.
+    splits, design, alphas, selection, inner_splits, force_loo, standardize, return_predictions,
+    target_batch, device, dtype
+        See `fit_ridge`.
+
+    Returns
+    -------
+    list of RidgeScores
+        In the order of ``problems``.
+    """
     torch_device, torch_dtype = torch.device(resolve_device(device)), resolve_dtype(dtype)
-    x, y, grid = finite_features(features), finite_responses(responses), check_alphas(alphas)
-    if x.shape[0] != y.shape[0]:
-        raise DataError(
-            f"{x.shape[0]} samples of features and {y.shape[0]} of responses",
-            where="ridge",
-            fix="join stimuli and responses by id first",
-        )
+    x, grid = finite_features(features), check_alphas(alphas)
     if target_batch < 1:
         raise ConfigError(f"target_batch is {target_batch}", where="ridge", fix="use 1 or more")
+    subjects = [_Subject.of(problem, x.shape[0], return_predictions) for problem in problems]
     check_splits(splits, x.shape[0])
     make_inner = _inner(design, selection, inner_splits, force_loo)
-    orders = None if permutations is None else check_orders(permutations, x.shape[0])
     if return_predictions and sum(s.test.size for s in splits) != _tested(splits).size:
         raise ConfigError(
             "test sets overlap", where="ridge", fix="use disjoint folds to return predictions"
         )
 
     x_device = torch.from_numpy(x).to(torch_device)
-    real, null = [], []
-    predictions = np.full(y.shape, np.nan) if return_predictions else None
     for split in splits:
         inner: Sequence[Split] = ()
         if make_inner is not None:
@@ -172,27 +234,64 @@ def fit_ridge(
         fold = FoldFit.prepare(
             x_device, split, inner, alphas=grid, scale=standardize, dtype=torch_dtype
         )
-        scores = _score(fold, y, target_batch, keep_prediction=return_predictions)
-        real.append(scores)
-        if predictions is not None:
-            predictions[split.test] = scores.prediction
-        if orders is not None:
-            null.append(_score_null(fold, y, orders, region_index, target_batch))
+        for subject in subjects:
+            subject.add(fold, target_batch)
+    return [subject.scores(grid) for subject in subjects]
 
-    index = np.stack([s.index for s in real])
-    fold_r, fold_r2 = np.stack([s.r for s in real]), np.stack([s.r2 for s in real])
-    return RidgeScores(
-        r=mean_defined(fold_r),
-        r2=mean_defined(fold_r2),
-        fold_r=fold_r,
-        fold_r2=fold_r2,
-        inner_r=np.stack([s.inner_r for s in real]),
-        alpha=grid[index],
-        alpha_at_edge=(grid.size > 1) & ((index == 0) | (index == grid.size - 1)),
-        null_fold_r=np.stack([r for r, _ in null], axis=1) if null else None,
-        null_inner_r=np.stack([inner_r for _, inner_r in null], axis=1) if null else None,
-        predictions=predictions,
-    )
+
+@dataclass(frozen=True)
+class _Subject:
+    """Responses of one subject, and what the folds so far said of them."""
+
+    y: Floats
+    orders: Orders | None
+    region_index: ArrayLike | None
+    predictions: Floats | None
+    real: list[ColumnScores] = field(default_factory=list)
+    null: list[tuple[Floats, Floats]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, problem: Problem, samples: int, keep_predictions: bool) -> _Subject:
+        y = finite_responses(problem.responses)
+        if y.shape[0] != samples:
+            raise DataError(
+                f"{samples} samples of features and {y.shape[0]} of responses",
+                where="ridge",
+                fix="join stimuli and responses by id first",
+            )
+        orders = problem.permutations
+        return cls(
+            y,
+            None if orders is None else check_orders(orders, samples),
+            problem.region_index,
+            np.full(y.shape, np.nan) if keep_predictions else None,
+        )
+
+    def add(self, fold: FoldFit, batch: int) -> None:
+        keep = self.predictions is not None
+        scores = _score(fold, self.y, batch, keep_prediction=keep)
+        self.real.append(scores)
+        if self.predictions is not None:
+            self.predictions[fold.split.test] = scores.prediction
+        if self.orders is not None:
+            self.null.append(_score_null(fold, self.y, self.orders, self.region_index, batch))
+
+    def scores(self, grid: Floats) -> RidgeScores:
+        real, null = self.real, self.null
+        index = np.stack([s.index for s in real])
+        fold_r, fold_r2 = np.stack([s.r for s in real]), np.stack([s.r2 for s in real])
+        return RidgeScores(
+            r=mean_defined(fold_r),
+            r2=mean_defined(fold_r2),
+            fold_r=fold_r,
+            fold_r2=fold_r2,
+            inner_r=np.stack([s.inner_r for s in real]),
+            alpha=grid[index],
+            alpha_at_edge=(grid.size > 1) & ((index == 0) | (index == grid.size - 1)),
+            null_fold_r=np.stack([r for r, _ in null], axis=1) if null else None,
+            null_inner_r=np.stack([inner_r for _, inner_r in null], axis=1) if null else None,
+            predictions=self.predictions,
+        )
 
 
 def _inner(

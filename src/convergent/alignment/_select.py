@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment._factor import Factor, standardise
-from convergent.alignment._scores import mean_defined, pearson_columns, r2_columns
+from convergent.alignment._means import mean_defined
+from convergent.alignment._scores import pearson_columns, r2_columns
 
 Floats = NDArray[np.float64]
 
@@ -67,31 +68,34 @@ def select_loo(factor: Factor, y: Tensor, alphas: Floats) -> Selection:
     """
     z, eigenvalues, n = factor.scores, factor.eigenvalues, factor.n
     projected = z.T @ y
-    z2 = z.square()
     typical = float(eigenvalues.median()) if eigenvalues.numel() else 0.0
+    grid = torch.from_numpy(alphas).to(z.device, z.dtype)
+    # Near interpolation 1 - H is small: sum it instead of subtracting H from 1.
+    near = (grid < typical) & factor.full
+    weight = 1.0 / (eigenvalues[:, None] + grid)
+    weight = torch.where(near, weight * grid / eigenvalues[:, None], weight)
+    sums = z.square() @ weight
+    gap = torch.where(near, sums, 1.0 - 1.0 / n - sums)
+
     best = torch.full_like(y[0], torch.inf)
     index = torch.zeros(y.shape[1], dtype=torch.int64, device=y.device)
-    inner = torch.full_like(y[0], torch.nan)
-    for a, alpha in enumerate(alphas.tolist()):
-        weight = 1.0 / (eigenvalues + alpha)
-        if factor.full and alpha < typical:
-            # Near interpolation 1 - H is small: sum it instead of subtracting H from 1.
-            rest = alpha * weight / eigenvalues
-            gap = (z2 @ rest)[:, None]
-            error = (z @ (rest[:, None] * projected)) / gap
-            part = y * (n / (n - 1)) - error
-        else:
-            fitted = z @ (weight[:, None] * projected)
-            leverage = (z2 @ weight)[:, None]
-            gap = 1.0 - 1.0 / n - leverage
-            error = (y - fitted) / gap
-            part = (fitted - y * leverage * (n / (n - 1))) / gap
+    for a in range(grid.numel()):
+        product = z @ (weight[:, a, None] * projected)
+        error = (product if near[a] else y - product) / gap[:, a, None]
         loss = error.square().mean(dim=0)
         better = loss < best
         best = torch.where(better, loss, best)
         index = torch.where(better, torch.full_like(index, a), index)
-        inner = torch.where(better, pearson_columns(part, y), inner)
-    return Selection(index, inner)
+
+    product = z @ (weight[:, index] * projected)
+    outside = n / (n - 1)  # y less the mean of the others, from y less the mean of all
+    part = torch.where(
+        near[index],
+        y * outside - product / gap[:, index],
+        (product - y * sums[:, index] * outside) / gap[:, index],
+    )
+    inner = pearson_columns(part, y)
+    return Selection(index, torch.where(best.isinf(), torch.full_like(inner, torch.nan), inner))
 
 
 def select_folds(folds: Sequence[InnerFold], y: Tensor, alphas: Floats) -> Selection:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-from convergent.evaluation._probe import Probe, linear_probe
 from convergent.evaluation._registry import Subject, register_evaluation
 
 
 @register_evaluation("probe_top1")
 def probe_top1(subject: Subject) -> tuple[float, str]:
     """Share of stimuli whose class a linear probe finds; works for every model with weights."""
-    return _probe(subject).accuracy, _source(subject)
+    return subject.probe.accuracy, _source(subject)
 
 
 @register_evaluation("probe_logloss")
 def probe_logloss(subject: Subject) -> tuple[float, str]:
     """Mean log loss of a linear probe, in nats: continuous where accuracy has steps."""
-    return _probe(subject).log_loss, _source(subject)
-
-
-def _probe(subject: Subject) -> Probe:
-    benchmark = subject.benchmark
-    return linear_probe(subject.last_layer, benchmark.labels, benchmark.half)
+    return subject.probe.log_loss, _source(subject)
 
 
 def _source(subject: Subject) -> str:

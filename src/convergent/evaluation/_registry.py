@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from convergent.brains._types import DatasetReader
 from convergent.brains.simulated import Benchmark
 from convergent.errors import ConfigError, DataError, NumericalError, UnknownKeyError, did_you_mean
+from convergent.evaluation._probe import Probe, linear_probe
 from convergent.extraction import extract
 from convergent.models import LoadedModel, WeightsManifest
 from convergent.study._types import Checkpoint, Model, Performance
@@ -69,6 +70,11 @@ class Subject:
                 fix="list another layer last, or leave the model out",
             )
         return found.features
+
+    @cached_property
+    def probe(self) -> Probe:
+        """Linear probe of the last listed layer; fitted once for all evaluations."""
+        return linear_probe(self.last_layer, self.benchmark.labels, self.benchmark.half)
 
 
 @dataclass(frozen=True)

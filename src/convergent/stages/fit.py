@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 
 from convergent.alignment import (
+    Problem,
     RidgeScores,
     Split,
     alpha_grid,
     effective_dimensionality,
     fir,
-    fit_ridge,
+    fit_subjects,
     inner_item_splits,
     inner_story_splits,
     item_orders,
@@ -29,6 +30,7 @@ from convergent.errors import ConfigError, IdError
 from convergent.stages.data import read_responses, read_stimuli
 from convergent.store import Store, read_store, write_store
 from convergent.study import FitConfig, Study, Unit
+from convergent.zarr_format import Arrays
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ def fit(
         where = f"features of '{model}', checkpoint '{check}', layer '{name}' for '{data}'"
         path = study.paths.features(data, model, check, name)
         features = read_store(path, "features", where=where)
+        brains = []
         for person in _subjects(study, data, subject):
             if (data, person) not in responses:
                 responses[data, person] = read_responses(study, data, person)
@@ -64,7 +67,8 @@ def fit(
                     where=f"{where}, subject '{person}'",
                     fix="rerun extraction and responses",
                 )
-            _fit_one(study, features, stimuli[data], brain, store)
+            brains.append((brain, store))
+        _fit_layer(study, features, stimuli[data], brains)
 
 
 def _subjects(study: Study, dataset: str, subject: str | None) -> Sequence[str]:
@@ -75,11 +79,57 @@ def _subjects(study: Study, dataset: str, subject: str | None) -> Sequence[str]:
     return [subject]
 
 
-def _fit_one(
-    study: Study, features: Store, stimuli: StimulusSet, brain: Responses, store: Store
+def _fit_layer(
+    study: Study,
+    features: Store,
+    stimuli: StimulusSet,
+    brains: Sequence[tuple[Responses, Store]],
+) -> None:
+    """Fit one layer for its subjects; those with the same samples share the factorisation."""
+    config = study.config.fit
+    if features.attrs["status"] != "ok":
+        for brain, store in brains:
+            _write(study, features, brain, _described(store), {})
+        return
+    dimensionality = effective_dimensionality(features["features"])
+    alike: dict[tuple[object, ...], list[tuple[Responses, Store]]] = {}
+    for brain, store in brains:
+        items = None if brain.stimulus_id is None else tuple(brain.stimulus_id.tolist())
+        alike.setdefault((items, len(brain.data), brain.tr, brain.start), []).append((brain, store))
+    for group in alike.values():
+        first = group[0][0]
+        x, rows, ids = _design(features, stimuli, first, config)
+        splits, inner, orders = _folds(stimuli, ids, first, len(x), config)
+        problems = [
+            Problem(brain.data[rows], orders, _region_index(brain.region, store["region"]))
+            for brain, store in group
+        ]
+        scores = fit_subjects(
+            x,
+            problems,
+            splits,
+            design=first.design,
+            alphas=alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number),
+            selection=_selection(first, config),
+            inner_splits=inner,
+            device=config.device,
+            dtype=config.dtype,
+        )
+        facts = {
+            "n_samples": x.shape[0],
+            "n_features": x.shape[1],
+            "selection": _selection(first, config),
+            "effective_dimensionality": dimensionality,
+        }
+        for (brain, store), problem, score in zip(group, problems, scores, strict=True):
+            arrays = _arrays(score, np.asarray(problem.region_index), len(store["region"]), store)
+            _write(study, features, brain, {**_described(store), **arrays}, facts)
+
+
+def _write(
+    study: Study, features: Store, brain: Responses, arrays: Arrays, facts: dict[str, Any]
 ) -> None:
     keys = {key: features.attrs[key] for key in ("dataset", "model", "checkpoint", "layer")}
-    config = study.config.fit
     attrs: dict[str, Any] = {
         **keys,
         "subject": brain.subject,
@@ -89,44 +139,20 @@ def _fit_one(
         "width": features.attrs["width"],
         "weights_sha256": features.attrs["weights_sha256"],
         "features_identity": features.attrs["identity"],
-        "fit": config.model_dump(mode="json"),
+        "fit": study.config.fit.model_dump(mode="json"),
         "design": brain.design,
+        **facts,
     }
     path = study.paths.alignment(
         keys["dataset"], keys["model"], keys["checkpoint"], keys["layer"], brain.subject
     )
-    regions = store["region"]
-    described = {
-        "region": (("region",), regions),
-        "hemisphere": (("region",), store["hemisphere"]),
-        "network": (("region",), store["network"]),
-        "region_order": (("region",), store["region_order"]),
-    }
-    if features.attrs["status"] != "ok":
-        write_store(path, "alignment", described, attrs)
-        return
-    x, y, ids = _design(features, stimuli, brain, config)
-    region_index = _region_index(brain.region, regions)
-    splits, inner, orders = _folds(stimuli, ids, brain, len(y), config)
-    scores = fit_ridge(
-        x,
-        y,
-        splits,
-        design=brain.design,
-        alphas=alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number),
-        selection=_selection(brain, config),
-        inner_splits=inner,
-        permutations=orders,
-        region_index=region_index,
-        device=config.device,
-        dtype=config.dtype,
-    )
-    attrs["n_samples"] = len(y)
-    attrs["n_features"] = x.shape[1]
-    attrs["selection"] = _selection(brain, config)
-    attrs["effective_dimensionality"] = effective_dimensionality(features["features"])
-    arrays = {**described, **_arrays(scores, region_index, len(regions), store)}
     write_store(path, "alignment", arrays, attrs)
+
+
+def _described(store: Store) -> Arrays:
+    """Describe the regions."""
+    names = ("region", "hemisphere", "network", "region_order")
+    return {name: (("region",), store[name]) for name in names}
 
 
 def _selection(brain: Responses, config: FitConfig) -> Literal["loo", "folds"]:
@@ -137,11 +163,11 @@ def _selection(brain: Responses, config: FitConfig) -> Literal["loo", "folds"]:
 def _design(
     features: Store, stimuli: StimulusSet, brain: Responses, config: FitConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Features and responses in the same rows, joined by id; ids for items."""
+    """Features, and which samples of the responses answer their rows; ids for items."""
     if brain.design == "items":
         rows, columns = join_items(features["stimulus_id"], brain, require_all=False)
         assert brain.stimulus_id is not None
-        return features["features"][rows], brain.data[columns], brain.stimulus_id[columns]
+        return features["features"][rows], columns, brain.stimulus_id[columns]
     words = align(features["stimulus_id"], stimuli.ids)
     assert stimuli.onset is not None and stimuli.offset is not None
     assert brain.tr is not None and brain.start is not None
@@ -152,7 +178,7 @@ def _design(
         tr=brain.tr,
         start=brain.start,
     )
-    return fir(volumes, config.delays), brain.data, None
+    return fir(volumes, config.delays), np.arange(len(brain.data)), None
 
 
 def _folds(
@@ -204,9 +230,7 @@ def _region_index(targets: np.ndarray, regions: np.ndarray) -> np.ndarray:
     return np.array([position[name] for name in targets.tolist()], dtype=np.intp)
 
 
-def _arrays(
-    scores: RidgeScores, region_index: np.ndarray, n_regions: int, store: Store
-) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:
+def _arrays(scores: RidgeScores, region_index: np.ndarray, n_regions: int, store: Store) -> Arrays:
     def by_region(values: np.ndarray) -> np.ndarray:
         return np.asarray(region_means(values, region_index, n_regions))
 

@@ -131,10 +131,8 @@ def sentences_of(docstring: str) -> Iterator[str]:
         if any(line.strip().startswith(_NOT_PROSE) for line in paragraph.split("\n")):
             continue
         for sentence in _SENTENCE_END.split(" ".join(paragraph.split())):
+            if not (_SHORTEST <= len(sentence) <= _LONGEST and _ALLOWED.fullmatch(sentence)):
+                continue
             plain = sum(letter.isalpha() or letter == " " for letter in sentence)
-            if (
-                _SHORTEST <= len(sentence) <= _LONGEST
-                and _ALLOWED.fullmatch(sentence)
-                and plain >= _PLAIN * len(sentence)
-            ):
+            if plain >= _PLAIN * len(sentence):
                 yield sentence

@@ -1,0 +1,30 @@
+"""The names of the package, each with its module; `__init__.py` imports them when asked for."""
+
+from ._ceilings import intersubject_correlation as intersubject_correlation
+from ._ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
+from ._ceilings import ncsnr_ceiling as ncsnr_ceiling
+from ._ceilings import normalise_by_ceiling as normalise_by_ceiling
+from ._ceilings import split_half_ceiling as split_half_ceiling
+from ._dimensionality import effective_dimensionality as effective_dimensionality
+from ._dtype import resolve_dtype as resolve_dtype
+from ._layers import LayerChoice as LayerChoice
+from ._layers import choose_layers as choose_layers
+from ._means import mean_defined as mean_defined
+from ._means import region_means as region_means
+from ._orders import item_orders as item_orders
+from ._orders import story_orders as story_orders
+from ._ridge import Problem as Problem
+from ._ridge import RidgeScores as RidgeScores
+from ._ridge import fit_ridge as fit_ridge
+from ._ridge import fit_subjects as fit_subjects
+from ._scores import pearson as pearson
+from ._scores import r2 as r2
+from ._splits import Split as Split
+from ._splits import check_splits as check_splits
+from ._splits import inner_item_splits as inner_item_splits
+from ._splits import inner_story_splits as inner_story_splits
+from ._splits import item_splits as item_splits
+from ._splits import story_splits as story_splits
+from ._story import fir as fir
+from ._story import words_to_volumes as words_to_volumes
+from ._validate import alpha_grid as alpha_grid
