@@ -42,7 +42,7 @@ def test_a_good_command_ends_with_status_0(run):
         (("extract", "--model", "tiny-vti"), ["unknown model 'tiny-vti'", "'tiny-vit'"]),
         (("extract", *LAYER[:4], "--layer", "layer.1"), ["no layer 'layer.1'", "'layers.1'"]),
         (("fit", *LAYER, "--subject", "sim9"), ["no subject 'sim9'", "did you mean 'sim0"]),
-        (("family", "--family", "tyni"), ["unknown family 'tyni'", "'tiny'"]),
+        (("family", "--family", "tinny"), ["unknown family 'tinny'", "'tiny'"]),
         (("train", "--model", "tiny-vit"), ["reference 'path:", "trained:<recipe>"]),
         (("evaluate", "--model", "gabor"), ["nothing to evaluate for 'gabor'"]),
         (("fit", *LAYER, "--set", "fit.fold=3"), ["unknown key 'fit.fold'", "'folds'"]),

@@ -131,7 +131,26 @@ def test_depth_bins_average_models_after_subjects(study):
     )
     expected = rows.filter((pl.col("region") == "L_V1") & (pl.col("layer_index") == 0))
     assert cell["score"][0] == pytest.approx(expected["score"].mean())
+    assert cell["depth"][0] == 0
     assert set(table["model"]) == {"mean of all models", *rows["model"]}
+
+
+def test_models_with_other_layers_count_alike_at_every_depth():
+    def rows(model: str, depths: list[float], score: float) -> pl.DataFrame:
+        return pl.DataFrame(
+            {
+                "model": model,
+                "layer_index": list(range(len(depths))),
+                "layer": list(map(str, depths)),
+            }
+            | {"depth": depths, "region": "V1", "region_order": 1.0, "score": score}
+        )
+
+    both = pl.concat(
+        [rows("shallow", [0.0, 1.0], 0.2), rows("deep", [0.0, 0.3, 0.6, 0.8, 1.0], 0.4)]
+    )
+    table = depth_by_region(both, place="region").filter(model="mean of all models")
+    assert table["score"].to_list() == pytest.approx([0.3] * len(table))
 
 
 def test_the_heat_map_finds_the_planted_depth(drawn):

@@ -159,7 +159,8 @@ def test_the_verdict_follows_the_interval(low, high, words):
 
 def test_fishers_interval_decides_only_where_families_are_too_few():
     row = {"family_low": -0.1, "family_high": 0.9, "r_low": 0.2, "r_high": 0.8}
-    assert "No relation" in verdict(row)
+    assert "these families do not settle it" in verdict(row)
+    assert "No relation" in verdict(row | {"r_low": -0.2})
     assert "better" in verdict(row | {"family_low": None, "family_high": None})
 
 

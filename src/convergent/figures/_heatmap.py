@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from ._registry import Drawing, Tables, register_figure
 from ._style import layout, new_figure
 
-BINS = 8
+DEPTHS = np.linspace(0.0, 1.0, 9)
 MAXIMUM_REGIONS = 40
 MAXIMUM_MODELS = 12
 
@@ -32,7 +32,11 @@ def layer_region(tables: Tables) -> list[Drawing]:
 
 
 def depth_by_region(rows: pl.DataFrame, *, place: str) -> pl.DataFrame:
-    """Average measurements over subjects and models in bins of relative depth.
+    """Average measurements over subjects, and over models at equal relative depths.
+
+    Models have other layers at other depths: were each depth's layers averaged as they come, the
+    mean would jump with the models that happen to have one there. Every model counts at every
+    depth instead, its scores interpolated linearly between its layers.
 
     Parameters
     ----------
@@ -44,33 +48,43 @@ def depth_by_region(rows: pl.DataFrame, *, place: str) -> pl.DataFrame:
     Returns
     -------
     DataFrame
-        model (``mean of all models`` or a key), place, order, bin (or layer_index), layer, depth,
-        score. Models are averaged after their subjects, so that none counts twice.
+        model (``mean of all models`` or a key), place, order, layer_index, layer, depth, score.
+        Models are averaged after their subjects, so that none counts twice.
     """
     order = pl.col("region_order").mean()
     per_model = (
         rows.group_by("model", "layer_index", "layer", "depth", pl.col(place).alias("place"))
         .agg(score=pl.col("score").fill_nan(None).mean(), order=order)
-        .with_columns(bin=(pl.col("depth") * BINS).floor().clip(0, BINS - 1).cast(pl.Int64))
+        .sort("model", "place", "layer_index")
     )
-    binned = (
-        per_model.group_by("model", "bin", "place")
-        .agg(pl.col("score").mean(), pl.col("order").first())
-        .group_by("bin", "place")
+    profiles = []
+    for (_, name), part in per_model.drop_nulls("score").group_by(
+        ["model", "place"], maintain_order=True
+    ):
+        profiles.append(
+            pl.DataFrame(
+                {
+                    "place": name,
+                    "order": part["order"][0],
+                    "layer_index": np.arange(DEPTHS.size),
+                    "depth": DEPTHS,
+                    "score": np.interp(DEPTHS, part["depth"], part["score"]),
+                },
+                schema_overrides={"place": pl.String, "order": pl.Float64},
+            )
+        )
+    averaged = (
+        pl.concat(profiles)
+        .group_by("layer_index", "depth", "place")
         .agg(pl.col("score").mean(), pl.col("order").first())
         .with_columns(
-            model=pl.lit("mean of all models"),
-            layer=pl.format("depth {} to {}", pl.col("bin") / BINS, (pl.col("bin") + 1) / BINS),
-            depth=(pl.col("bin") + 0.5) / BINS,
-            layer_index=pl.col("bin"),
+            model=pl.lit("mean of all models"), layer=pl.format("depth {}", pl.col("depth"))
         )
     )
     columns = ["model", "place", "order", "layer_index", "layer", "depth", "score"]
+    index = pl.col("layer_index").cast(pl.Int64)
     return pl.concat(
-        [
-            binned.select(columns),
-            per_model.with_columns(pl.col("layer_index").cast(pl.Int64)).select(columns),
-        ]
+        [table.with_columns(index).select(columns) for table in (averaged, per_model)]
     ).sort("model", "layer_index", "order", "place", nulls_last=True)
 
 
@@ -97,8 +111,9 @@ def _draw(dataset: str, modality: str, rows: pl.DataFrame, averaged: pl.DataFram
     models, subjects = rows["model"].n_unique(), rows["subject"].n_unique()
     caption = (
         f"Cross-validated ridge r of each layer in each {place}, data set {dataset}: mean over "
-        f"{models} final trained {modality} models and {subjects} subjects in {BINS} bins of "
-        f"relative depth (0 first layer, 1 last), or one model's layers. "
+        f"{models} final trained {modality} models (each interpolated between its layers) and "
+        f"{subjects} subjects at {DEPTHS.size} relative depths (0 first layer, 1 last), or one "
+        "model's layers. "
         + (f"{regions} regions are averaged by network. " if place == "network" else "")
         + (f"The {len(shown)} best-aligned models can be chosen. " * (len(best) > len(shown)))
         + f"{place.capitalize()}s run from sensory to associative where the atlas says so. "
@@ -147,9 +162,9 @@ def _static(grid: _Grid, place: str) -> Figure:
     image = axes.imshow(grid.values, origin="lower", aspect="auto", cmap="viridis")
     axes.set_xticks(range(len(grid.places)), grid.places, rotation=60, ha="right", fontsize=8)
     ticks = range(len(grid.index))
-    axes.set_yticks(ticks, [f"{(index + 0.5) / BINS:.2f}" for index in grid.index], fontsize=8)
+    axes.set_yticks(ticks, [f"{DEPTHS[index]:.2f}" for index in grid.index], fontsize=8)
     axes.set_xlabel(place)
-    axes.set_ylabel("relative depth (bin centre)")
+    axes.set_ylabel("relative depth")
     figure.colorbar(image, ax=axes, label="mean r")
     return figure
 
@@ -161,7 +176,7 @@ def _interactive(grids: list[_Grid], labels: tuple[str, ...], place: str) -> go.
     for i, (grid, label) in enumerate(zip(grids, labels, strict=True)):
         names = [[layer] * len(grid.places) for layer in grid.layers]
         figure.add_heatmap(
-            z=_nullable(grid.values), x=grid.places, y=grid.index, text=names,
+            z=_nullable(grid.values), x=grid.places, y=grid.layers, text=names,
             visible=i == 0, colorscale="Viridis", zmin=low, zmax=high, name=label,
             colorbar={"title": {"text": "r"}, "thickness": 12},
             hovertemplate="%{x}<br>%{text}<br>r %{z:.3f}<extra></extra>",
@@ -171,7 +186,7 @@ def _interactive(grids: list[_Grid], labels: tuple[str, ...], place: str) -> go.
         height=460,
         margin={"l": 60, "r": 8, "t": 36, "b": 90},
         xaxis={"title": {"text": place}, "tickangle": -60, "type": "category"},
-        yaxis={"title": {"text": "layer, first to last"}, "dtick": 1},
+        yaxis={"title": {"text": "first layer to last"}, "type": "category", "automargin": True},
     )
 
 

@@ -198,7 +198,7 @@ def _interactive(table: pl.DataFrame, places: list[str]) -> go.Figure:
     return layout(
         figure,
         height=500,
-        margin={"l": 60, "r": 8, "t": 36, "b": 80},
+        margin={"l": 60, "r": 8, "t": 64, "b": 110},
         xaxis={
             "tickvals": list(range(len(places))),
             "ticktext": places,
@@ -206,5 +206,5 @@ def _interactive(table: pl.DataFrame, places: list[str]) -> go.Figure:
             "range": [-0.6, len(places) - 0.4],
         },
         yaxis={"title": {"text": "alignment (r)"}, "zeroline": True, "zerolinecolor": "#111827"},
-        legend={"orientation": "h", "yanchor": "top", "y": -0.2, "x": 0},
+        legend={"orientation": "h", "yanchor": "bottom", "y": 1.02, "x": 0},
     )

@@ -141,6 +141,11 @@ def _static(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | None) 
     for point in points.iter_rows(named=True):
         if point["role"] == "control":
             axes.axhline(point["alignment"], color=GREY, linestyle="--", linewidth=0.9)
+            place = (0.99, point["alignment"])  # share of the width, value
+            axes.annotate(
+                point["model"], place, xycoords=("axes fraction", "data"), xytext=(0, -2),
+                textcoords="offset points", ha="right", va="top", fontsize=7, color=GREY,
+            )  # fmt: skip
             continue
         if point["performance"] is None or point["family"] not in marks:
             continue

@@ -56,6 +56,8 @@ def verdict(row: dict[str, Any]) -> str:
         return "Better models align better"
     if high < 0:
         return "Better models align worse"
+    if row["r_low"] is not None and row["r_low"] * row["r_high"] > 0:
+        return "Models are related, but these families do not settle it"
     return "No relation that can be told from none"
 
 
