@@ -79,7 +79,7 @@ def test_a_malformed_table_is_told_with_file_row_and_column(run, workflow):
     assert "models.tsv, line 4, column 'pooling'" in line and "did you mean 'cls'" in line
 
 
-def test_validate_tells_every_mistake(run, workflow, capsys):
+def test_validate_tells_every_mistake_once(run, workflow):
     workflow.edit("models", "\t16\ttokens\tcls", "\t16\ttokens\tclss")
     workflow.edit("models", "\t3\tvector", "\tthree\tvector")
     status, line = run("validate", *STUDY)

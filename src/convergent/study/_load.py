@@ -20,8 +20,15 @@ from convergent.study._types import Checkpoint, Model, Performance
 
 def read_models(
     base: Path, files: tuple[str, ...], checkpoint_files: tuple[str, ...], errors: list[TableError]
-) -> dict[str, Model]:
-    """Read models with their checkpoints; mistakes go into ``errors``."""
+) -> tuple[dict[str, Model], frozenset[str]]:
+    """Read models with their checkpoints; mistakes go into ``errors``.
+
+    Returns
+    -------
+    models : dict of str to Model
+    wrong : frozenset of str
+        Keys of rows with a mistake: other tables' rows about them are not told as mistakes too.
+    """
     table = _read(base, files, rows.MODEL_COLUMNS, rows.MODEL_OPTIONAL, errors)
     good: list[tuple[Row, Model]] = []
     for row in table:
@@ -30,10 +37,13 @@ def read_models(
         [model for _, model in good], lambda m: m.key, [row for row, _ in good], "model", "model"
     )
     models = {model.key: model for _, model in good}
+    wrong = frozenset(row.values.get("model", "") for row in table) - models.keys()
     checkpoints: dict[str, list[Checkpoint]] = {}
     seen: list[tuple[tuple[str, str], Row]] = []
     table = _read(base, checkpoint_files, rows.CHECKPOINT_COLUMNS, rows.CHECKPOINT_OPTIONAL, errors)
     for row in table:
+        if row.values.get("model") in wrong:
+            continue
         for key, checkpoint in rows.collect(
             [row], lambda r: rows.build_checkpoint(r, models), errors
         ):
@@ -53,16 +63,22 @@ def read_models(
                 )
             )
         models[key] = replace(model, checkpoints=tuple(own))
-    return models
+    return models, wrong
 
 
 def read_performance(
-    base: Path, files: tuple[str, ...], models: dict[str, Model], errors: list[TableError]
+    base: Path,
+    files: tuple[str, ...],
+    models: dict[str, Model],
+    wrong: frozenset[str],
+    errors: list[TableError],
 ) -> list[Performance]:
-    """Read published scores; mistakes go into ``errors``."""
+    """Read published scores; mistakes go into ``errors``, but no scores of ``wrong`` models."""
     scores: list[Performance] = []
     kept: list[Row] = []
     for row in _read(base, files, rows.PERFORMANCE_COLUMNS, (), errors):
+        if row.values.get("model") in wrong:
+            continue
         built = rows.collect([row], lambda r: rows.build_performance(r, models), errors)
         scores += built
         kept += [row] * len(built)

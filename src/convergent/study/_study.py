@@ -91,8 +91,8 @@ class Study:
         errors: list[TableError] = []
         base = Path(path).parent
         tables = config.tables
-        models = load.read_models(base, tables.models, tables.checkpoints, errors)
-        published = load.read_performance(base, tables.performance, models, errors)
+        models, wrong = load.read_models(base, tables.models, tables.checkpoints, errors)
+        published = load.read_performance(base, tables.performance, models, wrong, errors)
         everything: list[ConvergentError] = list(errors)
         everything += load.selection_mistakes(config, models, str(path))
         selected = {key: model for key, model in models.items() if load.selected(config, model)}
