@@ -5,12 +5,12 @@ import html
 import re
 import shutil
 import subprocess
-import sys
 from html.parser import HTMLParser
 
 import polars as pl
 import pytest
 
+import planted
 from convergent.report import headlines, methods, render_report, report_tables, verdict, withhold
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -18,8 +18,8 @@ VOID = {"meta", "link", "img", "input", "br", "hr"}
 
 
 @pytest.fixture(scope="module")
-def inputs(study, planted_study):
-    return sys.modules["planted_tables"].report_inputs(study)
+def inputs(study):
+    return planted.report_inputs(study)
 
 
 @pytest.fixture(scope="module")
