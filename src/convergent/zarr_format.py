@@ -2,8 +2,8 @@
 
 What is written here is the part of the zarr 3 specification that result stores use: one group,
 arrays in C order, little-endian, uncompressed (dense activations do not compress), every chunk
-present. The zarr library reads it, and costs some 2 ms an array to write or read, which is most
-of the time of a small fit and of gathering many (``benchmarks/store.py``).
+present. The zarr library reads it, but needs four to six times as long (``benchmarks/store.py``):
+with some twenty small arrays a store that is most of a small fit, and of gathering many.
 
 References
 ----------
