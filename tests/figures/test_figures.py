@@ -169,6 +169,22 @@ def test_many_regions_are_shown_by_network(study):
     assert "L_V1" in dot_table(rows)["place"].to_list()
 
 
+def test_a_weak_control_does_not_flatter_the_models(study):
+    rows = study.alignment.filter((pl.col("dataset") == "scenes") & (pl.col("choice") == "best"))
+    some = rows.filter(model=rows["model"][0], role=rows["role"][0]).with_columns(
+        role=pl.lit("control")
+    )
+    strong = some.with_columns(model=pl.lit("strong"), score=pl.lit(0.3))
+    weak = some.with_columns(model=pl.lit("weak"), score=pl.lit(-0.2))
+    rows = rows.filter(pl.col("role") != "control")
+    alone, both = (
+        dot_table(pl.concat([rows, *controls])).filter(kind="control")
+        for controls in ([strong], [strong, weak])
+    )
+    assert alone["score"].to_list() == pytest.approx([0.3] * len(alone))
+    assert both.equals(alone)
+
+
 def test_twin_differences_by_hand(tables):
     pairs = twin_differences(tables["model_alignment"])
     row = pairs.filter(pl.col("model") == "vis-fam1-m0").row(0, named=True)

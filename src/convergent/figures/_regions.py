@@ -17,7 +17,7 @@ MAXIMUM_REGIONS = 40
 _KINDS = (
     ("trained", "trained models (mean)", "#0072B2", "o", "circle"),
     ("random", "random weights (mean)", "#D55E00", "s", "square-open"),
-    ("control", "controls (mean)", GREY, "D", "diamond-open"),
+    ("control", "strongest control", GREY, "D", "diamond-open"),
 )
 
 
@@ -34,7 +34,10 @@ def region_dots(tables: Tables) -> list[Drawing]:
 
 
 def dot_table(rows: pl.DataFrame) -> pl.DataFrame:
-    """Means over models, per place, subject and kind of model.
+    """Means over models, per place, subject and kind of model; of controls, the strongest alone.
+
+    A mean over controls would sink with every weak one that a study adds, and make models look
+    better than they are.
 
     Parameters
     ----------
@@ -60,6 +63,8 @@ def dot_table(rows: pl.DataFrame) -> pl.DataFrame:
         ceiling=pl.col("noise_ceiling").fill_nan(None).clip(0).sqrt().mean(),
         order=pl.col("region_order").fill_nan(None).mean(),
     )
+    strongest = strongest_control(rows)
+    per_model = per_model.filter((pl.col("kind") != "control") | (pl.col("model") == strongest))
     return (
         per_model.group_by("place", "subject", "kind")
         .agg(
@@ -68,6 +73,17 @@ def dot_table(rows: pl.DataFrame) -> pl.DataFrame:
         )
         .sort("order", "place", "kind", "subject", nulls_last=True)
     )
+
+
+def strongest_control(rows: pl.DataFrame) -> str:
+    """Find the control with the highest mean score; empty where there is none."""
+    means = (
+        rows.filter(pl.col("role") == "control")
+        .group_by("model")
+        .agg(pl.col("score").fill_nan(None).mean())
+        .sort("score", "model", descending=[True, False], nulls_last=True)
+    )
+    return "" if means.is_empty() else str(means["model"][0])
 
 
 def _draw(dataset: str, rows: pl.DataFrame) -> Drawing:
@@ -80,7 +96,8 @@ def _draw(dataset: str, rows: pl.DataFrame) -> Drawing:
         f"Alignment (cross-validated r, best layer chosen on training folds) in each of "
         f"{len(places)} regions or networks of data set {dataset}. Small dots: {subjects} "
         f"subjects; large marks: their mean. Trained: {counts.get('trained', 0)} models; "
-        f"random twins of {counts.get('random', 0)}; controls: {counts.get('control', 0)}. "
+        f"random twins of {counts.get('random', 0)}; "
+        f"strongest of {counts.get('control', 0)} controls: {strongest_control(rows) or 'none'}. "
         + (
             "Bars: noise ceiling, square root of the explainable variance, mean over subjects. "
             if has_ceiling
@@ -94,7 +111,7 @@ def _draw(dataset: str, rows: pl.DataFrame) -> Drawing:
         title=f"Each region, each subject ({dataset})",
         caption=caption,
         alt=f"Dot plot of alignment in {len(places)} regions for {subjects} subjects, with the "
-        "means of trained models, random twins and controls.",
+        "means of trained models and random twins, and the strongest control.",
         data=table,
         static=_static(table, places),
         interactive=_interactive(table, places),
