@@ -13,7 +13,7 @@ from ._words import number
 
 _PANELS = (
     ("depth", "depth of chosen layer"),
-    ("gain", "gain over controls (r)"),
+    ("gain", "best model less best control (r)"),
 )
 
 

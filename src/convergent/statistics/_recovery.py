@@ -31,7 +31,8 @@ class Recovery:
         One row a region: high_level, planted_ceiling, driven (planted); noise_ceiling, score
         (mean over final trained models and subjects), best_score, best_model, score_ratio
         (best_score over the square root of the planted ceiling), depth (of the layers chosen),
-        control_score and gain (score minus control_score).
+        control_score (of the best control or random twin) and gain (best_score minus
+        control_score).
     checks : DataFrame
         check, planted, recovered, n, criterion, passed (null where nothing could be or is to be
         checked).
@@ -84,7 +85,9 @@ def recovery(
     trained = rows.filter((pl.col("role") == "trained") & pl.col("final"))
     regions = _regions(trained, rows.filter(pl.col("role") != "trained"), truth)
     checks = [
-        _rank_check(regions, "gain", "gain over controls and random weights"),
+        _rank_check(
+            regions, "gain", "gain of the best model over the best control or random weights"
+        ),
         _rank_check(regions, "depth", "depth of the chosen layer", planted=False),
         _undriven(regions, tolerance),
         _shuffled(rows, tolerance),
@@ -111,7 +114,13 @@ def _regions(trained: pl.DataFrame, others: pl.DataFrame, truth: pl.DataFrame) -
         .group_by("region", maintain_order=True)
         .agg(pl.col("best_score").first(), best_model=pl.col("model").first())
     )
-    controls = others.group_by("region").agg(control_score=pl.col("score").mean())
+    # Best against best: a mean over controls would sink with every weak one.
+    controls = (
+        others.group_by("region", "model", "checkpoint")
+        .agg(pl.col("score").mean())
+        .group_by("region")
+        .agg(control_score=pl.col("score").max())
+    )
     return (
         planted.join(found, on="region", how="inner")
         .join(best, on="region", how="left")
@@ -120,7 +129,7 @@ def _regions(trained: pl.DataFrame, others: pl.DataFrame, truth: pl.DataFrame) -
             score_ratio=pl.when(pl.col("planted_ceiling") > 0).then(
                 pl.col("best_score") / pl.col("planted_ceiling").sqrt()
             ),
-            gain=pl.col("score") - pl.col("control_score"),
+            gain=pl.col("best_score") - pl.col("control_score"),
         )
         .sort("high_level", "region")
     )
