@@ -35,7 +35,7 @@ def _draw(dataset: str, rows: pl.DataFrame, checks: pl.DataFrame) -> Drawing:
     caption = (
         f"Simulated subjects, data set {dataset}: planted weight of high-level features in each of "
         f"{rows.height} regions against the mean relative depth of the layers chosen (Spearman rho "
-        f"{depth}) and against the gain of trained models over controls and random weights (rho "
+        f"{depth}) and against the gain of the best model over the best control or random twin (rho "
         f"{gain}), over driven regions. Hollow: regions that nothing drives. {passed} of {made} "
         "checks pass."
     )
