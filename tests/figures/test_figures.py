@@ -169,6 +169,15 @@ def test_many_regions_are_shown_by_network(study):
     assert "L_V1" in dot_table(rows)["place"].to_list()
 
 
+def test_the_caption_of_planted_against_recovered_names_each_rho_as_its_own(tables, drawn):
+    for dataset in tables["recovery_checks"]["dataset"].unique():
+        caption = by_name(drawn, f"planted-recovered-{dataset}").caption
+        checks = tables["recovery_checks"].filter(dataset=dataset)
+        for what, words in (("depth", "(Spearman rho {})"), ("gain", "(rho {})")):
+            (rho,) = checks.filter(pl.col("check").str.contains(f"against {what}"))["recovered"]
+            assert words.format(number(rho)) in caption
+
+
 def test_a_weak_control_does_not_flatter_the_models(study):
     rows = study.alignment.filter((pl.col("dataset") == "scenes") & (pl.col("choice") == "best"))
     some = rows.filter(model=rows["model"][0], role=rows["role"][0]).with_columns(

@@ -31,13 +31,13 @@ def planted_recovered(tables: Tables) -> list[Drawing]:
 def _draw(dataset: str, rows: pl.DataFrame, checks: pl.DataFrame) -> Drawing:
     passed = int(checks["passed"].fill_null(False).sum())
     made = checks["passed"].drop_nulls().len()
-    depth, gain = (number(value) for value in checks["recovered"].to_list()[:2])
+    depth, gain = (_recovered(checks, f"weight against {what}") for what in ("depth", "gain"))
     caption = (
         f"Simulated subjects, data set {dataset}: planted weight of high-level features in each of "
         f"{rows.height} regions against the mean relative depth of the layers chosen (Spearman rho "
-        f"{depth}) and against the gain of the best model over the best control or random twin (rho "
-        f"{gain}), over driven regions. Hollow: regions that nothing drives. {passed} of {made} "
-        "checks pass."
+        f"{depth}) and against the gain of the best model over the best control or random twin "
+        f"(rho {gain}), over driven regions. Hollow: regions that nothing drives. {passed} of "
+        f"{made} checks pass."
     )
     return Drawing(
         name=f"planted-recovered-{dataset}",
@@ -49,6 +49,12 @@ def _draw(dataset: str, rows: pl.DataFrame, checks: pl.DataFrame) -> Drawing:
         static=_static(rows),
         interactive=_interactive(rows),
     )
+
+
+def _recovered(checks: pl.DataFrame, words: str) -> str:
+    """Value of the check that is called so."""
+    (value,) = checks.filter(pl.col("check").str.contains(words, literal=True))["recovered"]
+    return number(value)
 
 
 def _parts(rows: pl.DataFrame) -> list[tuple[str, pl.DataFrame, bool]]:
