@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 from convergent.alignment import (
+    Problem,
     alpha_grid,
     fit_ridge,
+    fit_subjects,
     inner_story_splits,
+    item_orders,
     item_splits,
     story_splits,
 )
@@ -76,6 +79,32 @@ def test_target_batch_changes_nothing(seed, batch):
 def test_scaling_and_shifting_targets_changes_no_score(seed, scale, offset):
     x, y = data(seed)
     same(fit(x, y), fit(x, (y + offset) * scale))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_subjects_that_share_a_factorisation_get_their_own_scores_bit_for_bit(dtype):
+    x, _ = data(0, n=40, p=60)
+    rng = np.random.default_rng(1)
+    ids = np.array([f"s{i:02d}" for i in range(40)])
+    orders = item_orders(ids, permutations=3, seed=0)
+    problems = [
+        Problem(rng.normal(size=(40, targets)), orders, np.arange(targets) % 3)
+        for targets in (7, 30, 12)
+    ]
+    options = {"design": "items", "alphas": ALPHAS, "dtype": dtype}
+    splits = item_splits(ids, folds=4, seed=0)
+    together = fit_subjects(x, problems, splits, **options)
+    for problem, scores in zip(problems, together, strict=True):
+        alone = fit_ridge(
+            x,
+            problem.responses,
+            splits,
+            permutations=orders,
+            region_index=problem.region_index,
+            **options,
+        )
+        for name in ("r", "r2", "fold_r", "inner_r", "alpha", "null_fold_r", "null_inner_r"):
+            np.testing.assert_array_equal(getattr(scores, name), getattr(alone, name))
 
 
 def story(x, y):
