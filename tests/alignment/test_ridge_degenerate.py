@@ -5,7 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import RidgeCV
 
-from convergent.alignment import _fold, fit_ridge, inner_item_splits, item_splits
+from convergent.alignment import fit_ridge, inner_item_splits, item_splits
+from convergent.alignment.ridge._gcv import GcvFold
 from convergent.errors import ConfigError, DataError, DeviceError, NumericalError
 
 RNG = np.random.default_rng(0)
@@ -49,7 +50,7 @@ def test_constant_target_is_undefined_and_flagged_beside_unharmed_neighbours():
     np.testing.assert_allclose(found.fold_r[:, :3], fit().fold_r, atol=1e-12)
 
 
-@pytest.mark.parametrize("selection", ["loo", "folds"])
+@pytest.mark.parametrize("selection", ["gcv", "loo", "folds"])
 def test_alphas_that_tie_go_to_the_smallest(selection):
     found = fit(
         y=np.full((40, 1), 0.1),
@@ -69,7 +70,7 @@ def test_target_constant_in_training_only_scores_zero():
 def test_duplicated_features_and_samples_agree_with_ridgecv(wide):
     x = np.hstack([X, X, 2 * X]) if not wide else np.hstack([X] * 9)
     x[1], x[3] = x[0], x[0]
-    found = fit(x, standardize=False, return_predictions=True)
+    found = fit(x, selection="loo", standardize=False, return_predictions=True)
     for fold, split in enumerate(SPLITS):
         model = RidgeCV([0.1, 1.0, 10.0], alpha_per_target=True)
         model.fit(x[split.train], Y[split.train])
@@ -113,7 +114,8 @@ def test_mismatched_or_senseless_arguments_are_refused():
         {"splits": []},
         {"splits": [SPLITS[0], SPLITS[0]], "return_predictions": True},
         {"design": "films"},
-        {"selection": "gcv"},
+        {"selection": "aic"},
+        {"missing": "drop"},
         {"target_batch": 0},
         {"dtype": "float16"},
         {"permutations": np.zeros((2, 40), dtype=int)},
@@ -135,17 +137,17 @@ def test_read_only_single_precision_and_strided_input_is_accepted():
 
 
 def test_full_memory_halves_the_target_batch_and_changes_nothing(monkeypatch):
-    score = _fold.FoldFit.score
+    score = GcvFold.score
     tried = []
 
-    def limited(self, train, test, **options):
-        tried.append(train.shape[1])
-        if train.shape[1] > limit:
+    def limited(self, block, **options):
+        tried.append(len(block.train))
+        if len(block.train) > limit:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return score(self, train, test, **options)
+        return score(self, block, **options)
 
     expected = fit(return_predictions=True)
-    monkeypatch.setattr(_fold.FoldFit, "score", limited)
+    monkeypatch.setattr(GcvFold, "score", limited)
     limit = 1
     found = fit(return_predictions=True)
     assert max(tried) == 3

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from himalaya.ridge import RidgeCV
-from himalaya.scoring import r2_score
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -56,11 +55,13 @@ def test_items_equal_grid_search(p):
     for fold, split in enumerate(splits):
         for t in range(4):
             search = GridSearchCV(
-                make_pipeline(StandardScaler(), Ridge(solver="svd")),
-                {"ridge__alpha": ALPHAS},
+                Ridge(solver="svd"),
+                {"alpha": ALPHAS},
                 cv=positions(split.train, inner(split.train)),
-            ).fit(x[split.train], y[split.train, t])
-            assert found.alpha[fold, t] == search.best_params_["ridge__alpha"]
+                scoring="neg_mean_squared_error",
+            )
+            search = make_pipeline(StandardScaler(), search).fit(x[split.train], y[split.train, t])
+            assert found.alpha[fold, t] == search[-1].best_params_["alpha"]
             np.testing.assert_allclose(
                 found.predictions[split.test, t], search.predict(x[split.test]), rtol=1e-8
             )
@@ -88,7 +89,7 @@ def test_story_equals_himalaya():
             ALPHAS,
             fit_intercept=True,
             cv=positions(split.train, inner(split.train)),
-            solver_params={"score_func": r2_score, "warn": False},
+            solver_params={"warn": False},
         ).fit(x[split.train], y[split.train])
         np.testing.assert_allclose(found.alpha[fold], model.best_alphas_, rtol=1e-12)
         np.testing.assert_allclose(
@@ -108,8 +109,9 @@ def test_inner_score_is_the_mean_r_over_inner_folds():
         alphas=[3.0],
         selection="folds",
         inner_splits=lambda train: inner,
+        standardize=False,
     )
-    nested = fit_ridge(x, y, inner, design="items", alphas=[3.0])
+    nested = fit_ridge(x, y, inner, design="items", alphas=[3.0], standardize=False)
     np.testing.assert_allclose(found.inner_r[0], nested.fold_r.mean(axis=0), atol=1e-10)
 
 
@@ -118,7 +120,7 @@ def test_leave_one_out_on_a_story_is_refused_unless_forced():
     splits = story_splits(60, folds=3, trim=2)
     with pytest.raises(ConfigError, match="neighbours"):
         fit_ridge(x, y, splits, design="story", alphas=ALPHAS, selection="loo")
-    forced = fit_ridge(x, y, splits, design="story", alphas=ALPHAS, selection="loo", force_loo=True)
+    forced = fit_ridge(x, y, splits, design="story", alphas=ALPHAS, selection="loo", force=True)
     assert np.isfinite(forced.r).all()
 
 

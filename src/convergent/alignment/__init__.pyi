@@ -13,8 +13,8 @@ from ._means import mean_defined as mean_defined
 from ._means import region_means as region_means
 from ._orders import item_orders as item_orders
 from ._orders import story_orders as story_orders
-from ._ridge import fit_ridge as fit_ridge
-from ._ridge import fit_subjects as fit_subjects
+from .ridge._ridge import fit_ridge as fit_ridge
+from .ridge._ridge import fit_subjects as fit_subjects
 from ._scores import pearson as pearson
 from ._scores import r2 as r2
 from ._splits import Split as Split
@@ -25,6 +25,7 @@ from ._splits import item_splits as item_splits
 from ._splits import story_splits as story_splits
 from ._story import fir as fir
 from ._story import words_to_volumes as words_to_volumes
-from ._subject import Problem as Problem
-from ._subject import RidgeScores as RidgeScores
+from .ridge._subject import Problem as Problem
+from .ridge._subject import RidgeScores as RidgeScores
 from ._validate import alpha_grid as alpha_grid
+from .ridge._gram import Gram as Gram

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -52,6 +54,20 @@ def finite_features(features: ArrayLike) -> Floats:
     return _finite(features, "feature", "record the layer as failed, or run it in float32")
 
 
+def finite_floats(features: ArrayLike) -> NDArray[np.float32] | Floats:
+    """Return features as they are, half precision as float32, others as float64; all finite.
+
+    Raises
+    ------
+    DataError, NumericalError
+        As `finite_features`.
+    """
+    given = np.asarray(features)
+    single = given.dtype in (np.float16, np.float32)
+    fix = "record the layer as failed, or run it in float32"
+    return _finite(given, "feature", fix, np.float32 if single else np.float64)
+
+
 def finite_responses(responses: ArrayLike) -> Floats:
     """Return responses as float64 (sample, target), all finite.
 
@@ -62,9 +78,11 @@ def finite_responses(responses: ArrayLike) -> Floats:
     return _finite(responses, "target", "leave out the targets or the subject in the reader")
 
 
-def _finite(values: ArrayLike, column: str, fix: str) -> Floats:
+def _finite(
+    values: ArrayLike, column: str, fix: str, dtype: type[np.floating] = np.float64
+) -> NDArray[Any]:
     # Writable as well: torch warns about sharing memory that it may not write to.
-    array = np.require(values, dtype=np.float64, requirements=["C", "W"])
+    array = np.require(values, dtype=dtype, requirements=["C", "W"])
     if array.ndim != 2 or 0 in array.shape:
         raise DataError(
             f"array of shape {array.shape} where (sample, {column}) is needed",

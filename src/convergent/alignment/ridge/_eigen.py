@@ -1,0 +1,117 @@
+"""Features along their principal axes: every alpha is then a filter on a few numbers a target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from convergent.alignment._splits import Split
+from convergent.alignment.ridge._space import Dual, Primal, Source
+from convergent.alignment.ridge._standardise import EPS
+from convergent.errors import NumericalError
+
+# The eigenvalues of a Gram matrix are exact up to about EPS times the largest; where that exceeds
+# this share of the smallest alpha, the slower SVD of the features is taken instead.
+GRAM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class Eigen:
+    """Training and test features along their principal axes, in float64.
+
+    With the centred training features X = U S V' and eigenvalues L = S^2, ridge predictions are
+    ``test diag(S / (L + alpha)) U' y``.
+
+    Attributes
+    ----------
+    basis : Tensor, shape (train, component)
+        U: orthonormal, and orthogonal to constants.
+    values : Tensor, shape (component,)
+        L, without those that are zero but for rounding.
+    test : Tensor, shape (test, component)
+        Test features times V.
+    full : bool
+        The components span all centred training vectors (train - 1 of them), so that the fit
+        interpolates as alpha goes to 0 and residuals must be computed without subtraction.
+    """
+
+    basis: Tensor
+    values: Tensor
+    test: Tensor
+    full: bool
+
+    @property
+    def n(self) -> int:
+        """Number of training samples."""
+        return int(self.basis.shape[0])
+
+    @property
+    def test_samples(self) -> int:
+        """Number of test samples."""
+        return int(self.test.shape[0])
+
+
+def diagonalise(source: Source, split: Split, *, smallest_alpha: float) -> Eigen:
+    """Turn the features of a fold to their principal axes.
+
+    Whichever of Gram matrix and covariance is smaller is decomposed, in float64 whatever dtype
+    the targets use: it squares the condition number.
+
+    Parameters
+    ----------
+    source : Source
+    split : Split
+    smallest_alpha : float
+
+    Returns
+    -------
+    Eigen
+
+    Raises
+    ------
+    NumericalError
+        The smallest alpha drowns in the rounding of a Gram matrix given without its features.
+    """
+    primal = source.primal(split) if source.width < split.train.size - 1 else None
+    space = primal or source.dual(split)
+    found = _of_covariance(space) if isinstance(space, Primal) else _of_gram(space)
+    largest = float(found.values[-1]) if found.values.numel() else 0.0
+    if largest * EPS > GRAM_TOLERANCE * smallest_alpha:
+        return _svd(source, split, smallest_alpha)
+    return found
+
+
+def _of_gram(space: Dual) -> Eigen:
+    values, vectors = torch.linalg.eigh(space.gram)
+    kept = _positive(values, space.gram.shape[0])
+    values, vectors = values[kept], vectors[:, kept]
+    full = int(kept.sum()) == space.gram.shape[0] - 1
+    return Eigen(vectors, values, space.cross @ (vectors / values.sqrt()), full)
+
+
+def _of_covariance(space: Primal) -> Eigen:
+    values, vectors = torch.linalg.eigh(space.covariance)
+    kept = _positive(values, max(space.train.shape))
+    values, vectors = values[kept], vectors[:, kept]
+    basis = space.train @ (vectors / values.sqrt())
+    return Eigen(basis, values, space.test @ vectors, values.numel() == space.train.shape[0] - 1)
+
+
+def _positive(values: Tensor, size: int) -> Tensor:
+    return values > values[-1].clamp(min=0.0) * EPS * size
+
+
+def _svd(source: Source, split: Split, smallest_alpha: float) -> Eigen:
+    space = source.primal(split)
+    if space is None:
+        raise NumericalError(
+            f"the smallest alpha, {smallest_alpha:g}, drowns in the rounding of the Gram matrix",
+            where="ridge",
+            fix="give the features themselves, scale them, or start the grid higher",
+        )
+    u, s, vh = torch.linalg.svd(space.train, full_matrices=False)
+    kept = s > s[0] * EPS * max(space.train.shape)
+    full = int(kept.sum()) == space.train.shape[0] - 1
+    return Eigen(u[:, kept], s[kept].square(), space.test @ vh[kept].T, full)

@@ -1,0 +1,159 @@
+"""Choosing alpha by inner folds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convergent.alignment._splits import Split
+from convergent.alignment.ridge._columns import Columns, held_out
+from convergent.alignment.ridge._maps import InnerRows, Maps, dual_maps, primal_maps
+from convergent.alignment.ridge._space import Source
+from convergent.alignment.ridge._targets import Block, tiles
+
+Floats = NDArray[np.float64]
+
+# Bytes of held-out predictions (target, skeleton, inner test) at once.
+BUDGET = 64 * 2**20
+
+
+class InnerFolds:
+    """One outer fold whose alphas minimise the mean over inner folds of the squared error.
+
+    Features are scaled by the whole outer training set and centred anew, as are the responses,
+    in each inner fold: scikit-learn's ``GridSearchCV(Ridge(), scoring="neg_mean_squared_error")``
+    and himalaya's ``RidgeCV``, each after a StandardScaler.
+
+    The inner score is the mean over inner folds of the Pearson r at the chosen alpha.
+
+    Parameters
+    ----------
+    source : Source
+    split : Split
+    inner : sequence of Split
+        Rows of the complete data, within ``split.train``.
+    alphas : ndarray, shape (alpha,)
+    columns : int
+        How many targets will come, permuted ones counted: decides which side is cheaper.
+    dtype : torch.dtype
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        split: Split,
+        inner: Sequence[Split],
+        alphas: Floats,
+        *,
+        columns: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self._rows = _positions(split, inner, device)
+        primal = None
+        if _features_are_cheaper(source.width, split.train.size, len(inner), columns):
+            primal = source.primal(split)
+        self._maps: Maps = (
+            primal_maps(primal, self._rows, alphas, dtype)
+            if primal is not None
+            else dual_maps(source.dual(split), self._rows, alphas, dtype)
+        )
+        mean = self._maps.outer.mean(dim=1)
+        self._outer = self._maps.outer.sub_(mean[:, None])
+        self._offset = mean
+        found = self._maps.skeleton
+        mix = torch.from_numpy(found.mix).to(device)
+        self._mix = None if found.whole else mix
+        # (skeleton, skeleton) products to those of every alpha
+        self._pairs = (mix[:, :, None] * mix[:, None, :]).reshape(len(alphas), -1).T
+        self._alphas = len(alphas)
+
+    def score(self, block: Block, *, keep: bool = False) -> Columns:
+        """Choose alpha on the training responses and score the test responses."""
+        y = block.train
+        largest = max(len(m) for m in self._maps.inner)
+        size = max(1, BUDGET // (largest * y.element_size()))
+        parts = [self._choose(y[start:stop]) for start, stop in tiles(len(y), size)]
+        index = torch.cat([p[0] for p in parts])
+        inner_r = torch.cat([p[1] for p in parts])
+        basis = self._maps.basis
+        prediction, offset = self._predict(y if basis is None else y @ basis, index)
+        r, r2 = held_out(prediction, offset, block.test)
+        kept = prediction.to(torch.float64) + offset[:, None] if keep else None
+        return Columns(index, inner_r, r, r2, kept)
+
+    def _predict(self, inputs: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the outer map of each target's alpha, alpha by alpha."""
+        prediction = inputs.new_empty((len(inputs), self._outer.shape[1]))
+        offset = inputs.new_empty(len(inputs), dtype=torch.float64)
+        for alpha in torch.unique(index).tolist():
+            mine = torch.nonzero(index == alpha)[:, 0]
+            chosen = inputs[mine]
+            prediction[mine] = chosen @ self._outer[alpha].T
+            offset[mine] = (chosen @ self._offset[alpha]).to(torch.float64)
+        return prediction, offset
+
+    def _choose(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Index of the chosen alpha and its inner r."""
+        loss = y.new_zeros((len(y), self._alphas), dtype=torch.float64)
+        total_r, known = torch.zeros_like(loss), torch.zeros_like(loss[:, :1])
+        basis = self._maps.basis
+        projected = None if basis is None else y @ basis
+        for rows, maps in zip(self._rows, self._maps.inner, strict=True):
+            if basis is None or projected is None:
+                inputs = y[:, rows.train]
+            else:
+                inputs = projected - y[:, rows.left_out] @ basis[rows.left_out]
+            predictions = (inputs @ maps.T).reshape(len(y), -1, rows.test.numel())
+            truth = y[:, rows.test]
+            errors, r = self._compare(predictions, truth)
+            varies = (truth.amax(dim=1) != truth.amin(dim=1))[:, None]
+            loss += errors / rows.test.numel()
+            total_r += torch.where(varies, r, 0.0)
+            known += varies
+        index = loss.argmin(dim=1)
+        inner = (total_r / known).gather(1, index[:, None])[:, 0]  # 0 / 0: no fold knows
+        varies = (y.amax(dim=1) != y.amin(dim=1)) & (known[:, 0] > 0)
+        return index, torch.where(varies, inner, torch.nan)
+
+    def _compare(self, predictions: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+        """Squared error and r of every alpha, (target, alpha), from the skeleton's products."""
+        count = truth.shape[1]
+        sums = predictions.sum(dim=2, dtype=torch.float64)
+        with_truth = (predictions @ truth[:, :, None])[:, :, 0].to(torch.float64)
+        if self._mix is None:
+            squares = torch.linalg.vector_norm(predictions, dim=2).to(torch.float64).square()
+        else:
+            products = predictions @ predictions.transpose(1, 2)
+            squares = products.flatten(1).to(torch.float64) @ self._pairs
+            sums, with_truth = sums @ self._mix.T, with_truth @ self._mix.T
+        whole = truth.square().sum(dim=1, dtype=torch.float64)[:, None]
+        total = truth.sum(dim=1, dtype=torch.float64)[:, None]
+        errors = whole - 2.0 * with_truth + squares
+        covariance = with_truth - sums * total / count
+        variance = (squares - sums.square() / count) * (whole - total.square() / count)
+        norm = variance.clamp(min=0.0).sqrt()
+        r = torch.where(norm > 0, covariance / torch.where(norm > 0, norm, 1.0), 0.0)
+        return errors, r.clamp(-1.0, 1.0)
+
+
+def _features_are_cheaper(width: int, n: int, folds: int, columns: int) -> bool:
+    """Compare the work of both sides an alpha: the maps (float64, twice the price), the sweep."""
+    samples = 2.0 * (1.33 * n**3) + columns * n * n * (1.0 - 1.0 / folds)
+    features = 2.0 * (folds * width**3 / 3 + 4 * n * width**2) + columns * n * width
+    return features < samples
+
+
+def _positions(split: Split, inner: Sequence[Split], device: torch.device) -> tuple[InnerRows, ...]:
+    order = np.argsort(split.train)
+
+    def find(rows: NDArray[np.intp]) -> Tensor:
+        found = order[np.searchsorted(split.train, rows, sorter=order)]
+        return torch.from_numpy(found).to(device)
+
+    return tuple(InnerRows.of(find(s.train), find(s.test), split.train.size) for s in inner)

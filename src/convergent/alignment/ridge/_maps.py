@@ -1,0 +1,206 @@
+"""Linear maps from training to held-out responses, for every alpha and inner fold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convergent.alignment.ridge._skeleton import TOLERANCE, Skeleton, skeleton
+from convergent.alignment.ridge._space import Dual, Primal, recentred
+from convergent.alignment.ridge._standardise import EPS
+from convergent.errors import NumericalError
+
+Floats = NDArray[np.float64]
+
+# The smallest alpha must stand out of the rounding of the largest eigenvalue by this much.
+GRAM_TOLERANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class InnerRows:
+    """Rows of an inner fold, as positions in the outer training set.
+
+    Attributes
+    ----------
+    train, test : Tensor of int64
+    left_out : Tensor of int64
+        All that do not train: the test rows and those trimmed beside them.
+    """
+
+    train: Tensor
+    test: Tensor
+    left_out: Tensor
+
+    @classmethod
+    def of(cls, train: Tensor, test: Tensor, n: int) -> InnerRows:
+        """Find the rows that do not train."""
+        mask = torch.ones(n, dtype=torch.bool, device=train.device)
+        mask[train] = False
+        return cls(train, test, torch.nonzero(mask)[:, 0])
+
+
+@dataclass(frozen=True)
+class Maps:
+    """What turns training responses into held-out predictions.
+
+    Attributes
+    ----------
+    skeleton : Skeleton
+        Which alphas the maps of inner folds are for, and how to mix the others from them.
+    inner : tuple of Tensor, each of shape (skeleton * inner test, input)
+        The skeleton is the slow axis. Predictions include the mean of the inner training set.
+    outer : Tensor, shape (alpha, test, input)
+        Predictions about the training mean.
+    basis : Tensor, shape (train, input), or None
+        Inputs are the responses of the training rows, or, with a basis, their products with its
+        rows.
+    """
+
+    skeleton: Skeleton
+    inner: tuple[Tensor, ...]
+    outer: Tensor
+    basis: Tensor | None
+
+
+def dual_maps(space: Dual, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype) -> Maps:
+    """Make the maps from inner products.
+
+    With the centred Gram matrix K and A = (K + alpha)^-1 less its constant part, alpha A y are
+    the residuals of the whole training set, and those of rows B that are left out together are
+    ``alpha A_BB^-1 A_B: y``: one inverse an alpha serves all inner folds, and the intercept is
+    fitted anew in each.
+
+    References
+    ----------
+    Pahikkala, Boberg & Salakoski, SCAI 2006: 83-90 (leave-many-out in closed form).
+    """
+    gram = space.gram
+    n = gram.shape[0]
+    # Constants are given a weight among the eigenvalues, and taken out exactly afterwards.
+    weight = float(gram.diagonal().mean()) or 1.0
+    eye = torch.eye(n, dtype=gram.dtype, device=gram.device)
+
+    def inverse(alpha: float) -> Tensor:
+        root = _cholesky(gram + alpha * eye + weight / n)
+        return torch.cholesky_inverse(root) - 1.0 / (n * (alpha + weight))
+
+    largest = _norm(gram)
+    _check(largest, float(alphas[0]))
+    smallest = 1.0 / _norm(inverse(float(alphas[0]))) - float(alphas[0])
+    found = _between(alphas, smallest, largest, dtype)
+    parts: list[list[Tensor]] = [[] for _ in inner]
+    outer = []
+    for alpha in alphas[found.rows].tolist():
+        resolvent = inverse(alpha)
+        outer.append(space.cross @ resolvent)
+        for rows, kept in zip(inner, parts, strict=True):
+            if 2 * rows.left_out.numel() > n:
+                kept.append(_refitted(gram, rows, alpha).to(dtype))
+            else:
+                kept.append(_left_out(resolvent, rows).to(dtype))
+    return Maps(found, tuple(torch.cat(p) for p in parts), _mixed(found, outer, dtype), None)
+
+
+def _left_out(resolvent: Tensor, rows: InnerRows) -> Tensor:
+    """Predict rows from all that are not left out with them, (test, train)."""
+    among = resolvent[rows.left_out]
+    root = _cholesky(among[:, rows.left_out])
+    solved = torch.cholesky_solve(among[:, rows.train], root)
+    return -solved[torch.searchsorted(rows.left_out, rows.test)]
+
+
+def _refitted(gram: Tensor, rows: InnerRows, alpha: float) -> Tensor:
+    """Do the same from the training rows, where they are the smaller part."""
+    inside, cross = recentred(gram, rows.train, rows.test)
+    inside.diagonal().add_(alpha)
+    features = torch.cholesky_solve(cross.T, _cholesky(inside)).T
+    # the mean of the responses, and features without the part along constants
+    return features - features.mean(dim=1, keepdim=True) + 1.0 / inside.shape[0]
+
+
+def primal_maps(
+    space: Primal, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype
+) -> Maps:
+    """Make the maps from features, with a constant one that is not penalised.
+
+    Inputs are products of the responses with an almost orthonormal basis of the features, not
+    with the features: in float32 a few dominant features would drown the others.
+    """
+    one = space.train.new_ones((space.train.shape[0], 1))
+    x = torch.cat([space.train, one], dim=1)
+    x_test = torch.cat([space.test, space.test.new_zeros((space.test.shape[0], 1))], dim=1)
+    covariance = x.T @ x
+    penalty = torch.ones_like(covariance[0])
+    penalty[-1] = 0.0
+    largest = _norm(space.covariance)
+    _check(largest, float(alphas[0]))
+    found = _between(alphas, 0.0, largest, dtype)
+
+    def penalised(matrix: Tensor, alpha: float) -> Tensor:
+        return _cholesky(matrix + torch.diag(alpha * penalty))
+
+    root = penalised(covariance, float(alphas[0]))
+    basis = torch.linalg.solve_triangular(root, x.T, upper=False).T
+    inside = [covariance - x[rows.left_out].T @ x[rows.left_out] for rows in inner]
+    parts: list[list[Tensor]] = [[] for _ in inner]
+    outer = []
+    for alpha in alphas[found.rows].tolist():
+        solved = torch.cholesky_solve(x_test.T, penalised(covariance, alpha)).T
+        outer.append(solved @ root)
+        for rows, matrix, kept in zip(inner, inside, parts, strict=True):
+            solved = torch.cholesky_solve(x[rows.test].T, penalised(matrix, alpha)).T
+            kept.append((solved @ root).to(dtype))
+    maps = tuple(torch.cat(p) for p in parts)
+    return Maps(found, maps, _mixed(found, outer, dtype), basis.to(dtype))
+
+
+def _mixed(found: Skeleton, maps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+    """Outer maps of every alpha, (alpha, test, input)."""
+    stacked = torch.stack(list(maps))
+    if found.whole:
+        return stacked.to(dtype)
+    mix = torch.from_numpy(found.mix).to(stacked)
+    return torch.stack([torch.tensordot(row, stacked, dims=1).to(dtype) for row in mix])
+
+
+def _between(alphas: Floats, smallest: float, largest: float, dtype: torch.dtype) -> Skeleton:
+    """Skeleton for eigenvalues in a range; those of inner folds lie within that of all rows."""
+    if largest <= 0.0:
+        return skeleton(np.zeros((alphas.size, 0)), 0.0)
+    low = max(smallest / 2, 1e-3 * float(alphas[0]), 1e-12 * largest)
+    values = np.geomspace(min(low, largest), 1.1 * largest, 256)
+    return skeleton(values / (values + alphas[:, None]), TOLERANCE[dtype])
+
+
+def _norm(matrix: Tensor, steps: int = 40) -> float:
+    """Largest eigenvalue of a positive matrix, by power iteration."""
+    generator = torch.Generator().manual_seed(0)
+    vector = torch.randn(matrix.shape[0], generator=generator, dtype=matrix.dtype)
+    vector = vector.to(matrix.device)
+    value = 0.0
+    for _ in range(steps):
+        vector = matrix @ (vector / vector.norm())
+        value = float(vector.norm())
+        if value == 0.0:
+            break
+    return value
+
+
+def _cholesky(matrix: Tensor) -> Tensor:
+    root: Tensor = torch.linalg.cholesky(matrix)
+    return root
+
+
+def _check(largest: float, smallest_alpha: float) -> None:
+    if largest * EPS > GRAM_TOLERANCE * smallest_alpha:
+        raise NumericalError(
+            f"the smallest alpha, {smallest_alpha:g}, drowns in the rounding of features whose "
+            f"largest eigenvalue is {largest:.1e}",
+            where="ridge with inner folds",
+            fix="scale the features, or start the grid higher",
+        )

@@ -1,0 +1,180 @@
+"""Responses, a block of targets at a time, with the targets as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from convergent.alignment._splits import Split
+from convergent.alignment.ridge._standardise import EPS
+from convergent.errors import DataError, NumericalError
+
+Floats = NDArray[np.float64]
+Missing = Literal["error", "mask"]
+
+
+class Streamed(Protocol):
+    """Responses that are read in slices of targets: a zarr, HDF5 or memory-mapped array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(sample, target)."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Slice like a numpy array."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Targets of one fold, as rows, in the dtype of the products.
+
+    Attributes
+    ----------
+    train : Tensor, shape (target, train)
+        Mean 0 and, but for permuted rows, variance 1; exactly 0 for constant targets.
+    test : Tensor, shape (target, test)
+        Less the same mean and over the same sd.
+    mean, sd : Tensor of float64, shape (target,)
+        What turns predictions back into the units of the responses.
+    """
+
+    train: Tensor
+    test: Tensor
+    mean: Tensor
+    sd: Tensor
+
+    def part(self, rows: slice) -> Block:
+        """Some of the targets."""
+        return Block(self.train[rows], self.test[rows], self.mean[rows], self.sd[rows])
+
+
+class Targets:
+    """One subject's responses.
+
+    Parameters
+    ----------
+    responses : array_like or Streamed, shape (sample, target)
+        Anything with ``shape`` and slices; read `size` targets at a time.
+    missing : {"error", "mask"}
+        Refuse NaN and infinity, or leave the targets concerned undefined.
+
+    Raises
+    ------
+    DataError
+        Not two axes, or empty.
+    NumericalError
+        NaN or infinity in an array in memory, with ``missing="error"``.
+    """
+
+    def __init__(self, responses: ArrayLike | Streamed, *, missing: Missing) -> None:
+        values: Any = responses
+        if not (hasattr(values, "shape") and hasattr(values, "__getitem__")):
+            values = np.asarray(values)
+        self._values = values
+        self._missing = missing
+        shape = tuple(self._values.shape)
+        if len(shape) != 2 or 0 in shape:
+            raise DataError(
+                f"array of shape {shape} where (sample, target) is needed",
+                where="ridge",
+                fix="give two non-empty axes",
+            )
+        self.samples, self.count = shape
+        if missing == "error" and type(self._values) is np.ndarray:
+            self._refuse(~np.isfinite(self._values).all(axis=0))
+
+    def _refuse(self, bad: Any) -> None:
+        if bad.any():
+            raise NumericalError(
+                f"NaN or infinity in {int(bad.sum())} of {bad.size} targets",
+                where="ridge",
+                fix="leave out the targets or the subject in the reader, or use missing='mask'",
+            )
+
+    def read(self, start: int, stop: int, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Read targets ``start`` to ``stop``.
+
+        Returns
+        -------
+        values : Tensor of float64, shape (target, sample)
+            0 in the targets that are masked.
+        defined : Tensor of bool, shape (target,)
+        """
+        part = np.asarray(self._values[:, start:stop], dtype=np.float64)
+        values = torch.from_numpy(np.ascontiguousarray(part.T)).to(device)
+        defined = torch.isfinite(values).all(dim=1)
+        if not bool(defined.all()):
+            if self._missing == "error":
+                self._refuse(~defined.cpu().numpy())
+            values = torch.where(defined[:, None], values, torch.zeros_like(values))
+        return values, defined
+
+
+def block_of(values: Tensor, split: Split, dtype: torch.dtype) -> Block:
+    """Centre and scale targets by the training samples of a fold.
+
+    Parameters
+    ----------
+    values : Tensor of float64, shape (target, sample)
+
+    Returns
+    -------
+    Block
+    """
+    train = values[:, torch.from_numpy(split.train).to(values.device)]
+    test = values[:, torch.from_numpy(split.test).to(values.device)]
+    mean = train.mean(dim=1)
+    varies = train.amax(dim=1) != train.amin(dim=1)
+    train = train - mean[:, None]
+    variance = train.square().mean(dim=1)
+    n = train.shape[1]
+    varies &= variance > n * EPS * variance + (n * EPS * mean) ** 2
+    sd = torch.where(varies, variance.sqrt(), torch.ones_like(variance))
+    train = torch.where(varies[:, None], train / sd[:, None], torch.zeros_like(train))
+    test = (test - mean[:, None]) / sd[:, None]
+    return Block(train.to(dtype), test.to(dtype), mean, sd)
+
+
+def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torch.dtype) -> Block:
+    """Put targets in other orders, and centre them anew.
+
+    Parameters
+    ----------
+    values : Tensor of float64, shape (target, sample)
+    orders : ndarray of int, shape (permutation, sample)
+
+    Returns
+    -------
+    Block
+        Rows are (permutation, target), the target fastest. Scores do not depend on the sd, which
+        is that of all samples.
+    """
+    mean, sd = values.mean(dim=1), values.std(dim=1, correction=0)
+    sd = torch.where(sd > 0, sd, torch.ones_like(sd))
+    scaled = ((values - mean[:, None]) / sd[:, None]).to(dtype)
+    rows = torch.from_numpy(orders).to(values.device)
+    samples = torch.from_numpy(np.concatenate([split.train, split.test])).to(values.device)
+    picked = scaled[:, rows[:, samples].reshape(-1)]
+    picked = picked.reshape(len(scaled), len(orders), -1).transpose(0, 1)
+    picked = picked.reshape(-1, samples.numel())
+    train, test = picked[:, : split.train.size], picked[:, split.train.size :]
+    centre = train.mean(dim=1, dtype=torch.float64)
+    constant = train.amax(dim=1) == train.amin(dim=1)
+    train = torch.where(
+        constant[:, None], torch.zeros_like(train), train - centre[:, None].to(dtype)
+    )
+    test = test - centre[:, None].to(dtype)
+    return Block(train, test, mean.repeat(len(orders)), sd.repeat(len(orders)))
+
+
+def tiles(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """Cut ``count`` targets into pieces of about equal size, at most ``size``."""
+    pieces = -(-count // size)
+    yield from pairwise(count * k // pieces for k in range(pieces + 1))
