@@ -1,0 +1,15 @@
+"""The names of the package, each with its module; `__init__.py` imports them when asked for."""
+
+from ._calibrate import Calibrated as Calibrated
+from ._calibrate import calibrate as calibrate
+from ._calibrate import calibrate_maximum as calibrate_maximum
+from ._ceiling import RsaCeiling as RsaCeiling
+from ._ceiling import rsa_noise_ceiling as rsa_noise_ceiling
+from ._compare import compare as compare
+from ._compare import compare_subjects as compare_subjects
+from ._geometry import Geometry as Geometry
+from ._pairs import PairKind as PairKind
+from ._pairs import PairVectors as PairVectors
+from ._registry import register_similarity as register_similarity
+from ._registry import similarity_names as similarity_names
+from ._scores import SimilarityScores as SimilarityScores

@@ -1,0 +1,122 @@
+"""Scores against their permutation null."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from convergent.errors import DataError
+
+Floats = NDArray[np.float64]
+
+# A null score that equals the real one may differ from it by rounding in float32.
+TIE = 1e-6
+
+
+class Calibrated(NamedTuple):
+    """Scores less what chance gives; NaN where the score or its null is.
+
+    Attributes
+    ----------
+    score : ndarray of float64, shape (...)
+        ``(score - mean of null) / (1 - mean of null)``: 0 by chance, 1 for equal representations.
+    p : ndarray of float64, shape (...)
+        One-sided, ``(1 + number of null >= score) / (1 + number of null)``.
+    null_mean, null_sd : ndarray of float64, shape (...)
+        Sample standard deviation; NaN of one permutation.
+    """
+
+    score: Floats
+    p: Floats
+    null_mean: Floats
+    null_sd: Floats
+
+
+def calibrate(score: ArrayLike, null: ArrayLike) -> Calibrated:
+    """Put scores of any metric on one scale, with p values.
+
+    Parameters
+    ----------
+    score : array_like, shape (...)
+    null : array_like, shape (permutation, ...)
+        Undefined (NaN) permutations are left out.
+
+    Returns
+    -------
+    Calibrated
+
+    Raises
+    ------
+    DataError
+        The shapes do not match, or there is no permutation.
+
+    References
+    ----------
+    Phipson & Smyth, Stat. Appl. Genet. Mol. Biol. 9 (2010) 39 (the p value of a permutation
+    test is never 0).
+    """
+    real, chance = np.asarray(score, dtype=np.float64), np.asarray(null, dtype=np.float64)
+    if chance.ndim < 1 or chance.shape[1:] != real.shape or len(chance) == 0:
+        raise DataError(
+            f"a null of shape {chance.shape} for scores of shape {real.shape}",
+            where="calibration",
+            fix="give one or more permutations on the first axis of the null",
+        )
+    known = ~np.isnan(chance)
+    count = known.sum(axis=0)
+    defined = (count > 0) & ~np.isnan(real)
+    mean = np.where(known, chance, 0.0).sum(axis=0) / np.maximum(count, 1)
+    square = (np.where(known, chance - mean, 0.0) ** 2).sum(axis=0)
+    sd = np.sqrt(square / np.maximum(count - 1, 1))
+    reached = (known & (chance >= real - TIE)).sum(axis=0)
+    room = 1.0 - mean
+    return Calibrated(
+        _where(defined & (room != 0), (real - mean) / np.where(room == 0, 1.0, room)),
+        _where(defined, (1.0 + reached) / (1.0 + count)),
+        _where(defined, mean),
+        _where(defined & (count > 1), sd),
+    )
+
+
+def calibrate_maximum(scores: ArrayLike, null: ArrayLike) -> Calibrated:
+    """Calibrate the best of several layers by the same maximum inside each permutation.
+
+    The maximum of many layers is high by chance; so is that of their null.
+
+    Parameters
+    ----------
+    scores : array_like, shape (layer, ...)
+    null : array_like, shape (permutation, layer, ...)
+        The same permutations for all layers. Layers that are NaN are left out.
+
+    Returns
+    -------
+    Calibrated
+        Of shape (...).
+
+    Raises
+    ------
+    DataError
+        See `calibrate`.
+    """
+    real, chance = np.asarray(scores, dtype=np.float64), np.asarray(null, dtype=np.float64)
+    if real.ndim < 1 or len(real) == 0 or chance.shape[1:] != real.shape:
+        raise DataError(
+            f"a null of shape {chance.shape} for scores of shape {real.shape}",
+            where="calibration of a maximum",
+            fix="give scores (layer, ...) and their null (permutation, layer, ...)",
+        )
+    # A layer counts in the null if and only if it counts in the score.
+    chance = np.where(np.isnan(real), np.nan, chance)
+    return calibrate(_maximum(real, 0), _maximum(chance, 1))
+
+
+def _maximum(values: Floats, axis: int) -> Floats:
+    best: Floats = np.where(np.isnan(values), -np.inf, values).max(axis=axis)
+    return _where(best > -np.inf, best)
+
+
+def _where(defined: NDArray[np.bool_], values: Floats) -> Floats:
+    return np.where(defined, values, np.nan)

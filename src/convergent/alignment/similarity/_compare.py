@@ -1,0 +1,158 @@
+"""Similarity of a model's layer and brain regions, with permutation nulls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from numpy.typing import ArrayLike
+
+from convergent.alignment import Problem
+from convergent.alignment._dtype import resolve_dtype
+from convergent.alignment.similarity._geometry import Geometry
+from convergent.alignment.similarity._inputs import (
+    check_halves,
+    check_matrix,
+)
+from convergent.alignment.similarity._pairs import PairIndex
+from convergent.alignment.similarity._products import Part, inner_products, make_tasks
+from convergent.alignment.similarity._registry import resolve_metrics
+from convergent.alignment.similarity._scores import SimilarityScores
+from convergent.alignment.similarity._subjects import SubjectSide, with_equal_orders
+from convergent.device import resolve_device
+from convergent.errors import DeviceError
+
+Metrics = Mapping[str, Mapping[str, Any] | None]
+
+
+def compare(
+    features: ArrayLike,
+    responses: ArrayLike,
+    region_index: ArrayLike,
+    n_regions: int,
+    metrics: Metrics,
+    *,
+    permutations: ArrayLike | None = None,
+    halves: Sequence[ArrayLike] | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    memory: int = 2**31,
+) -> dict[str, SimilarityScores]:
+    """Compare one layer with every region, by every metric.
+
+    Parameters
+    ----------
+    features : array_like, shape (stimulus, feature)
+        Finite.
+    responses : array_like, shape (stimulus, target)
+        Finite, rows as those of the features.
+    region_index : array_like of int, shape (target,)
+        Region of each target, 0 to n_regions - 1; -1 for targets outside all regions.
+    n_regions : int
+    metrics : mapping of str to (mapping or None)
+        Options by the metric's name (`similarity_names`); None for the defaults.
+    permutations : array_like of int, shape (permutation, stimulus), optional
+        Row orders of the responses (`item_orders`). What a metric makes of each representation is
+        permuted with its stimuli: the null is the score of ``responses[order]``.
+    halves : sequence of array_like of int, optional
+        Two or more disjoint sets of rows. The metrics are also computed within each (its own
+        centring and median distance), so that a layer can be chosen on one and scored on another.
+        Permutations must then map each to itself.
+    device : str
+        ``cpu`` or ``cuda[:index]``.
+    dtype : str
+        ``float32`` or ``float64``, for the inner products of pair vectors, which are made in
+        float64.
+    memory : int
+        Bytes for pair vectors at once. What one representation needs while they are made, about
+        ten float64 matrices (stimulus, stimulus), comes on top. Results do not depend on it beyond
+        rounding.
+
+    Returns
+    -------
+    dict of str to SimilarityScores
+        In the order of ``metrics``.
+
+    Raises
+    ------
+    NumericalError
+        NaN or infinity in features or responses.
+    DataError
+        Features and responses differ in stimuli, or there are too few for a metric.
+    ConfigError
+        Unknown metrics or options, or permutations or halves that are not what they should be.
+    DeviceError
+        The device does not exist or has too little memory.
+    """
+    (scores,) = compare_subjects(
+        features,
+        [Problem(responses, permutations, region_index)],
+        n_regions,
+        metrics,
+        halves=halves,
+        device=device,
+        dtype=dtype,
+        memory=memory,
+    )
+    return scores
+
+
+def compare_subjects(
+    features: ArrayLike,
+    problems: Sequence[Problem],
+    n_regions: int,
+    metrics: Metrics,
+    *,
+    halves: Sequence[ArrayLike] | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    memory: int = 2**31,
+) -> list[dict[str, SimilarityScores]]:
+    """Do what `compare` does for several subjects who saw the same stimuli.
+
+    The features are read once for all of them, and permuted once for those with the same
+    permutations.
+
+    Parameters
+    ----------
+    features : array_like, shape (stimulus, feature)
+    problems : sequence of Problem
+        One a subject, with its region index; the same stimuli in the same order.
+    n_regions : int
+        Regions of the atlas; those that a subject does not have are NaN.
+    metrics, halves, device, dtype, memory
+        See `compare`.
+
+    Returns
+    -------
+    list of dict of str to SimilarityScores
+        In the order of ``problems``.
+    """
+    place, precision = torch.device(resolve_device(device)), resolve_dtype(dtype)
+    chosen, x = resolve_metrics(metrics), check_matrix(features, "feature")
+    rows = check_halves(halves, x.shape[0])
+    subjects = [SubjectSide.of(problem, x.shape[0], n_regions, rows) for problem in problems]
+    whole = Part(None, PairIndex(x.shape[0], place))
+    parts = [whole, *(Part(half, PairIndex(half.size, place)) for half in rows)]
+    try:
+        geometry = Geometry.of(x, whole.pairs, block=max(1, memory // (64 * x.shape[0])))
+        tasks = make_tasks(geometry, parts, chosen)
+        for group in with_equal_orders(subjects):
+            regions = [region for subject in group for region in subject.regions]
+            values = inner_products(
+                tasks,
+                regions,
+                [group[0].orders_of(task.part) for task in tasks],
+                whole=whole.pairs,
+                memory=memory,
+                dtype=precision,
+            )
+            for i, subject in enumerate(group):
+                mine = slice(i * n_regions, (i + 1) * n_regions)
+                subject.values.extend(products[:, mine] for products in values)
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"device '{device}' is out of memory", where="similarity", fix="give less memory="
+        ) from error
+    return [subject.scores(tasks, chosen, parts) for subject in subjects]
