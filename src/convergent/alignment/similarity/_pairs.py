@@ -62,35 +62,35 @@ class PairIndex:
             matrix += matrix.triu(1).T
         return matrix
 
-    def permuted(self, order: Tensor, kind: PairKind) -> Tensor:
-        """Index of the pair (order[i], order[j]) for each pair (i, j), (pair,)."""
+    def permute(self, order: Tensor, kind: PairKind, out: Tensor) -> None:
+        """Write the index of the pair (order[i], order[j]) for each pair (i, j) to out, (pair,)."""
         flat = self.flat(kind)
         row = torch.div(flat, self.n, rounding_mode="floor")
         column = flat - row * self.n
         order = order.to(flat.dtype)
-        found: Tensor = torch.index_select(order * self.n, 0, row)
-        found += torch.index_select(order, 0, column)
-        return found
+        torch.index_select(order * self.n, 0, row, out=out)
+        out += torch.index_select(order, 0, column)
 
     @property
-    def _dtype(self) -> torch.dtype:
-        # Half as many bytes to stream through a gather, where they are enough.
+    def dtype(self) -> torch.dtype:
+        """Of indices: half as many bytes to stream through a gather, where they are enough."""
         return torch.int32 if self.n**2 < 2**31 else torch.int64
 
     @cached_property
     def _upper(self) -> Tensor:
         row, column = torch.triu_indices(self.n, self.n, 1, device=self.device)
-        return (row * self.n + column).to(self._dtype)
+        upper: Tensor = row * self.n + column
+        return upper.to(self.dtype)
 
     @cached_property
     def _symmetric(self) -> Tensor:
         diagonal = torch.arange(self.n, device=self.device) * (self.n + 1)
-        return torch.cat([self._upper, diagonal.to(self._dtype)])
+        return torch.cat([self._upper, diagonal.to(self.dtype)])
 
     @cached_property
     def _ordered(self) -> Tensor:
         every = torch.arange(self.n**2, device=self.device)
-        return every[every % (self.n + 1) != 0].to(self._dtype)
+        return every[every % (self.n + 1) != 0].to(self.dtype)
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment._orders import Orders
-from convergent.alignment.similarity._blocks import plan_blocks
+from convergent.alignment.similarity._blocks import Blocks, plan_blocks
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._inputs import Index
 from convergent.alignment.similarity._pairs import PairIndex, PairVectors
@@ -67,6 +67,11 @@ class Task:
     made: PairVectors
     scale: int
 
+    @property
+    def pairs(self) -> int:
+        """Number of pairs."""
+        return self.part.pairs.count(self.made.kind)
+
     def matrix(self, dtype: torch.dtype) -> Tensor:
         """Pair vector of the features as a flat matrix, to be permuted, (stimulus * stimulus,)."""
         vector = self.made.vector(self.scale).to(dtype)
@@ -118,64 +123,85 @@ def inner_products(
         One a task.
     """
     number = len(orders[0])
+    most = max(task.pairs for task in tasks)
     blocks = plan_blocks(
         vectors=len(tasks),
         regions=len(regions),
         orders=number,
         stimuli=whole.n,
-        pairs=max(task.part.pairs.count(task.made.kind) for task in tasks),
+        pairs=most,
         item_bytes=dtype.itemsize,
         memory=memory,
     )
+    space = _Space.of(blocks, most, dtype, whole)
     found = [np.full((number, len(regions)), np.nan) for _ in tasks]
     for start in range(0, len(tasks), blocks.vectors):
         some = range(start, min(start + blocks.vectors, len(tasks)))
         matrices = {t: tasks[t].matrix(dtype) for t in some}
         for first in range(0, len(regions), blocks.regions):
             last = min(first + blocks.regions, len(regions))
-            sides = _region_vectors([tasks[t] for t in some], regions[first:last], whole, dtype)
+            sides = space.region_vectors([tasks[t] for t in some], regions[first:last], whole)
             right = dict(zip(some, sides, strict=True))
             for _, alike in groupby(some, lambda t: (id(tasks[t].part), tasks[t].made.kind)):
                 group = list(alike)
-                lead = tasks[group[0]]
-                inverse = torch.from_numpy(np.argsort(orders[group[0]], axis=1))
+                inverse = torch.from_numpy(np.argsort(orders[group[0]], axis=1)).to(whole.device)
                 for low in range(0, number, blocks.orders):
-                    index = _permuted(lead, inverse[low : low + blocks.orders])
+                    high = min(low + blocks.orders, number)
+                    index = space.permuted_pairs(tasks[group[0]], inverse[low:high])
                     for t in group:
-                        left = torch.index_select(matrices[t], 0, index.view(-1)).view(index.shape)
-                        product = left @ right[t].T
-                        found[t][low : low + len(index), first:last] = product.cpu().numpy()
+                        product = space.gather(matrices[t], index) @ right[t].T
+                        found[t][low:high, first:last] = product.cpu().numpy()
     return found
 
 
-def _permuted(task: Task, orders: Tensor) -> Tensor:
-    """Where each permuted pair lies, (order, pair)."""
-    pairs, kind = task.part.pairs, task.made.kind
-    index = pairs.flat(kind).new_empty(len(orders), pairs.count(kind))
-    for row, order in zip(index, orders.to(pairs.device), strict=True):
-        row.copy_(pairs.permuted(order, kind))
-    return index
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """Memory that is used again and again: fresh pages cost as much as what is written to them.
 
+    Attributes
+    ----------
+    left, index : Tensor, shape (order * pair,)
+        Permuted vectors of the features, and where they come from.
+    right : Tensor, shape (vector * region * pair,)
+        Vectors of the regions.
+    """
 
-def _region_vectors(
-    tasks: Sequence[Task], regions: Sequence[Region], whole: PairIndex, dtype: torch.dtype
-) -> list[Tensor]:
-    """Pair vectors of the regions for each task, (region, pair)."""
-    vectors = [
-        torch.full(
-            (len(regions), task.part.pairs.count(task.made.kind)),
-            torch.nan,
-            dtype=dtype,
-            device=whole.device,
-        )
-        for task in tasks
-    ]
-    for r, region in enumerate(regions):
-        geometry = region.geometry(whole)
-        if geometry is None:
-            continue
-        parts = {id(task.part): task.part for task in tasks}
-        seen = {key: part.of(geometry) for key, part in parts.items()}
-        for task, rows in zip(tasks, vectors, strict=True):
-            rows[r] = task.metric(seen[id(task.part)]).vector(task.scale)
-    return vectors
+    left: Tensor
+    index: Tensor
+    right: Tensor
+
+    @classmethod
+    def of(cls, blocks: Blocks, pairs: int, dtype: torch.dtype, whole: PairIndex) -> _Space:
+        """Take the memory of a block."""
+        left = torch.empty(blocks.orders * pairs, dtype=dtype, device=whole.device)
+        index = torch.empty(blocks.orders * pairs, dtype=whole.dtype, device=whole.device)
+        return cls(left, index, left.new_empty(blocks.vectors * blocks.regions * pairs))
+
+    def permuted_pairs(self, task: Task, orders: Tensor) -> Tensor:
+        """Where each permuted pair lies, (order, pair)."""
+        index = self.index[: len(orders) * task.pairs].view(len(orders), task.pairs)
+        for row, order in zip(index, orders, strict=True):
+            task.part.pairs.permute(order, task.made.kind, row)
+        return index
+
+    def gather(self, matrix: Tensor, index: Tensor) -> Tensor:
+        """Permuted vectors of the features, (order, pair)."""
+        left = self.left[: index.numel()]
+        torch.index_select(matrix, 0, index.view(-1), out=left)
+        return left.view(index.shape)
+
+    def region_vectors(
+        self, tasks: Sequence[Task], regions: Sequence[Region], whole: PairIndex
+    ) -> list[Tensor]:
+        """Pair vectors of the regions for each task, (region, pair); NaN for empty ones."""
+        sizes = [len(regions) * task.pairs for task in tasks]
+        stock = torch.split(self.right[: sum(sizes)], sizes)
+        vectors = [part.view(len(regions), -1) for part in stock]
+        for r, region in enumerate(regions):
+            geometry = region.geometry(whole)
+            parts = {id(task.part): task.part for task in tasks}
+            seen = {key: geometry and part.of(geometry) for key, part in parts.items()}
+            for task, rows in zip(tasks, vectors, strict=True):
+                view = seen[id(task.part)]
+                rows[r] = task.metric(view).vector(task.scale) if view else torch.nan
+        return vectors
