@@ -30,7 +30,7 @@ def data(seed=0, n=N):
 
 
 def each_region(function, x, y):
-    return np.array([function(x, y[:, REGION_INDEX == r]) for r in range(REGIONS)])
+    return np.array([function(x, y[:, r == REGION_INDEX]) for r in range(REGIONS)])
 
 
 def linear(x, _):
@@ -92,7 +92,7 @@ def test_knn_is_the_share_of_common_neighbours():
     def neighbours(values):
         unit = values / np.linalg.norm(values, axis=1, keepdims=True)
         cosine = unit @ unit.T
-        return [set(sorted(set(range(N)) - {i}, key=lambda j: -cosine[i, j])[:3]) for i in range(N)]  # noqa: B023
+        return [set(sorted(set(range(N)) - {i}, key=lambda j: -cosine[i, j])[:3]) for i in range(N)]
 
     def score(one, other):
         pairs = zip(neighbours(one), neighbours(other), strict=True)

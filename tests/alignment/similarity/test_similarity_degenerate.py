@@ -1,0 +1,172 @@
+"""Degenerate input has a defined result, without a warning."""
+
+import numpy as np
+import pytest
+
+from convergent.alignment import Problem, item_orders
+from convergent.alignment.similarity import compare, compare_subjects, similarity_names
+from convergent.errors import ConfigError, DataError, NumericalError
+
+N = 16
+CKA = [name for name in similarity_names() if name.startswith("cka")]
+REST = [name for name in similarity_names() if not name.startswith("cka")]
+ALL = {**dict.fromkeys(similarity_names()), "knn": {"k": 3}}
+
+
+def data():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(N, 6)), rng.normal(size=(N, 8))
+
+
+def scores(x, y, index=None, regions=1, **options):
+    index = np.zeros(y.shape[1], int) if index is None else index
+    return compare(x, y, index, regions, ALL, dtype="float64", **options)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, 1e6 + 0.1])
+@pytest.mark.parametrize("side", ["features", "responses"])
+def test_constant_stimuli_have_no_score(value, side):
+    x, y = data()
+    pattern = value * np.arange(1, 6) / 3
+    constant = np.tile(pattern, (N, 1))
+    orders = item_orders(N, permutations=2, seed=0)
+    x, y = (constant, y) if side == "features" else (x, constant)
+    for found in scores(x, y, permutations=orders, halves=None).values():
+        assert np.isnan(found.score).all() and np.isnan(found.null).all()
+
+
+def test_features_constant_within_one_half_have_no_score_there():
+    x, y = data()
+    x[:8] = 1000.1 + np.arange(6)
+    for found in scores(x, y, halves=[np.arange(8), np.arange(8, N)]).values():
+        assert np.isnan(found.half_score[0]).all()
+        assert np.isfinite(found.half_score[1]).all()
+        assert np.isfinite(found.score).all()
+
+
+def test_an_empty_region_has_no_score_and_leaves_the_others_alone():
+    x, y = data()
+    found = scores(x, y, index=np.array([0] * 4 + [2] * 4), regions=4)
+    for metric, values in found.items():
+        assert np.isnan(values.score[:, [1, 3]]).all(), metric
+        assert np.isfinite(values.score[:, [0, 2]]).all()
+
+
+def test_a_region_of_one_target_has_cka_only():
+    x, y = data()
+    found = scores(x, y[:, :1])
+    assert all(np.isfinite(found[metric].score).all() for metric in CKA)
+    assert all(np.isnan(found[metric].score).all() for metric in REST)
+    assert found["cka_biased"].score.item() > 0
+
+
+def test_a_pattern_that_is_constant_over_features_has_no_correlation():
+    x, y = data()
+    x[3] = 0.1
+    found = scores(x, y)
+    for metric, values in found.items():
+        assert np.isnan(values.score).all() == metric.startswith("rsa")
+    x[3] = 0
+    assert np.isnan(scores(x, y)["knn"].score).all()
+
+
+def test_constant_features_among_others_change_no_cka():
+    x, y = data()
+    wide = np.column_stack([x, np.full((N, 3), 7.1)])
+    one, other = scores(x, y), scores(wide, y)
+    for metric in CKA:
+        np.testing.assert_allclose(one[metric].score, other[metric].score, atol=1e-12)
+
+
+def test_duplicate_stimuli_are_defined():
+    x, y = data()
+    x[8:] = x[:8]
+    for found in scores(x, y).values():
+        assert np.isfinite(found.score).all()
+    for metric, found in scores(x, x).items():
+        np.testing.assert_allclose(found.score, 1, atol=1e-10, err_msg=metric)
+
+
+def test_more_than_half_of_the_pairs_equal_leave_no_bandwidth():
+    x, y = data()
+    x[:14] = x[0]
+    found = scores(x, y)
+    assert np.isnan(found["cka_rbf"].score).all() and np.isnan(found["cka_rbf_biased"].score).all()
+    assert np.isfinite(found["cka"].score).all()
+
+
+def test_equidistant_stimuli_have_no_debiased_cka():
+    _, y = data()
+    found = scores(np.eye(N), y)
+    assert np.isnan(found["cka"].score).all() and np.isnan(found["cka_rbf"].score).all()
+    assert np.isnan(found["rsa_pearson"].score).all()
+    assert np.isfinite(found["cka_biased"].score).all()
+
+
+def test_neighbours_at_equal_distance_are_taken_by_index():
+    x = np.array([[1, 0], [1, 0], [1, 0], [1, 0], [0, 1.0]])
+    y = np.array([[1, 0.0], [1, 0.1], [1, 0.2], [1, 0.3], [1, 0.4]])
+    # x: 0->1, 1->0, 2->0, 3->0, 4->0; y: 0->1, 1->0 or 2, 2->1 or 3, 3->4 (nearest angle), 4->3
+    angle = np.arctan2(y[:, 1], y[:, 0])
+    gaps = np.abs(angle - angle[:, None]) + 9 * np.eye(5)
+    theirs, ours = gaps.argmin(1), np.array([1, 0, 0, 0, 0])
+    found = compare(x, y, np.zeros(2, int), 1, {"knn": {"k": 1}}, dtype="float64")["knn"]
+    assert found.score.item() == pytest.approx(np.mean(ours == theirs))
+
+
+@pytest.mark.parametrize("metric", ["cka", "cka_rbf"])
+def test_fewer_than_four_stimuli_have_no_debiased_cka(metric):
+    x, y = data()
+    with pytest.raises(DataError, match="needs at least 4"):
+        compare(x[:3], y[:3], np.zeros(8, int), 1, {metric: None})
+    with pytest.raises(DataError, match="needs at least 4"):
+        compare(x, y, np.zeros(8, int), 1, {metric: None}, halves=[[0, 1, 2], np.arange(3, N)])
+    assert np.isfinite(
+        compare(x[:4], y[:4], np.zeros(8, int), 1, {metric: None})[metric].score
+    ).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_errors(value):
+    x, y = data()
+    x[2, 1] = x[5, 1] = x[0, 4] = value
+    with pytest.raises(NumericalError, match="2 of 6 features"):
+        scores(x, y)
+    with pytest.raises(NumericalError, match="2 of 6 targets"):
+        scores(y, x)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int8, bool])
+def test_features_of_any_number_type_are_read(dtype):
+    x, y = data()
+    x = (3 * x).astype(dtype)
+    for metric, found in scores(x, y).items():
+        expected = scores(x.astype(np.float64), y)[metric].score
+        np.testing.assert_array_equal(found.score, expected)
+
+
+def test_shapes_and_indices_that_do_not_fit_are_errors():
+    x, y = data()
+    with pytest.raises(DataError, match="16 stimuli of features and 15"):
+        scores(x, y[:15])
+    with pytest.raises(DataError, match="region index"):
+        scores(x, y, index=np.zeros(7, int))
+    with pytest.raises(DataError, match="region index"):
+        scores(x, y, index=np.full(8, 1), regions=1)
+    with pytest.raises(DataError, match="region index"):
+        compare_subjects(x, [Problem(y)], 1, ALL)
+    with pytest.raises(DataError, match="two non-empty axes"):
+        scores(x[:, 0], y)
+    with pytest.raises(DataError, match="type complex128"):
+        scores(x.astype(complex), y)
+    with pytest.raises(ConfigError, match="not row orders"):
+        scores(x, y, permutations=[np.zeros(N, int)])
+
+
+@pytest.mark.parametrize(
+    "halves",
+    [[np.arange(N)], [[0, 1, 2, 3], [3, 4, 5, 6]], [[0, 1], [16, 2]], [[0.5], [1.5]], [[], [1, 2]]],
+)
+def test_halves_that_are_none_are_errors(halves):
+    with pytest.raises(ConfigError, match="disjoint"):
+        scores(*data(), halves=halves)
