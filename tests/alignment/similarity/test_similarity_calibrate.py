@@ -18,7 +18,7 @@ def test_calibration_by_hand():
 
 
 def test_a_null_that_equals_the_score_but_for_rounding_counts():
-    assert calibrate(0.3, [np.float32(0.3) - 1e-8, 0.1]).p == pytest.approx(2 / 3)
+    assert calibrate(0.3, [0.3 - 1e-8, 0.1]).p == pytest.approx(2 / 3)
 
 
 def test_undefined_scores_and_permutations_stay_out_without_a_warning():

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from convergent.alignment import Problem, item_orders
-from convergent.alignment.similarity import compare, compare_subjects, similarity_names
+from convergent.alignment.similarity import Geometry, compare, compare_subjects, similarity_names
+from convergent.alignment.similarity._pairs import PairIndex
 from convergent.errors import ConfigError, DataError, NumericalError
 
-N = 16
+N = 15  # not a power of two: the mean of equal numbers then has rounding error
 CKA = [name for name in similarity_names() if name.startswith("cka")]
 REST = [name for name in similarity_names() if not name.startswith("cka")]
 ALL = {**dict.fromkeys(similarity_names()), "knn": {"k": 3}}
@@ -80,7 +82,7 @@ def test_constant_features_among_others_change_no_cka():
 
 def test_duplicate_stimuli_are_defined():
     x, y = data()
-    x[8:] = x[:8]
+    x[8:] = x[:7]
     for found in scores(x, y).values():
         assert np.isfinite(found.score).all()
     for metric, found in scores(x, x).items():
@@ -89,10 +91,22 @@ def test_duplicate_stimuli_are_defined():
 
 def test_more_than_half_of_the_pairs_equal_leave_no_bandwidth():
     x, y = data()
-    x[:14] = x[0]
+    x[:13] = x[0]
     found = scores(x, y)
     assert np.isnan(found["cka_rbf"].score).all() and np.isnan(found["cka_rbf_biased"].score).all()
     assert np.isfinite(found["cka"].score).all()
+
+
+def test_copies_of_a_pattern_are_at_distance_0_in_all_stimuli_and_in_a_half():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(61, 3001)) + 50
+    values[:47] = values[0]
+    device = torch.device("cpu")
+    whole = Geometry.of(values, PairIndex(61, device))
+    half = whole.subset(torch.arange(7, 61), PairIndex(54, device))
+    for distances, copies in ((whole.squared_distances, 47), (half.squared_distances, 40)):
+        assert (distances[:copies, :copies] == 0).all()
+        assert (distances[copies:, :copies] > 1).all()
 
 
 def test_equidistant_stimuli_have_no_debiased_cka():
@@ -112,6 +126,26 @@ def test_neighbours_at_equal_distance_are_taken_by_index():
     theirs, ours = gaps.argmin(1), np.array([1, 0, 0, 0, 0])
     found = compare(x, y, np.zeros(2, int), 1, {"knn": {"k": 1}}, dtype="float64")["knn"]
     assert found.score.item() == pytest.approx(np.mean(ours == theirs))
+
+
+def test_patterns_that_differ_in_length_only_are_ties():
+    rng = np.random.default_rng(0)
+    pattern = rng.normal(size=40)
+    x = np.concatenate([rng.uniform(0.1, 10, (12, 1)) * pattern, rng.normal(size=(3, 40))])
+    first = np.zeros((N, N))
+    for i in range(12):  # the three of lowest index, not i itself
+        first[i, [j for j in range(4) if j != i][:3]] = 1
+    y = rng.normal(size=(N, 8))
+    unit = y / np.linalg.norm(y, axis=1, keepdims=True)
+    near = np.argsort(-(unit @ unit.T) + 9 * np.eye(N), axis=1)[:, :3]
+    cosine = (x / np.linalg.norm(x, axis=1, keepdims=True)) @ (
+        x / np.linalg.norm(x, axis=1, keepdims=True)
+    ).T
+    for i in range(12, N):
+        order = np.lexsort([np.arange(N), -(cosine[i] - 9 * np.eye(N)[i]).round(9)])
+        first[i, order[:3]] = 1
+    expected = np.mean([first[i, near[i]].sum() / 3 for i in range(N)])
+    assert scores(x, y)["knn"].score.item() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("metric", ["cka", "cka_rbf"])
@@ -147,8 +181,8 @@ def test_features_of_any_number_type_are_read(dtype):
 
 def test_shapes_and_indices_that_do_not_fit_are_errors():
     x, y = data()
-    with pytest.raises(DataError, match="16 stimuli of features and 15"):
-        scores(x, y[:15])
+    with pytest.raises(DataError, match="15 stimuli of features and 14"):
+        scores(x, y[:14])
     with pytest.raises(DataError, match="region index"):
         scores(x, y, index=np.zeros(7, int))
     with pytest.raises(DataError, match="region index"):
@@ -165,7 +199,7 @@ def test_shapes_and_indices_that_do_not_fit_are_errors():
 
 @pytest.mark.parametrize(
     "halves",
-    [[np.arange(N)], [[0, 1, 2, 3], [3, 4, 5, 6]], [[0, 1], [16, 2]], [[0.5], [1.5]], [[], [1, 2]]],
+    [[np.arange(N)], [[0, 1, 2, 3], [3, 4, 5, 6]], [[0, 1], [15, 2]], [[0.5], [1.5]], [[], [1, 2]]],
 )
 def test_halves_that_are_none_are_errors(halves):
     with pytest.raises(ConfigError, match="disjoint"):

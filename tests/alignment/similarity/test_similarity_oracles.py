@@ -72,8 +72,9 @@ def hsic_b(k, other):
         ("cka_rbf_biased", gaussian, hsic_b, SCALES),
     ],
 )
-def test_cka_is_the_normalised_hsic(metric, kernel, hsic, scales):
-    x, y = data()
+@pytest.mark.parametrize("n", [13, 14])  # an even and an odd number of pairs
+def test_cka_is_the_normalised_hsic(metric, kernel, hsic, scales, n):
+    x, y = data(n=n)
 
     def score(one, other, scale):
         k, l_ = kernel(one, scale), kernel(other, scale)

@@ -64,12 +64,22 @@ class PairIndex:
 
     def permute(self, order: Tensor, kind: PairKind, out: Tensor) -> None:
         """Write the index of the pair (order[i], order[j]) for each pair (i, j) to out, (pair,)."""
-        flat = self.flat(kind)
-        row = torch.div(flat, self.n, rounding_mode="floor")
-        column = flat - row * self.n
-        order = order.to(flat.dtype)
+        row, column = self._ends(kind)
+        order = order.to(self.dtype)
         torch.index_select(order * self.n, 0, row, out=out)
         out += torch.index_select(order, 0, column)
+
+    def _ends(self, kind: PairKind) -> tuple[Tensor, Tensor]:
+        """First and second stimulus of each pair, (pair,) each; found once."""
+        if kind not in self._found:
+            flat = self.flat(kind)
+            row = torch.div(flat, self.n, rounding_mode="floor")
+            self._found[kind] = row, flat - row * self.n
+        return self._found[kind]
+
+    @cached_property
+    def _found(self) -> dict[PairKind, tuple[Tensor, Tensor]]:
+        return {}
 
     @property
     def dtype(self) -> torch.dtype:

@@ -83,14 +83,17 @@ def _compare_rdms(
 
 
 def whiten(rdm: Tensor, pairs: PairIndex) -> Tensor:
-    """Double-centre an RDM (pair i < j,) and scale it to norm 1, (pair i <= j,)."""
+    """Double-centre an RDM (pair i < j,) and scale it to norm 1, (pair i <= j,).
+
+    The factor -1/2 of multidimensional scaling is left out: the norm takes it away.
+    """
     centred = pairs.unpack(rdm, PairKind.UPPER)
     before = torch.linalg.vector_norm(centred)
     row = centred.mean(1)
     row -= row.mean() / 2
     centred -= row
     centred -= row[:, None]
-    return unit(pairs.pack(centred.mul_(-0.5), PairKind.SYMMETRIC), before)
+    return unit(pairs.pack(centred, PairKind.SYMMETRIC), before)
 
 
 def centred_unit(vector: Tensor) -> Tensor:
