@@ -256,7 +256,8 @@ def compare(arguments: argparse.Namespace, what: str, size: int, methods: list[s
           f"{arguments.threads} thread(s)")  # fmt: skip
     peers = {m: s for m, s in seconds.items() if m.startswith("himalaya")}
     best = min(peers, key=lambda m: peers[m]) if peers else None
-    reference = runs[best or methods[0]][0]
+    exact = "himalaya RidgeCV"  # fits the intercept in every fold, as ours do
+    reference = runs[exact if exact in runs else best or methods[0]][0]
     for method in methods:
         found = runs[method][0]
         line = f"  {method:24s}{seconds[method]:9.2f} s {memory[method]:7.2f} GiB"
@@ -265,7 +266,7 @@ def compare(arguments: argparse.Namespace, what: str, size: int, methods: list[s
             same = np.isclose(found["alpha"], reference["alpha"], atol=1e-3)  # type: ignore[arg-type]
             line += f"   {peers[best] / seconds[method]:6.2f}x {best}"
             line += f" (memory {memory[best] / max(memory[method], 1e-3):.1f}x less,"
-            line += f" same alpha {100 * same.mean():.1f} %)"
+            line += f" alphas of its RidgeCV {100 * same.mean():.1f} %)"
         if method == "loo" and "scikit-learn" in seconds:
             line += f"   {seconds['scikit-learn'] / seconds[method]:.1f}x scikit-learn"
         print(line, flush=True)
@@ -298,7 +299,9 @@ def main() -> None:
     print(f"float32 products here: {gemm_rate():.0f} GFLOP/s with {arguments.threads} thread(s)")
     if arguments.nested:
         for size in range(len(NESTED)):
-            compare(arguments, "nested", size, [m for m in arguments.methods if m != "scikit-learn"])
+            compare(
+                arguments, "nested", size, [m for m in arguments.methods if m != "scikit-learn"]
+            )
     elif arguments.stream:
         for size in range(len(STREAM)):
             compare(arguments, "stream", size, ["gcv"])

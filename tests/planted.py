@@ -42,6 +42,23 @@ class PlantedStudy:
     coverage: pl.DataFrame
     truth: pl.DataFrame
 
+    @property
+    def every_metric(self) -> pl.DataFrame:
+        """Ridge, CKA at half its scores, and RBF-CKA whose scores rise with the scale."""
+        parts = [self.alignment]
+        for metric, scale, factor in (
+            ("cka", None, 0.5), ("cka_rbf", 0.5, 0.2), ("cka_rbf", 1.0, 0.4), ("cka_rbf", 2.0, 0.6),
+        ):  # fmt: skip
+            parts.append(
+                self.alignment.with_columns(
+                    pl.lit(metric).alias("metric"),
+                    pl.lit(scale, dtype=pl.Float64).alias("scale"),
+                    pl.lit(None, dtype=pl.Float64).alias("score_normalised"),
+                    pl.col("score", "score_calibrated") * factor,
+                )
+            )
+        return pl.concat(parts)
+
 
 def _models(modality: str, families: int, per_family: int, rng) -> list[dict]:
     rows = []
@@ -160,7 +177,10 @@ def planted_study(
                                 | where
                                 | {
                                     "choice": choice,
+                                    "metric": "ridge_r",
+                                    "scale": None,
                                     "score": r,
+                                    "score_calibrated": r,
                                     "score_normalised": r / np.sqrt(ceiling) if driven else None,
                                     "depth": float(
                                         np.clip(0.2 + 0.7 * high + rng.normal(0, 0.05), 0, 1)
@@ -184,6 +204,7 @@ def planted_study(
                                     "layer_index": layer,
                                     "depth": depth,
                                     "metric": "ridge_r",
+                                    "scale": None,
                                     "score": r + rng.normal(0, 0.005),
                                     "score_normalised": r / np.sqrt(ceiling) if driven else None,
                                     "p": 0.05,
@@ -207,8 +228,8 @@ def planted_study(
     wide = {"infer_schema_length": None}
     return PlantedStudy(
         models=pl.DataFrame(models, **wide),
-        alignment=pl.DataFrame(align, **wide),
-        measurements=pl.DataFrame(measure, **wide),
+        alignment=pl.DataFrame(align, **wide).cast({"scale": pl.Float64}),
+        measurements=pl.DataFrame(measure, **wide).cast({"scale": pl.Float64}),
         performance=pl.DataFrame(perf, **wide),
         coverage=pl.DataFrame(cover, **wide),
         truth=truth,
@@ -220,6 +241,7 @@ CONFIG = {
     "study": "planted",
     "title": "A planted study",
     "fit": {
+        "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 1.0, 2.0]}},
         "folds": 5, "inner_folds": 5, "selection": "loo", "permutations": 20, "fixed_depth": 0.5,
         "alphas": {"low": -1.0, "high": 8.0, "number": 19}, "delays": [1, 2, 3, 4], "trim": 5,
     },
@@ -232,11 +254,14 @@ CONFIG = {
 
 def report_inputs(study: PlantedStudy):
     from convergent.report import DatasetFacts, ReportInputs
-    from convergent.statistics import performance_alignment
+    from convergent.statistics import metric_correlations, performance_alignment
 
-    correlations = performance_alignment(
-        study.alignment, study.performance, study.models, benchmarks=BENCHMARKS,
-        **CONFIG["statistics"],
+    asked = {"benchmarks": BENCHMARKS, **CONFIG["statistics"]}
+    correlations, by_metric = (
+        ask(rows, study.performance, study.models, **asked)
+        for ask, rows in (
+            (performance_alignment, study.alignment), (metric_correlations, study.every_metric),
+        )
     )  # fmt: skip
     subjects = ("sim01", "sim02", "sim03")
     return ReportInputs(
@@ -250,8 +275,9 @@ def report_inputs(study: PlantedStudy):
             DatasetFacts("story", "language", "story", subjects, False, stimuli=2127, regions=6,
                          licence="CC BY 4.0", citation="An author (2020), A story."),
         ],
-        alignment=study.alignment, measurements=study.measurements,
+        alignment=study.every_metric, measurements=study.measurements,
         performance=study.performance, models=study.models, correlations=correlations,
+        metric_correlations=by_metric,
         coverage=study.coverage, truth=study.truth,
         provenance={"code": "0.1.0", "configuration sha256": "ab" * 32, "python": "3.11"},
     )  # fmt: skip

@@ -23,25 +23,32 @@ from convergent.figures import (
     scatter_points,
     twin_differences,
 )
-from convergent.statistics import performance_alignment
+from convergent.statistics import metric_correlations, performance_alignment
 
 BENCHMARKS = {"vision": "top1", "language": "top1"}
 
 
 @pytest.fixture(scope="module")
 def tables(study):
-    correlations = performance_alignment(
-        study.alignment,
-        study.performance,
-        study.models,
-        benchmarks=BENCHMARKS,
-        ceiling_threshold=0.05,
-        seed=0,
-        bootstraps=100,
-        permutations=99,
+    correlations, by_metric = (
+        ask(
+            rows,
+            study.performance,
+            study.models,
+            benchmarks=BENCHMARKS,
+            ceiling_threshold=0.05,
+            seed=0,
+            bootstraps=100,
+            permutations=99,
+        )
+        for ask, rows in (
+            (performance_alignment, study.alignment),
+            (metric_correlations, study.every_metric),
+        )
     )
     return figure_tables(
-        alignment=study.alignment,
+        alignment=study.every_metric,
+        metric_correlations=by_metric,
         measurements=study.measurements,
         performance=study.performance,
         models=study.models,

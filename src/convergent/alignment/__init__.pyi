@@ -1,5 +1,7 @@
 """The names of the package, each with its module; `__init__.py` imports them when asked for."""
 
+from ._banded import fit_banded as fit_banded
+from ._banded_scores import BandedScores as BandedScores
 from ._ceilings import intersubject_correlation as intersubject_correlation
 from ._ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
 from ._ceilings import ncsnr_ceiling as ncsnr_ceiling
@@ -7,14 +9,19 @@ from ._ceilings import normalise_by_ceiling as normalise_by_ceiling
 from ._ceilings import split_half_ceiling as split_half_ceiling
 from ._dimensionality import effective_dimensionality as effective_dimensionality
 from ._dtype import resolve_dtype as resolve_dtype
+from ._halves import halves_of_items as halves_of_items
+from ._halves import halves_of_story as halves_of_story
 from ._layers import LayerChoice as LayerChoice
 from ._layers import choose_layers as choose_layers
 from ._means import mean_defined as mean_defined
 from ._means import region_means as region_means
+from ._means import region_medians as region_medians
+from ._orders import block_orders as block_orders
 from ._orders import item_orders as item_orders
 from ._orders import story_orders as story_orders
-from .ridge._ridge import fit_ridge as fit_ridge
-from .ridge._ridge import fit_subjects as fit_subjects
+from ._partition import Partition as Partition
+from ._partition import partition as partition
+from ._ratios import ratio_grid as ratio_grid
 from ._scores import pearson as pearson
 from ._scores import r2 as r2
 from ._splits import Split as Split
@@ -25,7 +32,9 @@ from ._splits import item_splits as item_splits
 from ._splits import story_splits as story_splits
 from ._story import fir as fir
 from ._story import words_to_volumes as words_to_volumes
-from .ridge._subject import Problem as Problem
-from .ridge._subject import RidgeScores as RidgeScores
 from ._validate import alpha_grid as alpha_grid
 from .ridge._gram import Gram as Gram
+from .ridge._ridge import fit_ridge as fit_ridge
+from .ridge._ridge import fit_subjects as fit_subjects
+from .ridge._subject import Problem as Problem
+from .ridge._subject import RidgeScores as RidgeScores

@@ -42,15 +42,7 @@ def region_means(values: ArrayLike, region_index: ArrayLike, n_regions: int) -> 
         Lengths differ or an index is out of range.
     """
     array = np.asarray(values, dtype=np.float64)
-    index = np.asarray(region_index)
-    if index.shape != array.shape[-1:] or (
-        index.size and (index.min() < -1 or index.max() >= n_regions)
-    ):
-        raise DataError(
-            f"region index of shape {index.shape} for values {array.shape} and {n_regions} regions",
-            where="region means",
-            fix="give one index from -1 to n_regions - 1 a target",
-        )
+    index = _checked(region_index, array.shape, n_regions)
     inside = np.flatnonzero(index >= 0)
     members = sparse.csr_array(
         (np.ones(inside.size), (inside, index[inside])), shape=(index.size, n_regions)
@@ -62,3 +54,32 @@ def region_means(values: ArrayLike, region_index: ArrayLike, n_regions: int) -> 
     means = np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
     shaped: Floats = means.reshape(*array.shape[:-1], n_regions)
     return shaped
+
+
+def region_medians(values: ArrayLike, region_index: ArrayLike, n_regions: int) -> Floats:
+    """Median over the targets of each region; see `region_means`."""
+    array = np.asarray(values, dtype=np.float64)
+    index = _checked(region_index, array.shape, n_regions)
+    medians = np.full((*array.shape[:-1], n_regions), np.nan)
+    for region in np.unique(index[index >= 0]):
+        part = array[..., index == region]
+        # NaN sorts last: the middle of the defined ones is found by their count
+        ordered = np.sort(part, axis=-1)
+        count = (~np.isnan(part)).sum(axis=-1, keepdims=True)
+        low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
+        high = np.take_along_axis(ordered, np.minimum(count // 2, part.shape[-1] - 1), axis=-1)
+        medians[..., region] = np.where(count > 0, (low + high) / 2, np.nan)[..., 0]
+    return medians
+
+
+def _checked(
+    region_index: ArrayLike, shape: tuple[int, ...], n_regions: int
+) -> NDArray[np.integer]:
+    index = np.asarray(region_index)
+    if index.shape != shape[-1:] or (index.size and (index.min() < -1 or index.max() >= n_regions)):
+        raise DataError(
+            f"region index of shape {index.shape} for values {shape} and {n_regions} regions",
+            where="regions",
+            fix="give one index from -1 to n_regions - 1 a target",
+        )
+    return index

@@ -6,6 +6,7 @@ Importing this package registers all its figures.
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._heatmap import depth_by_region, layer_region
+from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
 from ._regions import dot_table, region_dots
 from ._registry import (
@@ -44,6 +45,8 @@ __all__ = [
     "layer_region",
     "load_hemispheres",
     "match_region",
+    "metric_label",
+    "metrics",
     "number",
     "p_value",
     "performance_scatter",
@@ -51,6 +54,7 @@ __all__ = [
     "region_dots",
     "region_values",
     "register_figure",
+    "scales",
     "scatter_points",
     "training_trajectories",
     "twin_differences",

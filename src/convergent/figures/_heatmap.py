@@ -20,9 +20,7 @@ MAXIMUM_MODELS = 12
 @register_figure("layer-region", requires=("measurements", "model_alignment"))
 def layer_region(tables: Tables) -> list[Drawing]:
     """Heat map of alignment over relative depth and region: all models, then single ones."""
-    rows = tables["measurements"].filter(
-        (pl.col("metric") == "ridge_r") & (pl.col("role") == "trained") & pl.col("final")
-    )
+    rows = tables["measurements"].filter((pl.col("role") == "trained") & pl.col("final"))
     drawings = []
     for (dataset, modality), part in rows.sort("dataset", "modality").group_by(
         ["dataset", "modality"], maintain_order=True

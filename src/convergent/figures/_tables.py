@@ -9,8 +9,10 @@ import polars as pl
 from convergent.statistics import (
     modality_profile,
     model_alignment,
+    of_metric,
     recovery,
     region_profile,
+    scale_profile,
     trajectories,
 )
 
@@ -24,6 +26,8 @@ def figure_tables(
     correlations: pl.DataFrame,
     benchmarks: Mapping[str, str | Sequence[str]],
     ceiling_threshold: float,
+    primary: str = "ridge_r",
+    metric_correlations: pl.DataFrame | None = None,
     truth: pl.DataFrame | None = None,
 ) -> dict[str, pl.DataFrame]:
     """Derive every table that the registered figures ask for.
@@ -36,20 +40,27 @@ def figure_tables(
         Benchmark(s) of each modality.
     ceiling_threshold : float
         Smallest noise ceiling (r^2 units) of a region that counts.
+    primary : str
+        The metric that stands for alignment.
+    metric_correlations : DataFrame, optional
+        From `convergent.statistics.metric_correlations`.
     truth : DataFrame, optional
         Planted truth of simulated data sets: dataset, region, high_level, noise_ceiling, driven.
 
     Returns
     -------
     dict of str to DataFrame
-        alignment, measurements, performance, models, correlations, model_alignment,
-        trajectories, region_profile, modality_profile and, with truth, recovery_regions and
+        alignment and measurements (of the primary metric), performance, models, correlations,
+        model_alignment, trajectories, region_profile, modality_profile, scale_profile and, where
+        given, metric_correlations; with truth, recovery_regions and
         recovery_checks.
     """
+    scales = scale_profile(alignment, ceiling_threshold=ceiling_threshold)
+    alignment = of_metric(alignment, primary)
     profile = region_profile(alignment)
     tables = {
         "alignment": alignment,
-        "measurements": measurements,
+        "measurements": of_metric(measurements, primary),
         "performance": performance,
         "models": models,
         "correlations": correlations,
@@ -62,7 +73,10 @@ def figure_tables(
         ),
         "region_profile": profile,
         "modality_profile": modality_profile(profile),
+        "scale_profile": scales,
     }
+    if metric_correlations is not None:
+        tables["metric_correlations"] = metric_correlations
     if truth is not None and truth.height:
         tables |= _recoveries(alignment, truth, performance, benchmarks)
     return tables

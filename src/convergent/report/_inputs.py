@@ -57,6 +57,10 @@ class ReportInputs:
         The study's tables; `correlations` from `convergent.statistics.performance_alignment`.
     coverage : DataFrame
         One row a planned fit: dataset, model, checkpoint, status (ok, failed, missing), reason.
+    metric_correlations : DataFrame, optional
+        From `convergent.statistics.metric_correlations`.
+    primary : str
+        The metric that stands for alignment.
     truth : DataFrame, optional
         Planted truth of simulated data sets: dataset, region, high_level, noise_ceiling, driven.
     provenance : dict of str to str
@@ -75,6 +79,8 @@ class ReportInputs:
     models: pl.DataFrame
     correlations: pl.DataFrame
     coverage: pl.DataFrame
+    metric_correlations: pl.DataFrame | None = None
+    primary: str = "ridge_r"
     truth: pl.DataFrame | None = None
     description: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +150,12 @@ def report_tables(inputs: ReportInputs) -> dict[str, pl.DataFrame]:
         correlations=withhold(inputs.correlations, coverage),
         benchmarks=inputs.section("performance").get("benchmarks", {}),
         ceiling_threshold=float(inputs.section("statistics").get("ceiling_threshold", 0.05)),
+        primary=inputs.primary,
+        metric_correlations=(
+            None
+            if inputs.metric_correlations is None
+            else withhold(inputs.metric_correlations, coverage)
+        ),
         truth=inputs.truth,
     )
     if not coverage.sufficient and "recovery_checks" in tables:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._inputs import DatasetFacts, ReportInputs
@@ -24,7 +24,7 @@ def methods(inputs: ReportInputs) -> list[str]:
     return [
         *(_dataset(facts) for facts in inputs.datasets),
         _features(inputs.section("extraction")),
-        _encoding(fit, any(facts.design == "story" for facts in inputs.datasets)),
+        *_metrics(inputs, fit),
         _layers(fit),
         _tests(statistics, fit),
     ]
@@ -59,25 +59,73 @@ def _features(extraction: Mapping[str, Any]) -> str:
     return text
 
 
-def _encoding(fit: Mapping[str, Any], story: bool) -> str:
+def _metrics(inputs: ReportInputs, fit: Mapping[str, Any]) -> list[str]:
+    stories = [facts.design == "story" for facts in inputs.datasets]
+    texts = [f"Alignment, where nothing else is said, is {inputs.primary}."]
+    if "ridge" in (fit.get("metrics") or {"ridge": None}):
+        texts.append(_encoding(fit, stories))
+    return [*texts, *filter(None, [_similarities(fit, stories)])]
+
+
+_SELECTIONS = {
+    "gcv": "generalised cross-validation on the training folds",
+    "loo": "leave-one-out on the training folds",
+    "folds": "{inner} inner folds (mean squared error)",
+}
+_METRICS = {
+    "cka": "linear CKA with the unbiased HSIC estimator",
+    "cka_rbf": "CKA with Gaussian kernels and the unbiased HSIC estimator, bandwidths relative to "
+    "the median distance",
+    "cka_biased": "linear CKA with the biased estimator, which is above 0 for unrelated data",
+    "cka_rbf_biased": "CKA with Gaussian kernels and the biased estimator, which is above 0 for "
+    "unrelated data",
+    "rsa_pearson": "the Pearson correlation of RDMs (1 - Pearson r)",
+    "rsa_spearman": "the Spearman correlation of RDMs (1 - Pearson r)",
+    "rsa_cosine": "the cosine of RDMs (1 - Pearson r)",
+    "rsa_whitened": "the whitened cosine of RDMs (1 - Pearson r)",
+    "knn": "mutual k-nearest-neighbour alignment",
+}
+
+
+def _encoding(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
     grid = fit.get("alphas") or {}
+    scaled = "standardisation" if fit.get("standardize", True) else "centring"
     text = (
-        "Alignment is the correlation of held-out with predicted responses of a ridge encoding "
-        f"model per subject and target, over {fit.get('folds', '?')} folds; standardisation and "
+        "Encoding models: the correlation of held-out with predicted responses of a ridge "
+        f"regression per subject and target, over {fit.get('folds', '?')} folds; {scaled} and "
         "penalty are fitted on the training folds only. The penalty is chosen per target from "
         f"{grid.get('number', '?')} values between 10^{_short(grid.get('low'))} and "
         f"10^{_short(grid.get('high'))} by "
     )
-    loo = fit.get("selection") == "loo"
-    text += "leave-one-out" if loo else f"{fit.get('inner_folds', '?')} inner folds"
-    text += "."
-    if story:
+    chosen = {"folds" if story else str(fit.get("selection")) for story in stories}
+    inner = fit.get("inner_folds", "?")
+    words = [_SELECTIONS.get(name, name).format(inner=inner) for name in sorted(chosen)]
+    text += " (separate stimuli) or ".join(words) + (" (stories)." if len(words) > 1 else ".")
+    if any(stories):
         delays = ", ".join(str(d) for d in fit.get("delays", ()))
         text += (
             f" For stories, features enter at delays of {delays} volumes, folds are contiguous and "
             f"{fit.get('trim', '?')} volumes are left out at each border."
         )
     return text
+
+
+def _similarities(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
+    names = [name for name in fit.get("metrics") or {} if name != "ridge"]
+    if not names:
+        return ""
+    listed = "; ".join(f"{name}: {_METRICS.get(name, 'a registered metric')}" for name in names)
+    cut = fit.get("similarity_stimuli")
+    null = f"{fit.get('permutations', '?')} permutations of the stimuli within halves"
+    if any(stories):
+        null += f" (of blocks of {fit.get('block', '?')} volumes for stories)"
+    return (
+        f"Similarity metrics: {listed}. "
+        + (f"At most {cut} stimuli, drawn at random, are compared. " if cut else "")
+        + "Layers are chosen on one half of the stimuli and scored on the other, and the two "
+        f"scores averaged. The null are {null}, with the same choice inside each; calibrated "
+        "scores are (score - mean of null) / (1 - mean of null)."
+    )
 
 
 def _short(value: Any) -> str:

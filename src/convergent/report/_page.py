@@ -96,8 +96,10 @@ def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str
 
 def _tables(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     checks = tables.get("recovery_checks")
+    metrics = tables.get("metric_correlations")
     return {
         "correlation_table": sections.correlation_table(tables["correlations"]),
+        "metric_table": None if metrics is None else sections.metric_table(metrics),
         "left_out_table": sections.left_out_table(inputs.correlations),
         "model_table": sections.model_table(inputs.models, tables),
         "region_table": sections.region_table(tables["modality_profile"]),

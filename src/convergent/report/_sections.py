@@ -8,7 +8,14 @@ from typing import Any
 
 import polars as pl
 
-from convergent.figures import Drawing, interval, number, p_value, twin_differences
+from convergent.figures import (
+    Drawing,
+    interval,
+    metric_label,
+    number,
+    p_value,
+    twin_differences,
+)
 from convergent.statistics import Coverage
 
 MAXIMUM_ROWS = 200
@@ -80,6 +87,37 @@ def correlation_table(correlations: pl.DataFrame) -> Table:
         *("r given size", "p", "q", "note"),
     )
     return Table("Performance-alignment correlation, every way it was asked", columns, body, True)
+
+
+def metric_table(correlations: pl.DataFrame) -> Table:
+    """The headline's question, asked of every metric."""
+    rows = [
+        (
+            metric_label(row["metric"], row["scale"]),
+            row["dataset"],
+            row["benchmark"],
+            row["choice"],
+            "calibrated" if row["measure"] == "score_calibrated" else "score",
+            f"{row['n_models']} / {row['n_families']}",
+            number(row["r"]),
+            interval(row["r_low"], row["r_high"]),
+            interval(row["family_low"], row["family_high"]),
+            number(row["rho"]),
+            number(row["partial_r"]),
+            p_value(row["p"]),
+            row["reason"] or "",
+        )
+        for row in correlations.sort(
+            "dataset", "benchmark", "metric", "scale", "choice", "measure"
+        ).iter_rows(named=True)
+    ]
+    columns = (
+        *("metric", "data set", "benchmark", "layer", "alignment as", "models / families", "r"),
+        *("95% CI (Fisher)", "95% CI (families)", "rho", "r given size", "p", "note"),
+    )
+    return Table(
+        "Performance-alignment correlation by metric, over all regions", columns, rows, True
+    )
 
 
 def left_out_table(correlations: pl.DataFrame) -> Table:

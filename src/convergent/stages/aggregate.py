@@ -8,6 +8,7 @@ import polars as pl
 
 from convergent.alignment import mean_defined
 from convergent.stages.choice import choices
+from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
     ALIGNMENT_SCHEMA,
     COVERAGE_SCHEMA,
@@ -73,11 +74,9 @@ def gather_family(study: Study, family: str) -> None:
 def _measurements(
     study: Study, model: Model, key: tuple[str, str, str, str], store: Store
 ) -> pl.DataFrame:
-    """One row a region and metric of one store."""
+    """One row a region, metric and scale of one store."""
     dataset, checkpoint, name, subject = key
     layer = study.layer(model.key, name)
-    null = store.arrays.get("null_fold_r")
-    null_r = None if null is None else mean_defined(null, axis=1)
     common = {
         **keys(study, model, dataset, study.checkpoint(model.key, checkpoint)),
         "layer": layer.name,
@@ -87,8 +86,6 @@ def _measurements(
         **regions(store),
         "noise_ceiling": store["region_noise_ceiling"],
         "n_targets": store["region_targets"],
-        "log10_alpha": store["region_log10_alpha"],
-        "alpha_edge_share": store["region_edge_share"],
         "width": store.attrs["width"],
         "n_features": store.attrs["n_features"],
         "effective_dimensionality": store.attrs["effective_dimensionality"],
@@ -96,11 +93,23 @@ def _measurements(
         "tags": " ".join(model.tags),
         "weights_sha256": store.attrs["weights_sha256"],
     }
-    # the same definition as in the layer choice: mean over folds of the regions' means
-    score = mean_defined(store["region_fold_r"], axis=0)
-    inner = mean_defined(store["region_inner_r"], axis=0)
-    r = {**common, "metric": "ridge_r", "score": score, "inner_score": inner}
-    r |= against_null(score, null_r)
-    r["score_normalised"] = normalised(study, score, store["region_noise_ceiling"])
-    r2 = {**common, "metric": "ridge_r2", "score": store["region_r2"]}
-    return pl.concat([frame(part, MEASUREMENT_SCHEMA) for part in (r, r2)])
+    parts = []
+    for scores in scores_of(store, list(study.config.fit.similarities)):
+        row = {**common, "metric": scores.metric, "scale": scores.scale, "score": scores.score}
+        row |= against_null(scores.score, scores.null)
+        if scores.metric == "ridge_r":
+            row |= _of_ridge(study, store, scores)
+            parts.append({**common, "metric": "ridge_r2", "score": store["region_r2"]})
+        parts.append(row)
+    return pl.concat([frame(part, MEASUREMENT_SCHEMA) for part in parts])
+
+
+def _of_ridge(study: Study, store: Store, scores: Scores) -> dict[str, Any]:
+    """What only encoding models have."""
+    return {
+        "score_normalised": normalised(study, scores.score, store["region_noise_ceiling"]),
+        "score_median": store["region_r_median"],
+        "inner_score": mean_defined(scores.inner, axis=0),
+        "log10_alpha": store["region_log10_alpha"],
+        "alpha_edge_share": store["region_edge_share"],
+    }

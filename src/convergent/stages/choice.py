@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
 from convergent.alignment import choose_layers, mean_defined
+from convergent.alignment.similarity import calibrate
+from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
     ALIGNMENT_SCHEMA,
     against_null,
     frame,
     keys,
     normalised,
-    one_sided_p,
     regions,
 )
 from convergent.store import Store
 from convergent.study import Model, Study
+
+
+class _Chosen(NamedTuple):
+    """One subject's score, depth and null, by region."""
+
+    subject: str
+    store: Store
+    score: np.ndarray
+    depth: np.ndarray
+    null: np.ndarray | None
 
 
 def choices(
@@ -26,81 +38,80 @@ def choices(
 ) -> list[pl.DataFrame]:
     """Alignment of each checkpoint and subject: best layer by training data, and fixed depth."""
     frames = []
+    similarities = list(study.config.fit.similarities)
     for dataset, checkpoint in dict.fromkeys((key[0], key[1]) for key in stores):
-        for choice in ("best", "fixed"):
-            parts = []
-            for subject in study.dataset(dataset).subjects:
-                layers = [
-                    (layer.depth, stores[dataset, checkpoint, layer.name, subject])
-                    for layer in model.layers
-                    if (dataset, checkpoint, layer.name, subject) in stores
+        # subject -> (depth of the layer, its scores, one a metric and scale)
+        read: dict[str, list[tuple[float, Store, list[Scores]]]] = {}
+        for subject in study.dataset(dataset).subjects:
+            read[subject] = [
+                (layer.depth, store, scores_of(store, similarities))
+                for layer in model.layers
+                if (store := stores.get((dataset, checkpoint, layer.name, subject))) is not None
+            ]
+        people = [subject for subject, layers in read.items() if layers]
+        common = keys(study, model, dataset, study.checkpoint(model.key, checkpoint))
+        for index, example in enumerate(read[people[0]][0][2]):
+            metric = {"metric": example.metric, "scale": example.scale}
+            for choice in ("best", "fixed"):
+                parts = [
+                    _choose(
+                        study,
+                        subject,
+                        [(depth, store, scores[index]) for depth, store, scores in read[subject]],
+                        choice,
+                    )
+                    for subject in people
                 ]
-                if layers:
-                    parts.append((subject, *_choose(study, layers, choice)))
-            frames += _choice_frames(study, model, dataset, checkpoint, choice, parts)
+                frames += _frames(study, {**common, **metric, "choice": choice}, parts)
     return frames
 
 
 def _choose(
-    study: Study, layers: list[tuple[float, Store]], choice: str
-) -> tuple[Store, np.ndarray, np.ndarray, np.ndarray | None]:
-    """Chosen store's description, score, depth and null (permutation, region)."""
-    depths = np.array([depth for depth, _ in layers])
-    stores = [store for _, store in layers]
+    study: Study, subject: str, layers: list[tuple[float, Store, Scores]], choice: str
+) -> _Chosen:
+    depths = np.array([depth for depth, _, _ in layers])
+    store, scores = layers[0][1], [scores for _, _, scores in layers]
     if choice == "fixed":
         nearest = int(np.abs(depths - study.config.fit.fixed_depth).argmin())
-        store = stores[nearest]
-        score = mean_defined(store["region_fold_r"], axis=0)
-        null = store.arrays.get("null_fold_r")
-        depth = np.full(score.shape, depths[nearest])
-        return store, score, depth, None if null is None else mean_defined(null, axis=1)
-    chosen = choose_layers(
-        np.stack([store["region_inner_r"] for store in stores]),
-        np.stack([store["region_fold_r"] for store in stores]),
-    )
+        one = scores[nearest]
+        depth = np.full(one.score.shape, depths[nearest])
+        return _Chosen(subject, layers[nearest][1], one.score, depth, one.null)
+    chosen = choose_layers(np.stack([s.inner for s in scores]), np.stack([s.outer for s in scores]))
     depth = np.where(chosen.layer < 0, np.nan, depths[chosen.layer])
+    inner = [s.null_inner for s in scores if s.null_inner is not None]
+    outer = [s.null_outer for s in scores if s.null_outer is not None]
     null = None
-    if "null_fold_r" in stores[0].arrays:
-        # the same maximum over layers inside every permutation: deep models get no advantage
-        null = choose_layers(
-            np.stack([store["null_inner_r"] for store in stores], axis=1),
-            np.stack([store["null_fold_r"] for store in stores], axis=1),
-        ).score
-    return stores[0], chosen.score, mean_defined(depth, axis=0), null
+    if inner and outer:
+        # the same choice of layers inside every permutation: deep models get no advantage
+        null = choose_layers(np.stack(inner, axis=1), np.stack(outer, axis=1)).score
+    return _Chosen(subject, store, chosen.score, mean_defined(depth, axis=0), null)
 
 
-def _choice_frames(
-    study: Study,
-    model: Model,
-    dataset: str,
-    checkpoint: str,
-    choice: str,
-    parts: Iterable[tuple[str, Store, np.ndarray, np.ndarray, np.ndarray | None]],
+def _frames(
+    study: Study, common: dict[str, object], parts: Sequence[_Chosen]
 ) -> list[pl.DataFrame]:
-    parts = list(parts)
     group = _group_p(parts)
     frames = []
-    for subject, store, score, depth, null in parts:
+    for part in parts:
+        ceiling = part.store["region_noise_ceiling"]
         columns = {
-            **keys(study, model, dataset, study.checkpoint(model.key, checkpoint)),
-            "subject": subject,
-            **regions(store),
-            "choice": choice,
-            "depth": depth,
-            "score": score,
-            "noise_ceiling": store["region_noise_ceiling"],
-            "score_normalised": normalised(study, score, store["region_noise_ceiling"]),
-            "n_targets": store["region_targets"],
-            **against_null(score, null),
+            **common,
+            "subject": part.subject,
+            **regions(part.store),
+            "depth": part.depth,
+            "score": part.score,
+            "noise_ceiling": ceiling,
+            "n_targets": part.store["region_targets"],
+            **against_null(part.score, part.null),
         }
+        if common["metric"] == "ridge_r":  # the ceiling is that of a correlation with responses
+            columns["score_normalised"] = normalised(study, part.score, ceiling)
         columns["p_group"] = [group.get(name) for name in columns["region"]]
         frames.append(frame(columns, ALIGNMENT_SCHEMA))
     return frames
 
 
-def _group_p(
-    parts: Sequence[tuple[str, Store, np.ndarray, np.ndarray, np.ndarray | None]],
-) -> dict[str, float | None]:
+def _group_p(parts: Sequence[_Chosen]) -> dict[str, float | None]:
     """One-sided p of the mean over subjects, against the mean over subjects in each permutation.
 
     Subjects who saw the same stimuli are not independent under the null (their responses
@@ -109,14 +120,14 @@ def _group_p(
     """
     observed: dict[str, list[float]] = {}
     null: dict[str, list[np.ndarray]] = {}
-    for _, store, score, _, permuted in parts:
-        if permuted is None:
+    for part in parts:
+        if part.null is None or len(part.null) == 0:
             return {}
-        for index, name in enumerate(store["region"].tolist()):
-            observed.setdefault(name, []).append(float(score[index]))
-            null.setdefault(name, []).append(permuted[:, index])
+        for index, name in enumerate(part.store["region"].tolist()):
+            observed.setdefault(name, []).append(float(part.score[index]))
+            null.setdefault(name, []).append(part.null[:, index])
     group: dict[str, float | None] = {}
     for name, scores in observed.items():
-        p = one_sided_p(np.array([np.mean(scores)]), np.mean(null[name], axis=0)[:, None])[0]
-        group[name] = float(p) if np.isfinite(p) else None
+        p = float(calibrate(np.mean(scores), np.mean(null[name], axis=0)).p)
+        group[name] = p if np.isfinite(p) else None
     return group

@@ -13,7 +13,15 @@ from convergent.errors import StoreError
 from convergent.stages.data import reader_of, truth_rows
 from convergent.stages.tables import SCHEMAS, read_table, write_table
 from convergent.stages.weights import check_all_distinct
-from convergent.statistics import performance_alignment, recovery, region_profile, trajectories
+from convergent.statistics import (
+    metric_correlations,
+    of_metric,
+    performance_alignment,
+    recovery,
+    region_profile,
+    scale_profile,
+    trajectories,
+)
 from convergent.store import publish
 from convergent.study import Study
 
@@ -48,17 +56,19 @@ def correlate(study: Study) -> None:
     for table, schema in SCHEMAS.items():
         frames = [read_table(study.paths.family(family, table)) for family in study.families]
         write_table(study.paths.table(table), frames, schema)
-    alignment = read_table(study.paths.table("alignment"))
+    every_metric = read_table(study.paths.table("alignment"))
     performance = _performance(study)
     _publish(study, "performance", performance)
     config = study.config
+    alignment = of_metric(every_metric, config.fit.primary)
     benchmarks = {str(key): value for key, value in config.performance.benchmarks.items()}
     threshold = config.statistics.ceiling_threshold
-    _publish(
-        study,
-        "correlations",
-        performance_alignment(
-            alignment,
+    for name, ask, rows in (
+        ("correlations", performance_alignment, alignment),
+        ("metric_correlations", metric_correlations, every_metric),
+    ):
+        correlations = ask(
+            rows,
             performance,
             models_table(study),
             benchmarks=benchmarks,
@@ -66,8 +76,10 @@ def correlate(study: Study) -> None:
             seed=config.statistics.seed,
             bootstraps=config.statistics.bootstraps,
             permutations=config.statistics.permutations,
-        ),
-    )
+        )
+        _publish(study, name, correlations)
+    scales = scale_profile(every_metric, ceiling_threshold=threshold)
+    _publish(study, "scale_profile", scales)
     _publish(
         study,
         "trajectories",

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from convergent.alignment import (
-    Problem,
-    RidgeScores,
-    Split,
-    alpha_grid,
-    effective_dimensionality,
-    fir,
-    fit_subjects,
-    inner_item_splits,
-    inner_story_splits,
-    item_orders,
-    item_splits,
-    region_means,
-    story_orders,
-    story_splits,
-    words_to_volumes,
-)
-from convergent.brains import Responses, StimulusSet, align, join_items
-from convergent.errors import ConfigError, IdError
+from convergent.alignment import effective_dimensionality, region_means
+from convergent.brains import Responses, StimulusSet
+from convergent.errors import IdError
 from convergent.stages.data import read_responses, read_stimuli
+from convergent.stages.metrics import region_index, ridge, similarities
+from convergent.stages.samples import Samples
 from convergent.store import Store, read_store, write_store
-from convergent.study import FitConfig, Study, Unit
+from convergent.study import Study, Unit
 from convergent.zarr_format import Arrays
 
 log = logging.getLogger(__name__)
@@ -85,7 +71,7 @@ def _fit_layer(
     stimuli: StimulusSet,
     brains: Sequence[tuple[Responses, Store]],
 ) -> None:
-    """Fit one layer for its subjects; those with the same samples share the factorisation."""
+    """Compare one layer with its subjects; those with the same samples share its factorisation."""
     config = study.config.fit
     if features.attrs["status"] != "ok":
         for brain, store in brains:
@@ -97,33 +83,27 @@ def _fit_layer(
         items = None if brain.stimulus_id is None else tuple(brain.stimulus_id.tolist())
         alike.setdefault((items, len(brain.data), brain.tr, brain.start), []).append((brain, store))
     for group in alike.values():
-        first = group[0][0]
-        x, rows, ids = _design(features, stimuli, first, config)
-        splits, inner, orders = _folds(stimuli, ids, first, len(x), config)
-        problems = [
-            Problem(brain.data[rows], orders, _region_index(brain.region, store["region"]))
-            for brain, store in group
-        ]
-        scores = fit_subjects(
-            x,
-            problems,
-            splits,
-            design=first.design,
-            alphas=alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number),
-            selection=_selection(first, config),
-            inner_splits=inner,
-            device=config.device,
-            dtype=config.dtype,
-        )
-        facts = {
-            "n_samples": x.shape[0],
-            "n_features": x.shape[1],
-            "selection": _selection(first, config),
+        samples = Samples.join(features, stimuli, group[0][0], config)
+        responses = [brain.data for brain, _ in group]
+        stores = [store for _, store in group]
+        facts: dict[str, Any] = {
+            "n_samples": samples.count,
+            "n_features": samples.features.shape[1],
             "effective_dimensionality": dimensionality,
         }
-        for (brain, store), problem, score in zip(group, problems, scores, strict=True):
-            arrays = _arrays(score, np.asarray(problem.region_index), len(store["region"]), store)
-            _write(study, features, brain, {**_described(store), **arrays}, facts)
+        arrays: list[dict[str, Any]] = [{**_described(store)} for store in stores]
+        found = []
+        if "ridge" in config.metrics:
+            threshold = study.config.statistics.ceiling_threshold
+            found.append(ridge(samples, responses, stores, config, ceiling_threshold=threshold))
+        if config.similarities:
+            found.append(similarities(samples, responses, stores, config))
+        for more, said in found:
+            facts |= said
+            for mine, theirs in zip(arrays, more, strict=True):
+                mine |= theirs
+        for (brain, _), mine in zip(group, arrays, strict=True):
+            _write(study, features, brain, mine, facts)
 
 
 def _write(
@@ -152,115 +132,15 @@ def _write(
 def _described(store: Store) -> Arrays:
     """Describe the regions."""
     names = ("region", "hemisphere", "network", "region_order")
-    return {name: (("region",), store[name]) for name in names}
-
-
-def _selection(brain: Responses, config: FitConfig) -> Literal["loo", "folds"]:
-    # neighbouring volumes leak into each other: leave-one-out is for independent stimuli
-    return "folds" if brain.design == "story" else config.selection
-
-
-def _design(
-    features: Store, stimuli: StimulusSet, brain: Responses, config: FitConfig
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """Features, and which samples of the responses answer their rows; ids for items."""
-    if brain.design == "items":
-        rows, columns = join_items(features["stimulus_id"], brain, require_all=False)
-        assert brain.stimulus_id is not None
-        return features["features"][rows], columns, brain.stimulus_id[columns]
-    words = align(features["stimulus_id"], stimuli.ids)
-    assert stimuli.onset is not None and stimuli.offset is not None
-    assert brain.tr is not None and brain.start is not None
-    volumes = words_to_volumes(
-        features["features"][words],
-        (stimuli.onset + stimuli.offset) / 2,
-        n_volumes=len(brain.data),
-        tr=brain.tr,
-        start=brain.start,
-    )
-    return fir(volumes, config.delays), np.arange(len(brain.data)), None
-
-
-def _folds(
-    stimuli: StimulusSet,
-    ids: np.ndarray | None,
-    brain: Responses,
-    n: int,
-    config: FitConfig,
-) -> tuple[Sequence[Split], Callable[[np.ndarray], Sequence[Split]] | None, np.ndarray | None]:
-    """Outer folds, inner folds and the row orders of the permutation null."""
-    count = config.permutations
-    if ids is None:
-        outer = story_splits(n, folds=config.folds, trim=config.trim)
-        minimum = max(config.delays) + config.trim
-        orders = (
-            story_orders(n, permutations=count, minimum=minimum, seed=config.seed)
-            if count
-            else None
-        )
-        return (
-            outer,
-            lambda train: inner_story_splits(train, folds=config.inner_folds, trim=config.trim),
-            orders,
-        )
-    groups = None
-    if stimuli.group is not None:
-        if config.selection == "loo":
-            raise ConfigError(
-                "stimuli come in groups, and leave-one-out would choose alpha across a group",
-                where=f"data set '{stimuli.name}'",
-                fix="set fit.selection: folds",
-            )
-        groups = stimuli.group[align(stimuli.ids, ids)]
-    outer = item_splits(ids, groups, folds=config.folds, seed=config.seed)
-    orders = item_orders(ids, permutations=count, seed=config.seed) if count else None
-    if config.selection == "loo":
-        return outer, None, orders
-    return (
-        outer,
-        lambda train: inner_item_splits(
-            train, ids, groups, folds=config.inner_folds, seed=config.seed
-        ),
-        orders,
-    )
-
-
-def _region_index(targets: np.ndarray, regions: np.ndarray) -> np.ndarray:
-    position = {name: index for index, name in enumerate(regions.tolist())}
-    return np.array([position[name] for name in targets.tolist()], dtype=np.intp)
-
-
-def _arrays(scores: RidgeScores, region_index: np.ndarray, n_regions: int, store: Store) -> Arrays:
-    def by_region(values: np.ndarray) -> np.ndarray:
-        return np.asarray(region_means(values, region_index, n_regions))
-
-    ceiling = store["noise_ceiling"]
-    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-        "r": (("target",), scores.r),
-        "r2": (("target",), scores.r2),
-        "alpha": (("fold", "target"), scores.alpha),
-        "alpha_at_edge": (("fold", "target"), scores.alpha_at_edge),
-        "fold_r": (("fold", "target"), scores.fold_r),
-        "inner_r": (("fold", "target"), scores.inner_r),
-        "target_region": (("target",), store["target_region"]),
-        "noise_ceiling": (("target",), ceiling),
-        "region_r": (("region",), by_region(scores.r)),
-        "region_r2": (("region",), by_region(scores.r2)),
-        "region_fold_r": (("fold", "region"), by_region(scores.fold_r)),
-        "region_inner_r": (("fold", "region"), by_region(scores.inner_r)),
-        "region_noise_ceiling": (("region",), by_region(ceiling)),
-        "region_log10_alpha": (("region",), by_region(np.log10(scores.alpha).mean(axis=0))),
-        "region_edge_share": (
+    index, regions = region_index(store), len(store["region"])
+    return {
+        **{name: (("region",), store[name]) for name in names},
+        "region_noise_ceiling": (
             ("region",),
-            by_region(scores.alpha_at_edge.mean(axis=0, dtype=np.float64)),
+            np.asarray(region_means(store["noise_ceiling"], index, regions)),
         ),
         "region_targets": (
             ("region",),
-            np.bincount(region_index, minlength=n_regions).astype(np.int64),
+            np.bincount(index, minlength=regions).astype(np.int64),
         ),
     }
-    if scores.null_fold_r is not None and scores.null_inner_r is not None:
-        axes = ("permutation", "fold", "region")
-        arrays["null_fold_r"] = (axes, scores.null_fold_r)
-        arrays["null_inner_r"] = (axes, scores.null_inner_r)
-    return arrays

@@ -64,6 +64,8 @@ def _inputs(study: Study) -> ReportInputs:
         performance=table("performance"),
         models=models_table(study),
         correlations=table("correlations"),
+        metric_correlations=table("metric_correlations"),
+        primary=study.config.fit.primary,
         coverage=table("coverage"),
         truth=truth if len(truth) else None,
         provenance=_provenance(study),

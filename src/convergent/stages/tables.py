@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from convergent.alignment.similarity import calibrate
 from convergent.errors import StoreError
 from convergent.store import Store, publish
 from convergent.study import Checkpoint, Model, Study
@@ -39,15 +40,18 @@ _SCORE: dict[str, Any] = {
     "null_mean": pl.Float64,
     "null_sd": pl.Float64,
     "p": pl.Float64,
+    "score_calibrated": pl.Float64,
 }
+_METRIC: dict[str, Any] = {"metric": pl.String, "scale": pl.Float64}
 MEASUREMENT_SCHEMA: dict[str, Any] = {
     **_KEYS,
     "layer": pl.String,
     "layer_index": pl.Int64,
     "depth": pl.Float64,
     **_REGION,
-    "metric": pl.String,
+    **_METRIC,
     **_SCORE,
+    "score_median": pl.Float64,
     "inner_score": pl.Float64,
     "log10_alpha": pl.Float64,
     "alpha_edge_share": pl.Float64,
@@ -61,6 +65,7 @@ MEASUREMENT_SCHEMA: dict[str, Any] = {
 ALIGNMENT_SCHEMA: dict[str, Any] = {
     **_KEYS,
     **_REGION,
+    **_METRIC,
     "choice": pl.String,
     "depth": pl.Float64,
     **_SCORE,
@@ -77,7 +82,7 @@ SCHEMAS = {
 }
 _SORTED_BY = (
     "dataset", "family", "model", "checkpoint", "layer_index", "layer", "choice", "subject",
-    "region", "metric",
+    "region", "metric", "scale",
 )  # fmt: skip
 
 
@@ -152,18 +157,13 @@ def normalised(study: Study, score: np.ndarray, ceiling: np.ndarray) -> np.ndarr
 
 
 def against_null(score: np.ndarray, null: np.ndarray | None) -> dict[str, np.ndarray]:
-    """Mean, sd and one-sided p of the permutation null, per region."""
+    """Null's mean and sd, one-sided p, and score as share of what lies above chance, per region."""
     if null is None or len(null) == 0:
         return {}
+    found = calibrate(score, null)
     return {
-        "null_mean": null.mean(axis=0),
-        "null_sd": null.std(axis=0),
-        "p": one_sided_p(score, null),
+        "null_mean": found.null_mean,
+        "null_sd": found.null_sd,
+        "p": found.p,
+        "score_calibrated": found.score,
     }
-
-
-def one_sided_p(score: np.ndarray, null: np.ndarray) -> np.ndarray:
-    """One-sided permutation p, never 0: (1 + #(null >= score)) / (1 + #null), per region."""
-    defined = np.isfinite(score) & np.isfinite(null).all(axis=0)
-    p = (1 + (null >= score).sum(axis=0)) / (1 + len(null))
-    return np.where(defined, p, np.nan)

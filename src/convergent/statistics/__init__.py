@@ -12,6 +12,12 @@ from ._correlation import (
     within_family,
 )
 from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
+from ._metrics import (
+    METRIC_CORRELATION_SCHEMA,
+    metric_correlations,
+    of_metric,
+    scale_profile,
+)
 from ._multiplicity import benjamini_hochberg
 from ._performance import CORRELATION_SCHEMA, performance_alignment
 from ._recovery import Recovery, recovery
@@ -29,6 +35,7 @@ __all__ = [
     "ALIGNMENT_COLUMNS",
     "CORRELATION_SCHEMA",
     "COVERAGE_COLUMNS",
+    "METRIC_CORRELATION_SCHEMA",
     "MODEL_COLUMNS",
     "PERFORMANCE_COLUMNS",
     "TRUTH_COLUMNS",
@@ -40,8 +47,10 @@ __all__ = [
     "fisher_interval",
     "leave_one_family_out",
     "mask_by_ceiling",
+    "metric_correlations",
     "modality_profile",
     "model_alignment",
+    "of_metric",
     "partial_pearson",
     "pearson",
     "performance_alignment",
@@ -49,6 +58,7 @@ __all__ = [
     "recovery",
     "region_profile",
     "require_columns",
+    "scale_profile",
     "spearman",
     "step_positions",
     "trajectories",

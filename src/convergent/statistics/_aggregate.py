@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import polars as pl
 
-from ._tables import ALIGNMENT_COLUMNS, require_columns, without_nan
+from ._tables import ALIGNMENT_COLUMNS, one_metric, require_columns, without_nan
 
 _MODEL = ["dataset", "modality", "family", "model", "checkpoint", "role", "step", "final", "choice"]
 
 
-def mask_by_ceiling(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.DataFrame:
+def mask_by_ceiling(
+    alignment: pl.DataFrame, *, ceiling_threshold: float, several: bool = False
+) -> pl.DataFrame:
     """Keep the regions whose noise ceiling says that there is something to explain.
 
     The mask looks at the data's noise ceiling only, never at a model's score, so it
@@ -22,6 +24,8 @@ def mask_by_ceiling(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.
         Alignment table, one row per (dataset, model, checkpoint, subject, region, choice).
     ceiling_threshold : float
         Smallest noise ceiling, in r^2 units, of a region that is kept.
+    several : bool
+        Whether the table may hold several metrics, which nobody may average.
 
     Returns
     -------
@@ -31,9 +35,11 @@ def mask_by_ceiling(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.
     Raises
     ------
     TableError
-        If a column is missing.
+        If a column is missing, or several metrics are mixed.
     """
     require_columns(alignment, ALIGNMENT_COLUMNS, "alignment")
+    if not several:
+        one_metric(alignment)
     known = pl.col("noise_ceiling").is_not_null().any().over("dataset")
     return (
         without_nan(alignment)

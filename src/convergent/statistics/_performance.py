@@ -43,6 +43,7 @@ def performance_alignment(
     seed: int,
     bootstraps: int,
     permutations: int,
+    scopes: Sequence[str] = ("all", "network", "subject"),
 ) -> pl.DataFrame:
     """Correlate performance and brain alignment over models.
 
@@ -67,6 +68,8 @@ def performance_alignment(
         adding a data set changes no other row.
     bootstraps, permutations : int
         Resamples of families; random orders.
+    scopes : sequence of str
+        All regions together, each network, each subject.
 
     Returns
     -------
@@ -86,6 +89,7 @@ def performance_alignment(
     require_columns(performance, PERFORMANCE_COLUMNS, "performance")
     require_columns(models, MODEL_COLUMNS, "models")
     averaged = model_alignment(alignment, ceiling_threshold=ceiling_threshold)
+    averaged = averaged.filter(pl.col("scope").is_in(list(scopes)))
     final = averaged.filter((pl.col("role") == "trained") & pl.col("final"))
     scores = without_nan(performance)
     rows = []

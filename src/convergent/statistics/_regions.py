@@ -7,7 +7,7 @@ import math
 import polars as pl
 
 from ._multiplicity import benjamini_hochberg
-from ._tables import ALIGNMENT_COLUMNS, require_columns, without_nan
+from ._tables import ALIGNMENT_COLUMNS, one_metric, require_columns, without_nan
 
 _GROUP = ["dataset", "modality", "family", "model", "checkpoint", "role", "step", "final", "choice"]
 
@@ -40,6 +40,7 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
         If a column is missing.
     """
     require_columns(alignment, ALIGNMENT_COLUMNS, "alignment")
+    one_metric(alignment)
     frame = without_nan(alignment)
     absent = [name for name in ("p_group", "depth", "region_order") if name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)

@@ -19,6 +19,8 @@ ALIGNMENT_COLUMNS = (
     "region",
     "network",
     "choice",
+    "metric",
+    "scale",
     "score",
     "score_normalised",
     "noise_ceiling",
@@ -50,6 +52,23 @@ def require_columns(frame: pl.DataFrame, columns: tuple[str, ...], table: str) -
             f"column(s) {', '.join(missing)} missing",
             where=f"table '{table}'",
             fix=f"give it the columns {', '.join(columns)}",
+        )
+
+
+def one_metric(frame: pl.DataFrame) -> None:
+    """Refuse a table of several metrics or scales, whose mean would mean nothing.
+
+    Raises
+    ------
+    TableError
+    """
+    found = frame.select("metric", "scale").unique()
+    if found.height > 1:
+        names = ", ".join(found["metric"].unique().sort().to_list())
+        raise TableError(
+            f"rows of several metrics or scales ({names})",
+            where="table 'alignment'",
+            fix="take one with of_metric before averaging",
         )
 
 

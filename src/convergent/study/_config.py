@@ -70,19 +70,53 @@ class Alphas(_Section):
 
 
 class FitConfig(_Section):
-    """How encoding models are fitted and scored."""
+    """Which metrics compare layers with brains, and how they are computed.
 
+    The first metric is the primary one: the headline, the trajectories and the region profiles
+    are of it, and the others are reported beside it.
+    """
+
+    metrics: dict[str, dict[str, Any] | None] = Field(
+        default={"ridge": None, "cka": None, "cka_rbf": None, "rsa_spearman": None, "knn": None},
+        min_length=1,
+    )
     device: str = "cpu"
-    dtype: Literal["float64", "float32"] = "float64"
+    dtype: Literal["float64", "float32"] = "float32"
     alphas: Alphas = Alphas()
     folds: int = Field(default=5, ge=2)
     inner_folds: int = Field(default=5, ge=2)
-    selection: Literal["loo", "folds"] = "loo"
+    selection: Literal["gcv", "loo", "folds"] = "gcv"
+    standardize: bool = True
     seed: int = 0
     delays: tuple[int, ...] = (1, 2, 3, 4)
     trim: int = Field(default=5, ge=0)
-    permutations: int = Field(default=20, ge=0)
+    permutations: int = Field(default=100, ge=0)
+    shifts: bool = True
+    block: int = Field(default=20, ge=1)
+    similarity_stimuli: int | None = Field(default=None, ge=8)
     fixed_depth: float = Field(default=0.5, ge=0.0, le=1.0)
+
+    @property
+    def primary(self) -> str:
+        """Name, in tables, of the metric that stands for alignment."""
+        name = next(iter(self.metrics))
+        return "ridge_r" if name == "ridge" else name
+
+    @property
+    def similarities(self) -> dict[str, dict[str, Any] | None]:
+        """The metrics that are not ridge, with their options."""
+        return {name: options for name, options in self.metrics.items() if name != "ridge"}
+
+    @field_validator("metrics")
+    @classmethod
+    def _ridge_is_configured_here(
+        cls, value: dict[str, dict[str, Any] | None]
+    ) -> dict[str, dict[str, Any] | None]:
+        if value.get("ridge"):
+            raise ValueError("ridge has no options of its own: its keys are those of 'fit'")
+        if next(iter(value)).endswith(("_rbf", "_rbf_biased")):
+            raise ValueError("the first metric is the primary one and must be a single number")
+        return value
 
 
 class PerformanceConfig(_Section):

@@ -19,10 +19,10 @@ STAGE_VERSIONS = {
     "weights": 1,
     "extract": 1,
     "evaluate": 1,
-    "fit": 1,
-    "measure": 1,
-    "correlate": 1,
-    "report": 1,
+    "fit": 2,
+    "measure": 2,
+    "correlate": 2,
+    "report": 2,
 }
 
 # Options that say where something lies, not what it is: moving data is no reason to recompute.

@@ -27,6 +27,8 @@ STUDY_TABLES = (
     "coverage",
     "performance",
     "correlations",
+    "metric_correlations",
+    "scale_profile",
     "trajectories",
     "regions",
     "truth",

@@ -61,7 +61,7 @@ class InnerFolds:
         self._maps: Maps = (
             primal_maps(primal, self._rows, alphas, dtype)
             if primal is not None
-            else dual_maps(source.dual(split), self._rows, alphas, dtype)
+            else dual_maps(source.dual(split), source.width, self._rows, alphas, dtype)
         )
         mean = self._maps.outer.mean(dim=1)
         self._outer = self._maps.outer.sub_(mean[:, None])
@@ -106,11 +106,12 @@ class InnerFolds:
         projected = None if basis is None else y @ basis
         for rows, maps in zip(self._rows, self._maps.inner, strict=True):
             if basis is None or projected is None:
-                inputs = y[:, rows.train]
+                inputs = y.index_select(1, rows.train)
             else:
-                inputs = projected - y[:, rows.left_out] @ basis[rows.left_out]
+                left_out = y.index_select(1, rows.left_out)
+                inputs = projected - left_out @ basis.index_select(0, rows.left_out)
             predictions = (inputs @ maps.T).reshape(len(y), -1, rows.test.numel())
-            truth = y[:, rows.test]
+            truth = y.index_select(1, rows.test)
             errors, r = self._compare(predictions, truth)
             varies = (truth.amax(dim=1) != truth.amin(dim=1))[:, None]
             loss += errors / rows.test.numel()

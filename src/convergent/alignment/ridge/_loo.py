@@ -84,7 +84,7 @@ class LooFold:
             product = self._mix @ product
         if not self._full:
             product = y[:, None, :] - product
-        errors = torch.linalg.vector_norm(product.div_(self._gap), dim=2, dtype=torch.float64)
+        errors = torch.linalg.vector_norm(product.div_(self._gap), dim=2)
         return torch.nan_to_num(errors, nan=torch.inf)
 
     def _inner(self, y: Tensor, product: Tensor, index: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,8 +67,10 @@ class Maps:
     basis: Tensor | None
 
 
-def dual_maps(space: Dual, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype) -> Maps:
-    """Make the maps from inner products.
+def dual_maps(
+    space: Dual, rank: int, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype
+) -> Maps:
+    """Make the maps from inner products of features of that rank at most.
 
     With the centred Gram matrix K and A = (K + alpha)^-1 less its constant part, alpha A y are
     the residuals of the whole training set, and those of rows B that are left out together are
@@ -89,28 +91,34 @@ def dual_maps(space: Dual, inner: Sequence[InnerRows], alphas: Floats, dtype: to
         root = _cholesky(gram + alpha * eye + weight / n)
         return torch.cholesky_inverse(root) - 1.0 / (n * (alpha + weight))
 
-    largest = _norm(gram)
+    largest = _norm(lambda vector: gram @ vector, gram[0])
     _check(largest, float(alphas[0]))
-    smallest = 1.0 / _norm(inverse(float(alphas[0]))) - float(alphas[0])
+    smallest = 0.0
+    if rank >= n - 1:  # a part of the training set has no smaller eigenvalues than the whole
+        root = _cholesky(gram + float(alphas[0]) * eye + weight / n)
+        smallest = _smallest(root, float(alphas[0]))
     found = _between(alphas, smallest, largest, dtype)
-    parts: list[list[Tensor]] = [[] for _ in inner]
-    outer = []
-    for alpha in alphas[found.rows].tolist():
+    maps = [
+        gram.new_empty((found.rows.size, rows.test.numel(), rows.train.numel()), dtype=dtype)
+        for rows in inner
+    ]
+    outer = gram.new_empty((found.rows.size, *space.cross.shape))
+    for s, alpha in enumerate(alphas[found.rows].tolist()):
         resolvent = inverse(alpha)
-        outer.append(space.cross @ resolvent)
-        for rows, kept in zip(inner, parts, strict=True):
+        torch.mm(space.cross, resolvent, out=outer[s])
+        for rows, kept in zip(inner, maps, strict=True):
             if 2 * rows.left_out.numel() > n:
-                kept.append(_refitted(gram, rows, alpha).to(dtype))
+                kept[s] = _refitted(gram, rows, alpha)
             else:
-                kept.append(_left_out(resolvent, rows).to(dtype))
-    return Maps(found, tuple(torch.cat(p) for p in parts), _mixed(found, outer, dtype), None)
+                kept[s] = _left_out(resolvent, rows)
+    return Maps(found, tuple(m.flatten(0, 1) for m in maps), _mixed(found, outer, dtype), None)
 
 
 def _left_out(resolvent: Tensor, rows: InnerRows) -> Tensor:
     """Predict rows from all that are not left out with them, (test, train)."""
-    among = resolvent[rows.left_out]
-    root = _cholesky(among[:, rows.left_out])
-    solved = torch.cholesky_solve(among[:, rows.train], root)
+    among = resolvent.index_select(0, rows.left_out)
+    root = _cholesky(among.index_select(1, rows.left_out))
+    solved = torch.cholesky_solve(among.index_select(1, rows.train), root)
     return -solved[torch.searchsorted(rows.left_out, rows.test)]
 
 
@@ -137,9 +145,8 @@ def primal_maps(
     covariance = x.T @ x
     penalty = torch.ones_like(covariance[0])
     penalty[-1] = 0.0
-    largest = _norm(space.covariance)
+    largest = _norm(lambda vector: space.covariance @ vector, space.covariance[0])
     _check(largest, float(alphas[0]))
-    found = _between(alphas, 0.0, largest, dtype)
 
     def penalised(matrix: Tensor, alpha: float) -> Tensor:
         return _cholesky(matrix + torch.diag(alpha * penalty))
@@ -147,25 +154,26 @@ def primal_maps(
     root = penalised(covariance, float(alphas[0]))
     basis = torch.linalg.solve_triangular(root, x.T, upper=False).T
     inside = [covariance - x[rows.left_out].T @ x[rows.left_out] for rows in inner]
-    parts: list[list[Tensor]] = [[] for _ in inner]
-    outer = []
-    for alpha in alphas[found.rows].tolist():
-        solved = torch.cholesky_solve(x_test.T, penalised(covariance, alpha)).T
-        outer.append(solved @ root)
-        for rows, matrix, kept in zip(inner, inside, parts, strict=True):
-            solved = torch.cholesky_solve(x[rows.test].T, penalised(matrix, alpha)).T
-            kept.append((solved @ root).to(dtype))
-    maps = tuple(torch.cat(p) for p in parts)
-    return Maps(found, maps, _mixed(found, outer, dtype), basis.to(dtype))
+    first = penalised(inside[0], float(alphas[0]))
+    found = _between(alphas, _smallest(first, float(alphas[0])) / 4, largest, dtype)
+    maps = [
+        x.new_empty((found.rows.size, rows.test.numel(), x.shape[1]), dtype=dtype) for rows in inner
+    ]
+    outer = x.new_empty((found.rows.size, *x_test.shape))
+    for s, alpha in enumerate(alphas[found.rows].tolist()):
+        outer[s] = torch.cholesky_solve(x_test.T, penalised(covariance, alpha)).T @ root
+        for rows, matrix, kept in zip(inner, inside, maps, strict=True):
+            kept[s] = torch.cholesky_solve(x[rows.test].T, penalised(matrix, alpha)).T @ root
+    flat = tuple(m.flatten(0, 1) for m in maps)
+    return Maps(found, flat, _mixed(found, outer, dtype), basis.to(dtype))
 
 
-def _mixed(found: Skeleton, maps: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
+def _mixed(found: Skeleton, maps: Tensor, dtype: torch.dtype) -> Tensor:
     """Outer maps of every alpha, (alpha, test, input)."""
-    stacked = torch.stack(list(maps))
     if found.whole:
-        return stacked.to(dtype)
-    mix = torch.from_numpy(found.mix).to(stacked)
-    return torch.stack([torch.tensordot(row, stacked, dims=1).to(dtype) for row in mix])
+        return maps.to(dtype)
+    mix = torch.from_numpy(found.mix).to(maps)
+    return torch.stack([torch.tensordot(row, maps, dims=1).to(dtype) for row in mix])
 
 
 def _between(alphas: Floats, smallest: float, largest: float, dtype: torch.dtype) -> Skeleton:
@@ -177,14 +185,22 @@ def _between(alphas: Floats, smallest: float, largest: float, dtype: torch.dtype
     return skeleton(values / (values + alphas[:, None]), TOLERANCE[dtype])
 
 
-def _norm(matrix: Tensor, steps: int = 40) -> float:
-    """Largest eigenvalue of a positive matrix, by power iteration."""
+def _smallest(root: Tensor, alpha: float) -> float:
+    """Smallest eigenvalue of a positive matrix, given the Cholesky factor of it plus alpha."""
+
+    def solve(vector: Tensor) -> Tensor:
+        return torch.cholesky_solve(vector[:, None], root)[:, 0]
+
+    return max(1.0 / _norm(solve, root[0]) - alpha, 0.0)
+
+
+def _norm(apply: Callable[[Tensor], Tensor], like: Tensor, steps: int = 40) -> float:
+    """Largest eigenvalue of a positive operator, by power iteration."""
     generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(matrix.shape[0], generator=generator, dtype=matrix.dtype)
-    vector = vector.to(matrix.device)
+    vector = torch.randn(like.numel(), generator=generator, dtype=like.dtype).to(like.device)
     value = 0.0
     for _ in range(steps):
-        vector = matrix @ (vector / vector.norm())
+        vector = apply(vector / vector.norm())
         value = float(vector.norm())
         if value == 0.0:
             break

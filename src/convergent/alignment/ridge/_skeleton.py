@@ -11,9 +11,9 @@ from scipy.linalg import qr
 
 Floats = NDArray[np.float64]
 
-# Largest error of a shrinkage factor that an interpolated alpha may have. In float64 results are
-# those of every alpha by itself.
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-13}
+# Error of the shrinkage factors (root mean square over components) that an interpolated alpha may
+# have. In float64 results are those of every alpha by itself.
+TOLERANCE = {torch.float32: 5e-5, torch.float64: 1e-13}
 
 
 class Skeleton(NamedTuple):
@@ -46,7 +46,7 @@ def skeleton(table: Floats, tolerance: float) -> Skeleton:
     ----------
     table : ndarray, shape (alpha, component)
     tolerance : float
-        Largest absolute error of an entry.
+        Root mean square error of a row.
 
     Returns
     -------
@@ -65,7 +65,8 @@ def skeleton(table: Floats, tolerance: float) -> Skeleton:
     for count in range(1, alphas):
         rows = np.sort(order[:count])
         mix = np.linalg.lstsq(table[rows].T, table.T, rcond=None)[0].T
-        if np.abs(mix @ table[rows] - table).max() <= tolerance:
+        error = np.square(mix @ table[rows] - table).mean(axis=1).max() ** 0.5
+        if error <= tolerance:
             mix[rows] = np.eye(count)
             return Skeleton(rows, mix)
     return everything

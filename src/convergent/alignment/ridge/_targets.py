@@ -103,12 +103,14 @@ class Targets:
 
         Returns
         -------
-        values : Tensor of float64, shape (target, sample)
+        values : Tensor of float32 or float64, as the responses are, shape (target, sample)
             0 in the targets that are masked.
         defined : Tensor of bool, shape (target,)
         """
-        part = np.asarray(self._values[:, start:stop], dtype=np.float64)
-        values = torch.from_numpy(np.ascontiguousarray(part.T)).to(device)
+        part = np.asarray(self._values[:, start:stop])
+        single = part.dtype in (np.float16, np.float32)
+        part = np.require(part, np.float32 if single else np.float64, ["W"])
+        values = torch.from_numpy(part).to(device).T.contiguous()
         defined = torch.isfinite(values).all(dim=1)
         if not bool(defined.all()):
             if self._missing == "error":
@@ -122,24 +124,28 @@ def block_of(values: Tensor, split: Split, dtype: torch.dtype) -> Block:
 
     Parameters
     ----------
-    values : Tensor of float64, shape (target, sample)
+    values : Tensor of float32 or float64, shape (target, sample)
 
     Returns
     -------
     Block
     """
-    train = values[:, torch.from_numpy(split.train).to(values.device)]
-    test = values[:, torch.from_numpy(split.test).to(values.device)]
-    mean = train.mean(dim=1)
+    train = values.index_select(1, torch.from_numpy(split.train).to(values.device))
+    test = values.index_select(1, torch.from_numpy(split.test).to(values.device))
+    mean = train.mean(dim=1, dtype=torch.float64)
     varies = train.amax(dim=1) != train.amin(dim=1)
-    train = train - mean[:, None]
-    variance = train.square().mean(dim=1)
+    # rounding the mean to float32 shifts training and test samples alike, which no score sees
+    train -= mean[:, None].to(train.dtype)
+    test -= mean[:, None].to(test.dtype)
+    variance = train.square().mean(dim=1, dtype=torch.float64)
     n = train.shape[1]
-    varies &= variance > n * EPS * variance + (n * EPS * mean) ** 2
+    eps = torch.finfo(train.dtype).eps
+    varies &= variance > n * EPS * variance + (n * eps * mean) ** 2
     sd = torch.where(varies, variance.sqrt(), torch.ones_like(variance))
-    train = torch.where(varies[:, None], train / sd[:, None], torch.zeros_like(train))
-    test = (test - mean[:, None]) / sd[:, None]
-    return Block(train.to(dtype), test.to(dtype), mean, sd)
+    scale = torch.where(varies, 1.0 / sd, 0.0)
+    train = (train * scale[:, None].to(train.dtype)).to(dtype)
+    test = (test / sd[:, None].to(test.dtype)).to(dtype)
+    return Block(train, test, mean, sd)
 
 
 def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torch.dtype) -> Block:
@@ -147,7 +153,7 @@ def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torc
 
     Parameters
     ----------
-    values : Tensor of float64, shape (target, sample)
+    values : Tensor of float32 or float64, shape (target, sample)
     orders : ndarray of int, shape (permutation, sample)
 
     Returns
@@ -156,12 +162,14 @@ def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torc
         Rows are (permutation, target), the target fastest. Scores do not depend on the sd, which
         is that of all samples.
     """
-    mean, sd = values.mean(dim=1), values.std(dim=1, correction=0)
+    mean = values.mean(dim=1, dtype=torch.float64)
+    centred = values - mean[:, None].to(values.dtype)
+    sd = centred.square().mean(dim=1, dtype=torch.float64).sqrt()
     sd = torch.where(sd > 0, sd, torch.ones_like(sd))
-    scaled = ((values - mean[:, None]) / sd[:, None]).to(dtype)
+    scaled = (centred / sd[:, None].to(values.dtype)).to(dtype)
     rows = torch.from_numpy(orders).to(values.device)
     samples = torch.from_numpy(np.concatenate([split.train, split.test])).to(values.device)
-    picked = scaled[:, rows[:, samples].reshape(-1)]
+    picked = scaled.index_select(1, rows[:, samples].reshape(-1))
     picked = picked.reshape(len(scaled), len(orders), -1).transpose(0, 1)
     picked = picked.reshape(-1, samples.numel())
     train, test = picked[:, : split.train.size], picked[:, split.train.size :]

@@ -1,0 +1,162 @@
+"""Every metric that a study lists, from one read of a layer's features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from convergent.alignment import (
+    Problem,
+    RidgeScores,
+    alpha_grid,
+    fit_subjects,
+    normalise_by_ceiling,
+    region_means,
+    region_medians,
+)
+from convergent.errors import ConfigError
+from convergent.stages.samples import Samples
+from convergent.store import Store
+from convergent.study import FitConfig
+from convergent.zarr_format import Arrays
+
+Facts = dict[str, Any]
+
+
+def ridge(
+    samples: Samples,
+    responses: Sequence[np.ndarray],
+    stores: Sequence[Store],
+    config: FitConfig,
+    *,
+    ceiling_threshold: float,
+) -> tuple[list[Arrays], Facts]:
+    """Fit encoding models of all subjects; arrays a subject, and facts for the attributes."""
+    chosen = selection(samples.design, config)
+    if chosen != "folds" and samples.groups is not None:
+        raise ConfigError(
+            f"stimuli come in groups, and selection '{chosen}' would choose alpha across a group",
+            where="fit",
+            fix="set fit.selection: folds",
+        )
+    orders = samples.orders(config)
+    index = [region_index(store) for store in stores]
+    scores = fit_subjects(
+        samples.features,
+        [
+            Problem(data[samples.rows], orders, regions)
+            for data, regions in zip(responses, index, strict=True)
+        ],
+        samples.splits(config),
+        design=samples.design,
+        alphas=alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number),
+        selection=chosen,
+        inner_splits=samples.inner_splits(config) if chosen == "folds" else None,
+        standardize=config.standardize,
+        device=config.device,
+        dtype=config.dtype,
+    )
+    arrays = [
+        _ridge_arrays(score, store, regions, ceiling_threshold)
+        for score, store, regions in zip(scores, stores, index, strict=True)
+    ]
+    return arrays, {"selection": chosen}
+
+
+def similarities(
+    samples: Samples,
+    responses: Sequence[np.ndarray],
+    stores: Sequence[Store],
+    config: FitConfig,
+) -> tuple[list[Arrays], Facts]:
+    """Compare the layer with the regions of all subjects, by every metric that is not ridge."""
+    from convergent.alignment.similarity import compare_subjects
+
+    some = samples.at_most(config.similarity_stimuli, config)
+    halves = some.halves(config)
+    orders = some.orders_within(halves, config)
+    regions = len(stores[0]["region"])
+    found = compare_subjects(
+        some.features,
+        [
+            Problem(data[some.rows], orders, region_index(store))
+            for data, store in zip(responses, stores, strict=True)
+        ],
+        regions,
+        config.similarities,
+        halves=halves,
+        device=config.device,
+        dtype=config.dtype,
+    )
+    arrays: list[Arrays] = []
+    for scores in found:
+        mine: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+        for name, score in scores.items():
+            scale = f"{name}_scale"
+            mine[scale] = ((scale,), score.scales)
+            mine[f"{name}_score"] = ((scale, "region"), score.score)
+            parts = {
+                "half": (("half", scale, "region"), score.half_score),
+                "null": (("permutation", scale, "region"), score.null),
+                "half_null": (("permutation", "half", scale, "region"), score.half_null),
+            }
+            for part, (dims, values) in parts.items():
+                if values is not None:
+                    mine[f"{name}_{part}"] = (dims, values.astype(np.float32))
+        arrays.append(mine)
+    return arrays, {"similarity_stimuli": some.count}
+
+
+def selection(design: str, config: FitConfig) -> Literal["gcv", "loo", "folds"]:
+    """How alpha is chosen: neighbouring volumes of a story leak into each other."""
+    return "folds" if design == "story" else config.selection
+
+
+def region_index(store: Store) -> np.ndarray:
+    """Position of each target's region among the regions, (target,)."""
+    position = {name: index for index, name in enumerate(store["region"].tolist())}
+    return np.array([position[name] for name in store["target_region"].tolist()], dtype=np.intp)
+
+
+def _ridge_arrays(
+    scores: RidgeScores, store: Store, index: np.ndarray, ceiling_threshold: float
+) -> Arrays:
+    regions, ceiling = len(store["region"]), store["noise_ceiling"]
+    normalised = normalise_by_ceiling(scores.r, ceiling, threshold=ceiling_threshold)
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.asarray(region_means(values, index, regions))
+
+    def median(values: np.ndarray) -> np.ndarray:
+        return np.asarray(region_medians(values, index, regions))
+
+    fold_region = ("fold", "region")
+    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
+        "r": (("target",), scores.r),
+        "r2": (("target",), scores.r2),
+        "alpha": (("fold", "target"), scores.alpha),
+        "alpha_at_edge": (("fold", "target"), scores.alpha_at_edge),
+        "fold_r": (("fold", "target"), scores.fold_r),
+        "inner_r": (("fold", "target"), scores.inner_r),
+        "target_region": (("target",), store["target_region"]),
+        "noise_ceiling": (("target",), ceiling),
+        "region_r": (("region",), mean(scores.r)),
+        "region_r2": (("region",), mean(scores.r2)),
+        "region_r_median": (("region",), median(scores.r)),
+        "region_r_normalised": (("region",), mean(normalised)),
+        "region_r_normalised_median": (("region",), median(normalised)),
+        "region_fold_r": (fold_region, mean(scores.fold_r)),
+        "region_inner_r": (fold_region, mean(scores.inner_r)),
+        "region_log10_alpha": (("region",), mean(np.log10(scores.alpha).mean(axis=0))),
+        "region_edge_share": (
+            ("region",),
+            mean(scores.alpha_at_edge.mean(axis=0, dtype=np.float64)),
+        ),
+    }
+    if scores.null_fold_r is not None and scores.null_inner_r is not None:
+        axes = ("permutation", "fold", "region")
+        arrays["null_fold_r"] = (axes, scores.null_fold_r.astype(np.float32))
+        arrays["null_inner_r"] = (axes, scores.null_inner_r.astype(np.float32))
+    return arrays
