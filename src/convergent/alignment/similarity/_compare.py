@@ -65,9 +65,9 @@ def compare(
         ``float32`` or ``float64``, for the inner products of pair vectors, which are made in
         float64.
     memory : int
-        Bytes for pair vectors at once. What one representation needs while they are made, about
-        ten float64 matrices (stimulus, stimulus), comes on top. Results do not depend on it beyond
-        rounding.
+        Bytes for pair vectors at once. The geometry of the layer and of one region and the indices
+        of pairs, about 16 float64 matrices (stimulus, stimulus), come on top. Results do not
+        depend on it beyond rounding.
 
     Returns
     -------
