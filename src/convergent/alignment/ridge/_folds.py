@@ -104,14 +104,16 @@ class InnerFolds:
         total_r, known = torch.zeros_like(loss), torch.zeros_like(loss[:, :1])
         basis = self._maps.basis
         projected = None if basis is None else y @ basis
+        whole = y.sum(dim=1)
         for rows, maps in zip(self._rows, self._maps.inner, strict=True):
+            left_out = y.index_select(1, rows.left_out)
+            mean = (whole - left_out.sum(dim=1)) / rows.train.numel()
             if basis is None or projected is None:
                 inputs = y.index_select(1, rows.train)
             else:
-                left_out = y.index_select(1, rows.left_out)
                 inputs = projected - left_out @ basis.index_select(0, rows.left_out)
             predictions = (inputs @ maps.T).reshape(len(y), -1, rows.test.numel())
-            truth = y.index_select(1, rows.test)
+            truth = y.index_select(1, rows.test) - mean[:, None]
             errors, r = self._compare(predictions, truth)
             varies = (truth.amax(dim=1) != truth.amin(dim=1))[:, None]
             loss += errors / rows.test.numel()

@@ -53,7 +53,8 @@ class Maps:
     skeleton : Skeleton
         Which alphas the maps of inner folds are for, and how to mix the others from them.
     inner : tuple of Tensor, each of shape (skeleton * inner test, input)
-        The skeleton is the slow axis. Predictions include the mean of the inner training set.
+        The skeleton is the slow axis. Predictions about the mean of the inner training set, which
+        does not depend on alpha and so is no part of what is mixed.
     outer : Tensor, shape (alpha, test, input)
         Predictions about the training mean.
     basis : Tensor, shape (train, input), or None
@@ -119,7 +120,8 @@ def _left_out(resolvent: Tensor, rows: InnerRows) -> Tensor:
     among = resolvent.index_select(0, rows.left_out)
     root = _cholesky(among.index_select(1, rows.left_out))
     solved = torch.cholesky_solve(among.index_select(1, rows.train), root)
-    return -solved[torch.searchsorted(rows.left_out, rows.test)]
+    predicted = -solved[torch.searchsorted(rows.left_out, rows.test)]
+    return predicted - 1.0 / rows.train.numel()
 
 
 def _refitted(gram: Tensor, rows: InnerRows, alpha: float) -> Tensor:
@@ -127,8 +129,7 @@ def _refitted(gram: Tensor, rows: InnerRows, alpha: float) -> Tensor:
     inside, cross = recentred(gram, rows.train, rows.test)
     inside.diagonal().add_(alpha)
     features = torch.cholesky_solve(cross.T, _cholesky(inside)).T
-    # the mean of the responses, and features without the part along constants
-    return features - features.mean(dim=1, keepdim=True) + 1.0 / inside.shape[0]
+    return features - features.mean(dim=1, keepdim=True)
 
 
 def primal_maps(
@@ -163,7 +164,8 @@ def primal_maps(
     for s, alpha in enumerate(alphas[found.rows].tolist()):
         outer[s] = torch.cholesky_solve(x_test.T, penalised(covariance, alpha)).T @ root
         for rows, matrix, kept in zip(inner, inside, maps, strict=True):
-            kept[s] = torch.cholesky_solve(x[rows.test].T, penalised(matrix, alpha)).T @ root
+            solved = torch.cholesky_solve(x[rows.test].T, penalised(matrix, alpha)).T
+            kept[s] = solved @ root - root[-1] / rows.train.numel()
     flat = tuple(m.flatten(0, 1) for m in maps)
     return Maps(found, flat, _mixed(found, outer, dtype), basis.to(dtype))
 
@@ -182,7 +184,11 @@ def _between(alphas: Floats, smallest: float, largest: float, dtype: torch.dtype
         return skeleton(np.zeros((alphas.size, 0)), 0.0)
     low = max(smallest / 2, 1e-3 * float(alphas[0]), 1e-12 * largest)
     values = np.geomspace(min(low, largest), 1.1 * largest, 256)
-    return skeleton(values / (values + alphas[:, None]), TOLERANCE[dtype])
+    # in units of the largest: r sees the shape of a prediction, however small it is
+    table = values / (values + alphas[:, None])
+    size = table[:, -1]
+    found = skeleton(table / size[:, None], TOLERANCE[dtype])
+    return Skeleton(found.rows, found.mix * (size[:, None] / size[found.rows]))
 
 
 def _smallest(root: Tensor, alpha: float) -> float:
