@@ -152,5 +152,5 @@ def test_autocorrelated_noise_fools_it_and_contiguous_folds_are_not_fooled():
         r2[selection] = found.r2.mean()
         alpha[selection] = np.log10(found.alpha).mean()
     # what every selector minimises is squared error: it overfits, with far too small penalties
-    assert r2["folds"] > -0.05 and r2["gcv"] < r2["folds"] - 0.1
+    assert r2["gcv"] < r2["folds"] - 0.1
     assert alpha["folds"] > alpha["gcv"] + 1

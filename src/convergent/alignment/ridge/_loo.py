@@ -40,25 +40,30 @@ class LooFold:
 
     def __init__(self, eigen: Eigen, alphas: Floats, dtype: torch.dtype) -> None:
         self._filter = Filter(eigen, alphas, dtype)
-        self._dtype, self._full, n = dtype, eigen.full, eigen.n
+        self._full, n = eigen.full, eigen.n
         self._outside = n / (n - 1)  # y less the mean of the others, from y less the mean of all
         grid = torch.from_numpy(alphas).to(eigen.values)[:, None]
-        leverage = eigen.basis.square()
+        squares = eigen.basis.square()
+        shrink = eigen.values / (eigen.values + grid)
+        leverage = shrink @ squares.T
+        clear = 1.0 - 1.0 / n - leverage
         # Rows of `table` filter the projections: to the residual where the components span all
         # training vectors (1 - H is then small as alpha goes to 0, and is summed, not
         # subtracted), in units of its mean; else to the prediction.
+        table, gap = shrink, clear
+        self._near = torch.zeros_like(grid[:, 0], dtype=torch.bool)
         if eigen.full:
-            table = grid / (eigen.values + grid)
-            table = table / table.mean(dim=1, keepdim=True)
-            gap = table @ leverage.T
-        else:
-            table = eigen.values / (eigen.values + grid)
-            gap = 1.0 - 1.0 / n - table @ leverage.T
+            left = grid / (eigen.values + grid)
+            table = left / left.mean(dim=1, keepdim=True)
+            gap = table @ squares.T
+            self._near = grid[:, 0] < eigen.values.median()
         found = skeleton(table.cpu().numpy(), TOLERANCE[dtype])
-        self._table = table.to(dtype)
+        self._table, self._gap = table.to(dtype), gap.to(dtype)
+        # Predictions themselves, for alphas at which residuals are nearly all of the responses
+        self._shrink, self._leverage = shrink.to(dtype), leverage.to(dtype)
+        self._clear = clear.to(dtype)
         self._rows = torch.from_numpy(found.rows).to(table.device)
         self._mix = None if found.whole else torch.from_numpy(found.mix).to(table.device, dtype)
-        self._gap = gap.to(dtype)
 
     def score(self, block: Block, *, keep: bool = False) -> Columns:
         """Choose alpha on the training responses and score the test responses."""
@@ -73,7 +78,7 @@ class LooFold:
             ]
         )
         found = self._filter.score(projected, index, block, keep=keep)
-        inner = self._inner(block.train, (projected * self._table[index]) @ basis.T, index)
+        inner = self._inner(block.train, projected, index)
         return Columns(index, inner, found.r, found.r2, found.prediction)
 
     def _errors(self, y: Tensor, projected: Tensor) -> Tensor:
@@ -87,13 +92,15 @@ class LooFold:
         errors = torch.linalg.vector_norm(product.div_(self._gap), dim=2)
         return torch.nan_to_num(errors, nan=torch.inf)
 
-    def _inner(self, y: Tensor, product: Tensor, index: Tensor) -> Tensor:
-        gap = self._gap[index]
-        if self._full:
-            part = y * self._outside - product / gap
-        else:
-            leverage = 1.0 - (self._outside * gap)  # of centred data, times n / (n - 1)
-            part = (product - y * leverage) / gap
+    def _inner(self, y: Tensor, projected: Tensor, index: Tensor) -> Tensor:
+        near = self._near[index]
+        table = torch.where(near[:, None], self._table[index], self._shrink[index])
+        product = (projected * table) @ self._filter.basis.T
+        part = torch.where(
+            near[:, None],
+            y * self._outside - product / self._gap[index],
+            (product - y * self._leverage[index] * self._outside) / self._clear[index],
+        )
         part, y = part.to(torch.float64), y.to(torch.float64)
         part = part - part.mean(dim=1, keepdim=True)
         norm = (part.square().sum(dim=1) * y.square().sum(dim=1)).sqrt()
