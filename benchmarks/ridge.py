@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -126,21 +125,23 @@ METHODS: dict[str, Callable[[], Callable[..., Result]]] = {
 
 def measured(call: Callable[[], Result]) -> dict[str, object]:
     """Seconds, and GiB beyond what the process held before."""
-    before = peak()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from what is held now
+    before = memory("VmRSS")
     begun = time.perf_counter()
     r, alpha = call()
     seconds = time.perf_counter() - begun
     return {
         "seconds": seconds,
-        "memory": peak() - before,
+        "memory": memory("VmHWM") - before,
         "r": r.tolist(),
         "alpha": np.log10(alpha).tolist(),
     }
 
 
-def peak() -> float:
-    """Largest resident memory so far, GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def memory(name: str) -> float:
+    """Resident memory now (VmRSS) or at most (VmHWM), GiB; Linux."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(name)) / 2**20
 
 
 def grid(alphas: int) -> np.ndarray:

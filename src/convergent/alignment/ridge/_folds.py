@@ -18,7 +18,7 @@ from convergent.alignment.ridge._targets import Block, tiles
 Floats = NDArray[np.float64]
 
 # Bytes of held-out predictions (target, skeleton, inner test) at once.
-BUDGET = 64 * 2**20
+BUDGET = 8 * 2**20
 
 
 class InnerFolds:
@@ -67,10 +67,10 @@ class InnerFolds:
         self._outer = self._maps.outer.sub_(mean[:, None])
         self._offset = mean
         found = self._maps.skeleton
-        mix = torch.from_numpy(found.mix).to(device)
-        self._mix = None if found.whole else mix
-        # (skeleton, skeleton) products to those of every alpha
-        self._pairs = (mix[:, :, None] * mix[:, None, :]).reshape(len(alphas), -1).T
+        others = np.setdiff1d(np.arange(len(alphas)), found.rows)
+        self._mix = torch.from_numpy(found.mix[others]).to(device, dtype)
+        # column of each alpha when the skeleton's come first
+        self._order = torch.from_numpy(np.argsort(np.concatenate([found.rows, others]))).to(device)
         self._alphas = len(alphas)
 
     def score(self, block: Block, *, keep: bool = False) -> Columns:
@@ -125,16 +125,15 @@ class InnerFolds:
         return index, torch.where(varies, inner, torch.nan)
 
     def _compare(self, predictions: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared error and r of every alpha, (target, alpha), from the skeleton's products."""
+        """Squared error and r of every alpha, (target, alpha), from those of the skeleton."""
+        parts = [_products(predictions, truth)]
+        if len(self._mix):
+            parts.append(_products(self._mix @ predictions, truth))
+        squares, with_truth, sums = (
+            torch.cat(columns, dim=1).to(torch.float64)[:, self._order]
+            for columns in zip(*parts, strict=True)
+        )
         count = truth.shape[1]
-        sums = predictions.sum(dim=2, dtype=torch.float64)
-        with_truth = (predictions @ truth[:, :, None])[:, :, 0].to(torch.float64)
-        if self._mix is None:
-            squares = torch.linalg.vector_norm(predictions, dim=2).to(torch.float64).square()
-        else:
-            products = predictions @ predictions.transpose(1, 2)
-            squares = products.flatten(1).to(torch.float64) @ self._pairs
-            sums, with_truth = sums @ self._mix.T, with_truth @ self._mix.T
         whole = truth.square().sum(dim=1, dtype=torch.float64)[:, None]
         total = truth.sum(dim=1, dtype=torch.float64)[:, None]
         errors = whole - 2.0 * with_truth + squares
@@ -143,6 +142,14 @@ class InnerFolds:
         norm = variance.clamp(min=0.0).sqrt()
         r = torch.where(norm > 0, covariance / torch.where(norm > 0, norm, 1.0), 0.0)
         return errors, r.clamp(-1.0, 1.0)
+
+
+def _products(predictions: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over the test samples of squares, of products with the truth, and of predictions."""
+    size = torch.linalg.vector_norm(predictions, dim=2)
+    sides = torch.stack([truth, torch.ones_like(truth)], dim=2)
+    products = predictions @ sides
+    return size.square(), products[:, :, 0], products[:, :, 1]
 
 
 def _features_are_cheaper(width: int, n: int, folds: int, columns: int) -> bool:

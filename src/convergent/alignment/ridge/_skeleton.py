@@ -15,6 +15,9 @@ Floats = NDArray[np.float64]
 # have. In float64 results are those of every alpha by itself.
 TOLERANCE = {torch.float32: 5e-5, torch.float64: 1e-13}
 
+# The same where alphas are only compared by it, and predictions are then made exactly.
+COMPARISON = {torch.float32: 1e-4, torch.float64: 1e-13}
+
 
 class Skeleton(NamedTuple):
     """Chosen rows of a table, and what makes the other rows out of them.
