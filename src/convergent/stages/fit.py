@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,13 @@ from convergent.zarr_format import Arrays
 log = logging.getLogger(__name__)
 
 
+# Layers compared at once: what similarity metrics make of the brains is then made once for all.
+LAYERS_AT_ONCE = 16
+
+Brain = tuple[Responses, Store]
+T = TypeVar("T")
+
+
 def fit(
     study: Study,
     model: str,
@@ -31,30 +38,15 @@ def fit(
 ) -> None:
     """Fit and score every layer of a unit for every subject asked for."""
     study.model(model)
-    stimuli: dict[str, StimulusSet] = {}
-    responses: dict[tuple[str, str], tuple[Responses, Store]] = {}
+    members: dict[str, list[tuple[str, str]]] = {}
     for data, _, check, name in study.members(Unit(model, checkpoint, layer)):
-        if dataset not in (None, data):
-            continue
-        if data not in stimuli:
-            stimuli[data] = read_stimuli(study, data)
-        where = f"features of '{model}', checkpoint '{check}', layer '{name}' for '{data}'"
-        path = study.paths.features(data, model, check, name)
-        features = read_store(path, "features", where=where)
-        brains = []
-        for person in _subjects(study, data, subject):
-            if (data, person) not in responses:
-                responses[data, person] = read_responses(study, data, person)
-            brain, store = responses[data, person]
-            same = {features.attrs["stimuli_sha256"], store.attrs["stimuli_sha256"]}
-            if same != {stimuli[data].digest}:
-                raise IdError(
-                    "features, responses and stimuli are of different stimulus sets",
-                    where=f"{where}, subject '{person}'",
-                    fix="rerun extraction and responses",
-                )
-            brains.append((brain, store))
-        _fit_layer(study, features, stimuli[data], brains)
+        if dataset in (None, data):
+            members.setdefault(data, []).append((check, name))
+    for data, layers in members.items():
+        stimuli = read_stimuli(study, data)
+        brains = [read_responses(study, data, who) for who in _subjects(study, data, subject)]
+        for first in range(0, len(layers), LAYERS_AT_ONCE):
+            _fit_layers(study, data, model, layers[first : first + LAYERS_AT_ONCE], stimuli, brains)
 
 
 def _subjects(study: Study, dataset: str, subject: str | None) -> Sequence[str]:
@@ -65,45 +57,88 @@ def _subjects(study: Study, dataset: str, subject: str | None) -> Sequence[str]:
     return [subject]
 
 
-def _fit_layer(
+def _fit_layers(
     study: Study,
-    features: Store,
+    dataset: str,
+    model: str,
+    layers: Sequence[tuple[str, str]],
     stimuli: StimulusSet,
-    brains: Sequence[tuple[Responses, Store]],
+    brains: Sequence[Brain],
 ) -> None:
-    """Compare one layer with its subjects; those with the same samples share its factorisation."""
-    config = study.config.fit
-    if features.attrs["status"] != "ok":
+    """Compare layers with subjects; subjects with the same samples share what layers cost."""
+    usable = []
+    for check, name in layers:
+        where = f"features of '{model}', checkpoint '{check}', layer '{name}' for '{dataset}'"
+        path = study.paths.features(dataset, model, check, name)
+        features = read_store(path, "features", where=where)
+        for brain, store in brains:
+            same = {features.attrs["stimuli_sha256"], store.attrs["stimuli_sha256"]}
+            if same != {stimuli.digest}:
+                raise IdError(
+                    "features, responses and stimuli are of different stimulus sets",
+                    where=f"{where}, subject '{brain.subject}'",
+                    fix="rerun extraction and responses",
+                )
+        if features.attrs["status"] == "ok":
+            usable.append(features)
+            continue
         for brain, store in brains:
             _write(study, features, brain, _described(store), {})
-        return
-    dimensionality = effective_dimensionality(features["features"])
-    alike: dict[tuple[object, ...], list[tuple[Responses, Store]]] = {}
-    for brain, store in brains:
-        items = None if brain.stimulus_id is None else tuple(brain.stimulus_id.tolist())
-        alike.setdefault((items, len(brain.data), brain.tr, brain.start), []).append((brain, store))
-    for group in alike.values():
-        samples = Samples.join(features, stimuli, group[0][0], config)
-        responses = [brain.data for brain, _ in group]
-        stores = [store for _, store in group]
-        facts: dict[str, Any] = {
-            "n_samples": samples.count,
-            "n_features": samples.features.shape[1],
-            "effective_dimensionality": dimensionality,
+    for group in _alike(brains, _same_samples):
+        for same_order in _alike(usable, lambda features: features["stimulus_id"].tobytes()):
+            _compare(study, same_order, stimuli, group)
+
+
+def _compare(
+    study: Study, layers: Sequence[Store], stimuli: StimulusSet, brains: Sequence[Brain]
+) -> None:
+    """Compute every metric of layers and subjects with the same samples, and write the stores."""
+    config = study.config.fit
+    responses = [brain.data for brain, _ in brains]
+    stores = [store for _, store in brains]
+    samples = [Samples.join(layer, stimuli, brains[0][0], config) for layer in layers]
+    arrays: list[list[dict[str, Any]]] = [
+        [{**_described(store)} for store in stores] for _ in layers
+    ]
+    facts: list[dict[str, Any]] = [
+        {
+            "n_samples": one.count,
+            "n_features": one.features.shape[1],
+            "effective_dimensionality": effective_dimensionality(layer["features"]),
         }
-        arrays: list[dict[str, Any]] = [{**_described(store)} for store in stores]
-        found = []
-        if "ridge" in config.metrics:
-            threshold = study.config.statistics.ceiling_threshold
-            found.append(ridge(samples, responses, stores, config, ceiling_threshold=threshold))
-        if config.similarities:
-            found.append(similarities(samples, responses, stores, config))
-        for more, said in found:
-            facts |= said
-            for mine, theirs in zip(arrays, more, strict=True):
+        for one, layer in zip(samples, layers, strict=True)
+    ]
+    found = []
+    if "ridge" in config.metrics:
+        threshold = study.config.statistics.ceiling_threshold
+        found.append(
+            [ridge(one, responses, stores, config, ceiling_threshold=threshold) for one in samples]
+        )
+    if config.similarities:
+        found.append(similarities(samples, responses, stores, config))
+    for metric in found:
+        for k, (more, said) in enumerate(metric):
+            facts[k] |= said
+            for mine, theirs in zip(arrays[k], more, strict=True):
                 mine |= theirs
-        for (brain, _), mine in zip(group, arrays, strict=True):
-            _write(study, features, brain, mine, facts)
+    for layer, said, of_layer in zip(layers, facts, arrays, strict=True):
+        for (brain, _), columns in zip(brains, of_layer, strict=True):
+            _write(study, layer, brain, columns, said)
+
+
+def _alike(items: Sequence[T], key: Callable[[T], Hashable]) -> list[list[T]]:
+    """Group what has the same key, in order of first appearance."""
+    groups: dict[Hashable, list[T]] = {}
+    for item in items:
+        groups.setdefault(key(item), []).append(item)
+    return list(groups.values())
+
+
+def _same_samples(brain: Brain) -> Hashable:
+    responses, _ = brain
+    ids = responses.stimulus_id
+    items = None if ids is None else tuple(ids.tolist())
+    return items, len(responses.data), responses.tr, responses.start
 
 
 def _write(

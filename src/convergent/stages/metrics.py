@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from convergent.stages.samples import Samples
 from convergent.store import Store
 from convergent.study import FitConfig
 from convergent.zarr_format import Arrays
+
+if TYPE_CHECKING:
+    from convergent.alignment.similarity import SimilarityScores
 
 Facts = dict[str, Any]
 
@@ -66,47 +69,49 @@ def ridge(
 
 
 def similarities(
-    samples: Samples,
+    layers: Sequence[Samples],
     responses: Sequence[np.ndarray],
     stores: Sequence[Store],
     config: FitConfig,
-) -> tuple[list[Arrays], Facts]:
-    """Compare the layer with the regions of all subjects, by every metric that is not ridge."""
-    from convergent.alignment.similarity import compare_subjects
+) -> list[tuple[list[Arrays], Facts]]:
+    """Compare layers with the regions of all subjects, by every metric that is not ridge."""
+    from convergent.alignment.similarity import compare_layers
 
-    some = samples.at_most(config.similarity_stimuli, config)
-    halves = some.halves(config)
-    orders = some.orders_within(halves, config)
-    regions = len(stores[0]["region"])
-    found = compare_subjects(
-        some.features,
+    some = [samples.at_most(config.similarity_stimuli, config) for samples in layers]
+    first = some[0]
+    halves = first.halves(config)
+    orders = first.orders_within(halves, config)
+    found = compare_layers(
+        [samples.features for samples in some],
         [
-            Problem(data[some.rows], orders, region_index(store))
+            Problem(data[first.rows], orders, region_index(store))
             for data, store in zip(responses, stores, strict=True)
         ],
-        regions,
+        len(stores[0]["region"]),
         config.similarities,
         halves=halves,
         device=config.device,
         dtype=config.dtype,
     )
-    arrays: list[Arrays] = []
-    for scores in found:
-        mine: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-        for name, score in scores.items():
-            scale = f"{name}_scale"
-            mine[scale] = ((scale,), score.scales)
-            mine[f"{name}_score"] = ((scale, "region"), score.score)
-            parts = {
-                "half": (("half", scale, "region"), score.half_score),
-                "null": (("permutation", scale, "region"), score.null),
-                "half_null": (("permutation", "half", scale, "region"), score.half_null),
-            }
-            for part, (dims, values) in parts.items():
-                if values is not None:
-                    mine[f"{name}_{part}"] = (dims, values.astype(np.float32))
-        arrays.append(mine)
-    return arrays, {"similarity_stimuli": some.count}
+    facts = {"similarity_stimuli": first.count}
+    return [([_similarity_arrays(scores) for scores in layer], facts) for layer in found]
+
+
+def _similarity_arrays(found: Mapping[str, SimilarityScores]) -> Arrays:
+    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
+    for name, score in found.items():
+        scale = f"{name}_scale"
+        arrays[scale] = ((scale,), score.scales)
+        arrays[f"{name}_score"] = ((scale, "region"), score.score)
+        parts = {
+            "half": (("half", scale, "region"), score.half_score),
+            "null": (("permutation", scale, "region"), score.null),
+            "half_null": (("permutation", "half", scale, "region"), score.half_null),
+        }
+        for part, (dims, values) in parts.items():
+            if values is not None:
+                arrays[f"{name}_{part}"] = (dims, values.astype(np.float32))
+    return arrays
 
 
 def selection(design: str, config: FitConfig) -> Literal["gcv", "loo", "folds"]:

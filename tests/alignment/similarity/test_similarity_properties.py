@@ -1,5 +1,7 @@
 """What must not change a score."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +9,14 @@ from hypothesis import strategies as st
 from scipy.stats import ortho_group
 
 from convergent.alignment import Problem, item_orders
-from convergent.alignment.similarity import compare, compare_subjects, similarity_names
+from convergent.alignment.similarity import (
+    compare,
+    compare_layers,
+    compare_subjects,
+    similarity_names,
+)
 from convergent.alignment.similarity._blocks import plan_blocks
-from convergent.errors import ConfigError
+from convergent.errors import ConfigError, DataError
 
 FEW = settings(max_examples=6, deadline=None)
 SEEDS = st.integers(0, 10**6)
@@ -142,7 +149,7 @@ def test_too_little_memory_is_an_error_that_says_how_much_is_needed():
     x, y = data(0)
     with pytest.raises(ConfigError, match=r"give at least (\d+) bytes") as error:
         scores(x, y, memory=1000)
-    needed = int(error.value.fix.split()[-2])
+    needed = int(re.search(r"(\d+) bytes", error.value.fix)[1])
     scores(x, y, memory=needed)
     with pytest.raises(ConfigError):
         scores(x, y, memory=needed - 1)
@@ -201,16 +208,18 @@ def test_orders_that_mix_the_halves_are_refused():
 @given(
     vectors=st.integers(1, 100),
     regions=st.integers(1, 400),
+    layers=st.integers(1, 24),
     orders=st.integers(1, 1001),
     stimuli=st.integers(4, 2000),
     memory=st.integers(1, 2**33),
 )
-def test_blocks_fit_in_memory(vectors, regions, orders, stimuli, memory):
+def test_blocks_fit_in_memory(vectors, regions, layers, orders, stimuli, memory):
     pairs = stimuli * (stimuli - 1) // 2
     try:
         blocks = plan_blocks(
             vectors=vectors,
             regions=regions,
+            layers=layers,
             orders=orders,
             stimuli=stimuli,
             pairs=pairs,
@@ -218,10 +227,37 @@ def test_blocks_fit_in_memory(vectors, regions, orders, stimuli, memory):
             memory=memory,
         )
     except ConfigError:
-        assert memory < 48 * stimuli**2
+        assert memory < (40 + 8 * layers) * stimuli**2
         return
-    sides = blocks.vectors * (stimuli**2 + blocks.regions * pairs) * 4
+    sides = blocks.vectors * (layers * stimuli**2 + blocks.regions * pairs) * 4
     assert sides + blocks.orders * pairs * (4 + 4) <= memory
     assert 1 <= blocks.vectors <= vectors
     assert 1 <= blocks.regions <= regions
     assert 1 <= blocks.orders <= orders
+
+
+def test_layers_together_score_as_each_alone():
+    x, y = data(0)
+    rng = np.random.default_rng(5)
+    layers = [x, rng.normal(size=(24, 7)), np.hstack([x, x[:, ::-1] ** 2])]
+    halves, orders = halves_and_orders(24)
+    problem = Problem(y, orders, np.zeros(y.shape[1], dtype=int))
+    options = {"halves": halves, "dtype": "float64"}
+    metrics = {"cka": None, "cka_rbf": {"scales": [0.5, 2]}, "knn": {"k": 3}}
+    together = compare_layers(layers, [problem, problem], 1, metrics, **options)
+    for found, layer in zip(together, layers, strict=True):
+        for both, alone in zip(
+            found, compare_subjects(layer, [problem, problem], 1, metrics, **options), strict=True
+        ):
+            for name in metrics:
+                for part in ("score", "null", "half_score", "half_null"):
+                    np.testing.assert_allclose(
+                        getattr(both[name], part), getattr(alone[name], part), atol=1e-12
+                    )
+
+
+def test_layers_of_different_stimuli_are_refused():
+    x, y = data(0)
+    problem = Problem(y, None, np.zeros(y.shape[1], dtype=int))
+    with pytest.raises(DataError, match="2 different numbers of stimuli"):
+        compare_layers([x, x[1:]], [problem], 1, {"cka": None})

@@ -6,6 +6,7 @@ from ._calibrate import calibrate_maximum as calibrate_maximum
 from ._ceiling import RsaCeiling as RsaCeiling
 from ._ceiling import rsa_noise_ceiling as rsa_noise_ceiling
 from ._compare import compare as compare
+from ._compare import compare_layers as compare_layers
 from ._compare import compare_subjects as compare_subjects
 from ._geometry import Geometry as Geometry
 from ._pairs import PairKind as PairKind

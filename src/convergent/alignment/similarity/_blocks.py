@@ -16,7 +16,7 @@ class Blocks(NamedTuple):
     Attributes
     ----------
     vectors : int
-        Pair vectors of the features (a metric at a scale) at once.
+        Pair vectors of each layer (a metric at a scale) at once.
     regions : int
     orders : int
         Row orders at once.
@@ -31,6 +31,7 @@ def plan_blocks(
     *,
     vectors: int,
     regions: int,
+    layers: int,
     orders: int,
     stimuli: int,
     pairs: int,
@@ -44,7 +45,7 @@ def plan_blocks(
 
     Parameters
     ----------
-    vectors, regions, orders : int
+    vectors, regions, layers, orders : int
         How many there are.
     stimuli, pairs : int
         Stimuli, and the most pairs that a vector has.
@@ -58,14 +59,15 @@ def plan_blocks(
     ConfigError
         The memory does not hold one of each.
     """
-    matrix, vector = stimuli**2 * item_bytes, pairs * item_bytes
+    matrix, vector = layers * stimuli**2 * item_bytes, pairs * item_bytes
     permuted = vector + pairs * 8
     needed = max(4 * permuted, 4 * (matrix + vector) // 3 + 1)
     if memory < needed:
         raise ConfigError(
-            f"memory of {memory} bytes does not hold the pairs of {stimuli} stimuli",
+            f"memory of {memory} bytes does not hold the pairs of {stimuli} stimuli in "
+            f"{layers} layer(s)",
             where="similarity",
-            fix=f"give at least {needed} bytes",
+            fix=f"give at least {needed} bytes, or fewer layers at once",
         )
     some_orders = min(orders, memory // 4 // permuted)
     best: tuple[int, int, int] | None = None
@@ -74,7 +76,7 @@ def plan_blocks(
         some = min(vectors, (3 * memory // 4) // (matrix + some_regions * vector))
         if some == 0:
             continue
-        work = regions * -(-vectors // some) * _GEOMETRY_COST + number * vectors * orders
+        work = regions * -(-vectors // some) * _GEOMETRY_COST + number * vectors * layers * orders
         best = min(best or (work, some, some_regions), (work, some, some_regions))
     assert best is not None
     return Blocks(best[1], best[2], some_orders)

@@ -21,7 +21,7 @@ from convergent.alignment.similarity._registry import resolve_metrics
 from convergent.alignment.similarity._scores import SimilarityScores
 from convergent.alignment.similarity._subjects import SubjectSide, with_equal_orders
 from convergent.device import resolve_device
-from convergent.errors import DeviceError
+from convergent.errors import DataError, DeviceError
 
 Metrics = Mapping[str, Mapping[str, Any] | None]
 
@@ -129,15 +129,67 @@ def compare_subjects(
     list of dict of str to SimilarityScores
         In the order of ``problems``.
     """
+    (scores,) = compare_layers(
+        [features],
+        problems,
+        n_regions,
+        metrics,
+        halves=halves,
+        device=device,
+        dtype=dtype,
+        memory=memory,
+    )
+    return scores
+
+
+def compare_layers(
+    layers: Sequence[ArrayLike],
+    problems: Sequence[Problem],
+    n_regions: int,
+    metrics: Metrics,
+    *,
+    halves: Sequence[ArrayLike] | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    memory: int = 2**31,
+) -> list[list[dict[str, SimilarityScores]]]:
+    """Do what `compare_subjects` does for several layers.
+
+    What a metric makes of the regions does not depend on the layer, and is made once for all of
+    them: with few permutations that is most of the work.
+
+    Parameters
+    ----------
+    layers : sequence of array_like, each of shape (stimulus, feature)
+        The same stimuli in the same order, any width.
+    problems, n_regions, metrics, halves, device, dtype, memory
+        See `compare_subjects`. Of every layer, a few float64 matrices (stimulus, stimulus) come on
+        top of the memory.
+
+    Returns
+    -------
+    list of list of dict of str to SimilarityScores
+        In the order of ``layers``, and within it of ``problems``.
+    """
     place, precision = torch.device(resolve_device(device)), resolve_dtype(dtype)
-    chosen, x = resolve_metrics(metrics), check_matrix(features, "feature")
-    rows = check_halves(halves, x.shape[0])
-    subjects = [SubjectSide.of(problem, x.shape[0], n_regions, rows) for problem in problems]
-    whole = Part(None, PairIndex(x.shape[0], place))
+    chosen = resolve_metrics(metrics)
+    arrays = [check_matrix(features, "feature") for features in layers]
+    stimuli = {array.shape[0] for array in arrays}
+    if len(stimuli) != 1:
+        raise DataError(
+            f"layers of {len(stimuli)} different numbers of stimuli",
+            where="similarity",
+            fix="give one or more layers of the same stimuli",
+        )
+    (n,) = stimuli
+    rows = check_halves(halves, n)
+    subjects = [SubjectSide.of(problem, n, n_regions, rows) for problem in problems]
+    whole = Part(None, PairIndex(n, place))
     parts = [whole, *(Part(half, PairIndex(half.size, place)) for half in rows)]
+    block = max(1, memory // (64 * n))
     try:
-        geometry = Geometry.of(x, whole.pairs, block=max(1, memory // (64 * x.shape[0])))
-        tasks = make_tasks(geometry, parts, chosen)
+        geometries = [Geometry.of(x, whole.pairs, block=block) for x in arrays]
+        tasks = make_tasks(geometries, parts, chosen)
         for group in with_equal_orders(subjects):
             regions = [region for subject in group for region in subject.regions]
             values = inner_products(
@@ -150,9 +202,12 @@ def compare_subjects(
             )
             for i, subject in enumerate(group):
                 mine = slice(i * n_regions, (i + 1) * n_regions)
-                subject.values.extend(products[:, mine] for products in values)
+                subject.values.extend(products[:, :, mine] for products in values)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"device '{device}' is out of memory", where="similarity", fix="give less memory="
         ) from error
-    return [subject.scores(tasks, chosen, parts) for subject in subjects]
+    return [
+        [subject.scores(layer, tasks, chosen, parts) for subject in subjects]
+        for layer in range(len(arrays))
+    ]

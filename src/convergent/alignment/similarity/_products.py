@@ -16,7 +16,7 @@ from convergent.alignment._orders import Orders
 from convergent.alignment.similarity._blocks import Blocks, plan_blocks
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._inputs import Index
-from convergent.alignment.similarity._pairs import PairIndex, PairVectors
+from convergent.alignment.similarity._pairs import PairIndex, PairKind, PairVectors
 from convergent.alignment.similarity._registry import Metric
 
 Floats = NDArray[np.float64]
@@ -60,32 +60,53 @@ class Region:
 
 @dataclass(frozen=True, eq=False)
 class Task:
-    """One pair vector of the features: a metric at a scale, over a part of the stimuli."""
+    """One pair vector of each layer: a metric at a scale, over a part of the stimuli.
+
+    Attributes
+    ----------
+    metric : Metric
+    part : Part
+    made : tuple of PairVectors
+        One a layer.
+    scale : int
+    """
 
     metric: Metric
     part: Part
-    made: PairVectors
+    made: tuple[PairVectors, ...]
     scale: int
+
+    @property
+    def kind(self) -> PairKind:
+        """Which pairs the metric compares."""
+        return self.made[0].kind
+
+    @property
+    def scales(self) -> Floats:
+        """All scales of the metric."""
+        return self.made[0].scales
 
     @property
     def pairs(self) -> int:
         """Number of pairs."""
-        return self.part.pairs.count(self.made.kind)
+        return self.part.pairs.count(self.kind)
 
-    def matrix(self, dtype: torch.dtype) -> Tensor:
-        """Pair vector of the features as a flat matrix, to be permuted, (stimulus * stimulus,)."""
-        vector = self.made.vector(self.scale).to(dtype)
-        return self.part.pairs.unpack(vector, self.made.kind).view(-1)
+    def matrices(self, dtype: torch.dtype) -> list[Tensor]:
+        """Pair vectors of the layers as flat matrices, to be permuted, (stimulus * stimulus,)."""
+        vectors = (made.vector(self.scale).to(dtype) for made in self.made)
+        return [self.part.pairs.unpack(vector, self.kind).view(-1) for vector in vectors]
 
 
-def make_tasks(geometry: Geometry, parts: Sequence[Part], metrics: Sequence[Metric]) -> list[Task]:
-    """List the pair vectors of the features: every metric at every scale, in every part."""
+def make_tasks(
+    layers: Sequence[Geometry], parts: Sequence[Part], metrics: Sequence[Metric]
+) -> list[Task]:
+    """List the pair vectors of the layers: every metric at every scale, in every part."""
     tasks = []
     for part in parts:
-        seen = part.of(geometry)
-        sides = [(metric, metric(seen)) for metric in metrics]
-        for metric, made in sorted(sides, key=lambda side: side[1].kind.name):
-            tasks += [Task(metric, part, made, scale) for scale in range(made.scales.size)]
+        seen = [part.of(geometry) for geometry in layers]
+        sides = [(metric, tuple(metric(view) for view in seen)) for metric in metrics]
+        for metric, made in sorted(sides, key=lambda side: side[1][0].kind.name):
+            tasks += [Task(metric, part, made, scale) for scale in range(made[0].scales.size)]
     return tasks
 
 
@@ -98,7 +119,7 @@ def inner_products(
     memory: int,
     dtype: torch.dtype,
 ) -> list[Floats]:
-    """Score every task in every region, for every row order of the responses.
+    """Score every task of every layer in every region, for every row order of the responses.
 
     ``sum_ij A_ij B_o(i)o(j) = sum_ij A_q(i)q(j) B_ij`` with q the inverse of o: the features'
     vectors are permuted, once for all regions, and the regions' stay.
@@ -119,14 +140,15 @@ def inner_products(
 
     Returns
     -------
-    list of ndarray of float64, shape (order, region)
+    list of ndarray of float64, shape (layer, order, region)
         One a task.
     """
-    number = len(orders[0])
+    number, layers = len(orders[0]), len(tasks[0].made)
     most = max(task.pairs for task in tasks)
     blocks = plan_blocks(
         vectors=len(tasks),
         regions=len(regions),
+        layers=layers,
         orders=number,
         stimuli=whole.n,
         pairs=most,
@@ -134,23 +156,24 @@ def inner_products(
         memory=memory,
     )
     space = _Space.of(blocks, most, dtype, whole)
-    found = [np.full((number, len(regions)), np.nan) for _ in tasks]
+    found = [np.full((layers, number, len(regions)), np.nan) for _ in tasks]
     for start in range(0, len(tasks), blocks.vectors):
         some = range(start, min(start + blocks.vectors, len(tasks)))
-        matrices = {t: tasks[t].matrix(dtype) for t in some}
+        matrices = {t: tasks[t].matrices(dtype) for t in some}
         for first in range(0, len(regions), blocks.regions):
             last = min(first + blocks.regions, len(regions))
             sides = space.region_vectors([tasks[t] for t in some], regions[first:last], whole)
             right = dict(zip(some, sides, strict=True))
-            for _, alike in groupby(some, lambda t: (id(tasks[t].part), tasks[t].made.kind)):
+            for _, alike in groupby(some, lambda t: (id(tasks[t].part), tasks[t].kind)):
                 group = list(alike)
                 inverse = torch.from_numpy(np.argsort(orders[group[0]], axis=1)).to(whole.device)
                 for low in range(0, number, blocks.orders):
                     high = min(low + blocks.orders, number)
                     index = space.permuted_pairs(tasks[group[0]], inverse[low:high])
                     for t in group:
-                        product = space.gather(matrices[t], index) @ right[t].T
-                        found[t][low:high, first:last] = product.cpu().numpy()
+                        for layer, matrix in enumerate(matrices[t]):
+                            product = space.gather(matrix, index) @ right[t].T
+                            found[t][layer, low:high, first:last] = product.cpu().numpy()
     return found
 
 
@@ -181,7 +204,7 @@ class _Space:
         """Where each permuted pair lies, (order, pair)."""
         index = self.index[: len(orders) * task.pairs].view(len(orders), task.pairs)
         for row, order in zip(index, orders, strict=True):
-            task.part.pairs.permute(order, task.made.kind, row)
+            task.part.pairs.permute(order, task.kind, row)
         return index
 
     def gather(self, matrix: Tensor, index: Tensor) -> Tensor:

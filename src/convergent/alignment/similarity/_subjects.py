@@ -32,7 +32,7 @@ class SubjectSide:
         Row orders of the responses; the first changes nothing.
     permuted : bool
         Whether there are permutations.
-    values : list of ndarray of float64, shape (1 + permutation, region)
+    values : list of ndarray of float64, shape (layer, 1 + permutation, region)
         One a task.
     """
 
@@ -61,14 +61,14 @@ class SubjectSide:
         return self.orders if part.rows is None else orders_within(self.orders, part.rows)
 
     def scores(
-        self, tasks: Sequence[Task], metrics: Sequence[Metric], parts: Sequence[Part]
+        self, layer: int, tasks: Sequence[Task], metrics: Sequence[Metric], parts: Sequence[Part]
     ) -> dict[str, SimilarityScores]:
-        """Put the tasks' values together, metric by metric."""
+        """Put a layer's values together, metric by metric."""
         found: dict[tuple[str, int], list[Floats]] = {}
         scales: dict[str, Floats] = {}
         for task, values in zip(tasks, self.values, strict=True):
-            found.setdefault((task.metric.name, id(task.part)), []).append(values)
-            scales[task.metric.name] = task.made.scales
+            found.setdefault((task.metric.name, id(task.part)), []).append(values[layer])
+            scales[task.metric.name] = task.scales
         return {
             metric.name: SimilarityScores.of(
                 scales[metric.name],
