@@ -36,11 +36,17 @@ def validate(
 
 
 def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
+    from convergent.alignment.similarity import check_metrics
     from convergent.brains import open_dataset
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
 
     mistakes: list[ConvergentError] = []
+    if study.config.fit.similarities:
+        try:
+            check_metrics(study.config.fit.similarities)
+        except ConvergentError as error:
+            mistakes.append(error)
     for model in study.models.values():
         try:
             Options(model, source(model.source).options)

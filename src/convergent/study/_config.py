@@ -212,7 +212,9 @@ def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     node = raw
     for name in parents:
-        node = node.setdefault(name, {})
+        if node.get(name) is None:  # an empty section is null in YAML
+            node[name] = {}
+        node = node[name]
         if not isinstance(node, dict):
             raise ConfigError(f"'{key}': '{name}' holds a value, not a section", where="override")
     node[last] = value

@@ -11,6 +11,7 @@ from ._compare import compare_subjects as compare_subjects
 from ._geometry import Geometry as Geometry
 from ._pairs import PairKind as PairKind
 from ._pairs import PairVectors as PairVectors
+from ._registry import check_metrics as check_metrics
 from ._registry import register_similarity as register_similarity
 from ._registry import similarity_names as similarity_names
 from ._scores import SimilarityScores as SimilarityScores

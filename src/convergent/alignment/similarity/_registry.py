@@ -116,6 +116,11 @@ def resolve_metrics(metrics: Mapping[str, Mapping[str, Any] | None]) -> list[Met
     return [_resolve(name, options or {}) for name, options in metrics.items()]
 
 
+def check_metrics(metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """Refuse what `compare` would refuse of metrics and their options, before anything is read."""
+    resolve_metrics(metrics)
+
+
 def _resolve(name: str, options: Mapping[str, Any]) -> Metric:
     entry = _known().get(name)
     if entry is None:
