@@ -227,32 +227,34 @@ def test_blocks_fit_in_memory(vectors, regions, layers, orders, stimuli, memory)
             memory=memory,
         )
     except ConfigError:
-        assert memory < (40 + 8 * layers) * stimuli**2
+        assert memory < 48 * stimuli**2
         return
-    sides = blocks.vectors * (layers * stimuli**2 + blocks.regions * pairs) * 4
+    sides = blocks.vectors * (blocks.layers * stimuli**2 + blocks.regions * pairs) * 4
     assert sides + blocks.orders * pairs * (4 + 4) <= memory
+    assert 1 <= blocks.layers <= layers
     assert 1 <= blocks.vectors <= vectors
     assert 1 <= blocks.regions <= regions
     assert 1 <= blocks.orders <= orders
 
 
-def test_layers_together_score_as_each_alone():
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("memory", [60_000, 2**30])
+def test_layers_and_subjects_together_score_bit_for_bit_as_each_alone(dtype, memory):
     x, y = data(0)
     rng = np.random.default_rng(5)
     layers = [x, rng.normal(size=(24, 7)), np.hstack([x, x[:, ::-1] ** 2])]
     halves, orders = halves_and_orders(24)
-    problem = Problem(y, orders, np.zeros(y.shape[1], dtype=int))
-    options = {"halves": halves, "dtype": "float64"}
+    problems = [Problem(y, orders, INDEX), Problem(y[:, ::-1] + 1, orders, INDEX)]
+    options = {"halves": halves, "dtype": dtype, "memory": memory}
     metrics = {"cka": None, "cka_rbf": {"scales": [0.5, 2]}, "knn": {"k": 3}}
-    together = compare_layers(layers, [problem, problem], 1, metrics, **options)
+    together = compare_layers(layers, problems, 3, metrics, **options)
     for found, layer in zip(together, layers, strict=True):
-        for both, alone in zip(
-            found, compare_subjects(layer, [problem, problem], 1, metrics, **options), strict=True
-        ):
+        for both, problem in zip(found, problems, strict=True):
+            (alone,) = compare_subjects(layer, [problem], 3, metrics, **options)
             for name in metrics:
                 for part in ("score", "null", "half_score", "half_null"):
-                    np.testing.assert_allclose(
-                        getattr(both[name], part), getattr(alone[name], part), atol=1e-12
+                    np.testing.assert_array_equal(
+                        getattr(both[name], part), getattr(alone[name], part)
                     )
 
 

@@ -15,13 +15,16 @@ class Blocks(NamedTuple):
 
     Attributes
     ----------
+    layers : int
     vectors : int
         Pair vectors of each layer (a metric at a scale) at once.
     regions : int
+        Of one subject.
     orders : int
         Row orders at once.
     """
 
+    layers: int
     vectors: int
     regions: int
     orders: int
@@ -29,9 +32,9 @@ class Blocks(NamedTuple):
 
 def plan_blocks(
     *,
+    layers: int,
     vectors: int,
     regions: int,
-    layers: int,
     orders: int,
     stimuli: int,
     pairs: int,
@@ -43,10 +46,13 @@ def plan_blocks(
     Each block of vectors makes the geometry of every region anew; each block of regions permutes
     every vector anew. A quarter of the memory is for permuted vectors and their indices.
 
+    Regions and orders, which give a matrix product its shape, are planned as for one layer: its
+    scores are then the same, bit for bit, whatever other layers come with it.
+
     Parameters
     ----------
-    vectors, regions, layers, orders : int
-        How many there are.
+    layers, vectors, regions, orders : int
+        How many there are; regions of one subject.
     stimuli, pairs : int
         Stimuli, and the most pairs that a vector has.
     item_bytes : int
@@ -59,24 +65,27 @@ def plan_blocks(
     ConfigError
         The memory does not hold one of each.
     """
-    matrix, vector = layers * stimuli**2 * item_bytes, pairs * item_bytes
+    matrix, vector = stimuli**2 * item_bytes, pairs * item_bytes
     permuted = vector + pairs * 8
     needed = max(4 * permuted, 4 * (matrix + vector) // 3 + 1)
     if memory < needed:
         raise ConfigError(
-            f"memory of {memory} bytes does not hold the pairs of {stimuli} stimuli in "
-            f"{layers} layer(s)",
+            f"memory of {memory} bytes does not hold the pairs of {stimuli} stimuli",
             where="similarity",
-            fix=f"give at least {needed} bytes, or fewer layers at once",
+            fix=f"give at least {needed} bytes",
         )
     some_orders = min(orders, memory // 4 // permuted)
-    best: tuple[int, int, int] | None = None
+    room = 3 * memory // 4
+    best: tuple[int, int] | None = None
     for number in range(1, regions + 1):
         some_regions = -(-regions // number)
-        some = min(vectors, (3 * memory // 4) // (matrix + some_regions * vector))
+        some = min(vectors, room // (matrix + some_regions * vector))
         if some == 0:
             continue
-        work = regions * -(-vectors // some) * _GEOMETRY_COST + number * vectors * layers * orders
-        best = min(best or (work, some, some_regions), (work, some, some_regions))
+        work = regions * -(-vectors // some) * _GEOMETRY_COST + number * vectors * orders
+        best = min(best or (work, some_regions), (work, some_regions))
     assert best is not None
-    return Blocks(best[1], best[2], some_orders)
+    some_regions = best[1]
+    some_layers = min(layers, (room - some_regions * vector) // matrix)
+    some = min(vectors, room // (some_layers * matrix + some_regions * vector))
+    return Blocks(some_layers, some, some_regions, some_orders)

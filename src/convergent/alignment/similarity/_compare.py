@@ -111,8 +111,8 @@ def compare_subjects(
 ) -> list[dict[str, SimilarityScores]]:
     """Do what `compare` does for several subjects who saw the same stimuli.
 
-    The features are read once for all of them, and permuted once for those with the same
-    permutations.
+    The features are read once for all of them. Each subject's scores are, bit for bit, those of a
+    call of its own.
 
     Parameters
     ----------
@@ -156,7 +156,8 @@ def compare_layers(
     """Do what `compare_subjects` does for several layers.
 
     What a metric makes of the regions does not depend on the layer, and is made once for all of
-    them: with few permutations that is most of the work.
+    them: with few permutations that is most of the work. Each layer's scores are, bit for bit,
+    those of a call of its own.
 
     Parameters
     ----------
@@ -191,18 +192,16 @@ def compare_layers(
         geometries = [Geometry.of(x, whole.pairs, block=block) for x in arrays]
         tasks = make_tasks(geometries, parts, chosen)
         for group in with_equal_orders(subjects):
-            regions = [region for subject in group for region in subject.regions]
             values = inner_products(
                 tasks,
-                regions,
+                [subject.regions for subject in group],
                 [group[0].orders_of(task.part) for task in tasks],
                 whole=whole.pairs,
                 memory=memory,
                 dtype=precision,
             )
             for i, subject in enumerate(group):
-                mine = slice(i * n_regions, (i + 1) * n_regions)
-                subject.values.extend(products[:, :, mine] for products in values)
+                subject.values.extend(products[i] for products in values)
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"device '{device}' is out of memory", where="similarity", fix="give less memory="

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, product
 from typing import Any
 
 import numpy as np
@@ -91,10 +91,10 @@ class Task:
         """Number of pairs."""
         return self.part.pairs.count(self.kind)
 
-    def matrices(self, dtype: torch.dtype) -> list[Tensor]:
-        """Pair vectors of the layers as flat matrices, to be permuted, (stimulus * stimulus,)."""
-        vectors = (made.vector(self.scale).to(dtype) for made in self.made)
-        return [self.part.pairs.unpack(vector, self.kind).view(-1) for vector in vectors]
+    def matrix(self, layer: int, dtype: torch.dtype) -> Tensor:
+        """Pair vector of a layer as a flat matrix, to be permuted, (stimulus * stimulus,)."""
+        vector = self.made[layer].vector(self.scale).to(dtype)
+        return self.part.pairs.unpack(vector, self.kind).view(-1)
 
 
 def make_tasks(
@@ -112,7 +112,7 @@ def make_tasks(
 
 def inner_products(
     tasks: Sequence[Task],
-    regions: Sequence[Region],
+    subjects: Sequence[Sequence[Region]],
     orders: Sequence[Orders],
     *,
     whole: PairIndex,
@@ -122,13 +122,14 @@ def inner_products(
     """Score every task of every layer in every region, for every row order of the responses.
 
     ``sum_ij A_ij B_o(i)o(j) = sum_ij A_q(i)q(j) B_ij`` with q the inverse of o: the features'
-    vectors are permuted, once for all regions, and the regions' stay.
+    vectors are permuted, and the regions' stay.
 
     Parameters
     ----------
     tasks : sequence of Task
         Those of one part and kind of pairs next to each other.
-    regions : sequence of Region
+    subjects : sequence of sequence of Region
+        As many regions of each subject.
     orders : sequence of ndarray of int, shape (order, stimulus of the part)
         Row orders of the responses for each task.
     whole : PairIndex
@@ -140,15 +141,15 @@ def inner_products(
 
     Returns
     -------
-    list of ndarray of float64, shape (layer, order, region)
+    list of ndarray of float64, shape (subject, layer, order, region)
         One a task.
     """
-    number, layers = len(orders[0]), len(tasks[0].made)
+    number, layers, regions = len(orders[0]), len(tasks[0].made), len(subjects[0])
     most = max(task.pairs for task in tasks)
     blocks = plan_blocks(
-        vectors=len(tasks),
-        regions=len(regions),
         layers=layers,
+        vectors=len(tasks),
+        regions=regions,
         orders=number,
         stimuli=whole.n,
         pairs=most,
@@ -156,13 +157,16 @@ def inner_products(
         memory=memory,
     )
     space = _Space.of(blocks, most, dtype, whole)
-    found = [np.full((layers, number, len(regions)), np.nan) for _ in tasks]
-    for start in range(0, len(tasks), blocks.vectors):
+    found = [np.full((len(subjects), layers, number, regions), np.nan) for _ in tasks]
+    pieces = product(range(0, layers, blocks.layers), range(0, len(tasks), blocks.vectors))
+    for one, start in pieces:
+        there = range(one, min(one + blocks.layers, layers))
         some = range(start, min(start + blocks.vectors, len(tasks)))
-        matrices = {t: tasks[t].matrices(dtype) for t in some}
-        for first in range(0, len(regions), blocks.regions):
-            last = min(first + blocks.regions, len(regions))
-            sides = space.region_vectors([tasks[t] for t in some], regions[first:last], whole)
+        matrices = {(t, k): tasks[t].matrix(k, dtype) for t in some for k in there}
+        for who, first in product(range(len(subjects)), range(0, regions, blocks.regions)):
+            last = min(first + blocks.regions, regions)
+            brains = subjects[who][first:last]
+            sides = space.region_vectors([tasks[t] for t in some], brains, whole)
             right = dict(zip(some, sides, strict=True))
             for _, alike in groupby(some, lambda t: (id(tasks[t].part), tasks[t].kind)):
                 group = list(alike)
@@ -170,10 +174,9 @@ def inner_products(
                 for low in range(0, number, blocks.orders):
                     high = min(low + blocks.orders, number)
                     index = space.permuted_pairs(tasks[group[0]], inverse[low:high])
-                    for t in group:
-                        for layer, matrix in enumerate(matrices[t]):
-                            product = space.gather(matrix, index) @ right[t].T
-                            found[t][layer, low:high, first:last] = product.cpu().numpy()
+                    for t, k in product(group, there):
+                        scores = space.gather(matrices[t, k], index) @ right[t].T
+                        found[t][who, k, low:high, first:last] = scores.cpu().numpy()
     return found
 
 
