@@ -124,7 +124,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Work
                 }
                 for name, modality in (("scenes", "vision"), ("sentences", "language"))
             },
-            "fit": {"permutations": 4},
+            "fit": {
+                "permutations": 4,
+                "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 2.0]}},
+            },
             "statistics": {"bootstraps": 100, "permutations": 100},
         },
     )

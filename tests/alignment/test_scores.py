@@ -5,7 +5,14 @@ import pytest
 from scipy.stats import pearsonr
 from sklearn.metrics import r2_score
 
-from convergent.alignment import choose_layers, mean_defined, pearson, r2, region_means
+from convergent.alignment import (
+    choose_layers,
+    mean_defined,
+    pearson,
+    r2,
+    region_means,
+    region_medians,
+)
 from convergent.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -75,3 +82,13 @@ def test_undefined_scores_never_win_and_drop_out_of_the_mean():
     np.testing.assert_array_equal(found.score, [1, np.nan, 1])
     with pytest.raises(DataError, match="do not match"):
         choose_layers(inner, outer[:1])
+
+
+def test_region_medians_leave_out_undefined_targets_and_targets_outside():
+    values = np.array([[1.0, np.nan, 3.0, 10.0, 5.0, 7.0], [np.nan, np.nan, 2.0, 4.0, 9.0, 1.0]])
+    index = [0, 0, 0, 1, -1, 1]
+    found = region_medians(values, index, 3)
+    np.testing.assert_array_equal(found, [[2.0, 8.5, np.nan], [2.0, 2.5, np.nan]])
+    assert np.isnan(region_medians(np.full(2, np.nan), [0, 0], 1)).all()
+    with pytest.raises(DataError, match="region"):
+        region_medians(values, [0, 1], 3)

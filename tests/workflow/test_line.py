@@ -29,14 +29,22 @@ def test_every_file_of_the_study_is_there_and_whole(finished, monkeypatch):
 def test_measurements_are_tidy_sorted_and_complete(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
     table = pl.read_parquet("results/small/study/measurements.parquet")
-    # (gabor 1 + vit 2 checkpoints x 2 layers) and 1 on sentences, 2 subjects, 360 areas, 2 metrics
-    assert table.height == (1 + 4 + 1) * 2 * 360 * 2
+    # (gabor 1 + vit 2 checkpoints x 2 layers) and 1 on sentences, 2 subjects, 360 areas,
+    # and r, R2, CKA, and RBF-CKA at two scales
+    assert table.height == (1 + 4 + 1) * 2 * 360 * 5
     keys = ["dataset", "family", "model", "checkpoint", "layer_index"]
-    keys += ["subject", "region", "metric"]
+    keys += ["subject", "region", "metric", "scale"]
     assert table.select(pl.struct(keys).is_unique().all()).item()
     assert table.equals(table.sort(keys))
-    scores = table.filter(pl.col("metric") == "ridge_r")["score"].to_numpy()
+    scores = table.filter(pl.col("metric") != "ridge_r2")["score"].to_numpy()
     assert np.abs(scores).max() <= 1
+    calibrated = table.filter(pl.col("metric") != "ridge_r2")
+    np.testing.assert_allclose(
+        calibrated["score_calibrated"],
+        (calibrated["score"] - calibrated["null_mean"]) / (1 - calibrated["null_mean"]),
+        atol=1e-9,
+    )
+    assert set(table["p"].drop_nulls()) <= {0.2, 0.4, 0.6, 0.8, 1.0}
     assert table.filter(pl.col("score_normalised").is_not_null())["noise_ceiling"].min() >= 0.05
 
 
