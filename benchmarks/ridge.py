@@ -197,18 +197,32 @@ def nested(method: str, size: tuple[int, int, int], alphas: int) -> dict[str, ob
     return measured(shared if method in ("gcv", "loo", "folds") else peers)
 
 
+class OnDisk:
+    """Responses in a file, target after target; a slice of targets is read when asked for.
+
+    Not a memory map, whose pages would count as memory of the process.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        self.path, self.shape = path, shape
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        start, stop, _ = key[1].indices(self.shape[1])
+        rows = self.shape[0]
+        values = np.fromfile(self.path, "<f4", (stop - start) * rows, offset=4 * start * rows)
+        return values.reshape(stop - start, rows).T
+
+
 def stream(method: str, size: tuple[int, int, int], alphas: int) -> dict[str, object]:
     """Responses on disk, read a block of targets at a time."""
     n, p, targets = size
     x, some = data(n, p, 1000)
     with tempfile.TemporaryDirectory() as folder:
-        shape = (len(x), targets)
-        y = np.memmap(Path(folder) / "y.f32", dtype=np.float32, mode="w+", shape=shape, order="F")
-        for start in range(0, targets, 1000):
-            y[:, start : start + 1000] = some
-        y.flush()
+        y = OnDisk(Path(folder) / "responses", (len(x), targets))
+        with y.path.open("wb") as file:
+            for _ in range(0, targets, 1000):
+                some.T.astype("<f4").tofile(file)
         del some
-        y = np.memmap(Path(folder) / "y.f32", dtype=np.float32, mode="r", shape=shape, order="F")
         return measured(lambda: METHODS[method]()(x, y, n, grid(alphas)))
 
 

@@ -60,16 +60,18 @@ def region_medians(values: ArrayLike, region_index: ArrayLike, n_regions: int) -
     """Median over the targets of each region; see `region_means`."""
     array = np.asarray(values, dtype=np.float64)
     index = _checked(region_index, array.shape, n_regions)
-    medians = np.full((*array.shape[:-1], n_regions), np.nan)
-    for region in np.unique(index[index >= 0]):
-        part = array[..., index == region]
-        # NaN sorts last: the middle of the defined ones is found by their count
-        ordered = np.sort(part, axis=-1)
-        count = (~np.isnan(part)).sum(axis=-1, keepdims=True)
-        low = np.take_along_axis(ordered, np.maximum(count - 1, 0) // 2, axis=-1)
-        high = np.take_along_axis(ordered, np.minimum(count // 2, part.shape[-1] - 1), axis=-1)
-        medians[..., region] = np.where(count > 0, (low + high) / 2, np.nan)[..., 0]
-    return medians
+    inside = np.flatnonzero(index >= 0)
+    first = np.searchsorted(np.sort(index[inside]), np.arange(n_regions))
+    flat = array.reshape(-1, index.size)[:, inside]
+    medians = np.full((len(flat), n_regions), np.nan)
+    for row, scores in zip(medians, flat, strict=True):
+        # by region, then by value, NaN last: the defined ones of a region lie next to each other
+        ordered = scores[np.lexsort((scores, index[inside]))]
+        count = np.bincount(index[inside][~np.isnan(scores)], minlength=n_regions)
+        some = np.flatnonzero(count)
+        low, high = first[some] + (count[some] - 1) // 2, first[some] + count[some] // 2
+        row[some] = (ordered[low] + ordered[high]) / 2
+    return medians.reshape(*array.shape[:-1], n_regions)
 
 
 def _checked(

@@ -118,16 +118,22 @@ def _group_p(parts: Sequence[_Chosen]) -> dict[str, float | None]:
     share what the stimuli evoke), so their p values must not be multiplied; the permutation of
     the stimuli is the same for all of them, and its mean keeps their dependence.
     """
-    observed: dict[str, list[float]] = {}
-    null: dict[str, list[np.ndarray]] = {}
+    if any(part.null is None or len(part.null) == 0 for part in parts):
+        return {}
+    names = list(dict.fromkeys(name for part in parts for name in part.store["region"].tolist()))
+    position = {name: index for index, name in enumerate(names)}
+    permutations = min(len(part.null) for part in parts if part.null is not None)
+    # sums over the subjects who have the region
+    score, null = np.zeros(len(names)), np.zeros((permutations, len(names)))
+    count = np.zeros(len(names))
     for part in parts:
-        if part.null is None or len(part.null) == 0:
-            return {}
-        for index, name in enumerate(part.store["region"].tolist()):
-            observed.setdefault(name, []).append(float(part.score[index]))
-            null.setdefault(name, []).append(part.null[:, index])
-    group: dict[str, float | None] = {}
-    for name, scores in observed.items():
-        p = float(calibrate(np.mean(scores), np.mean(null[name], axis=0)).p)
-        group[name] = p if np.isfinite(p) else None
-    return group
+        assert part.null is not None
+        at = [position[name] for name in part.store["region"].tolist()]
+        score[at] += part.score
+        null[:, at] += part.null
+        count[at] += 1
+    p = calibrate(score / count, null / count).p
+    return {
+        name: float(value) if np.isfinite(value) else None
+        for name, value in zip(names, p, strict=True)
+    }

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 # Layers compared at once: what similarity metrics make of the brains is then made once for all.
-LAYERS_AT_ONCE = 16
+LAYERS_AT_ONCE = 32
 
 Brain = tuple[Responses, Store]
 T = TypeVar("T")
