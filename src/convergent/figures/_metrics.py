@@ -44,10 +44,10 @@ def _forest(dataset: str, benchmark: str, rows: pl.DataFrame) -> Drawing:
     models = data["n_models"].to_list()
     caption = (
         f"Pearson r between {benchmark} and alignment over final trained models in data set "
-        f"{dataset} (n from {min(models)} to {max(models)} models), by the "
-        "metric of alignment; layers chosen on other samples than those scored. Thick: 95 % "
-        "interval of a bootstrap of families, where there are enough; thin: Fisher's z. Metrics "
-        "are not independent tests of the question."
+        f"{dataset} ({_span(models)} models), by the "
+        "metric of alignment; layers chosen on other samples than those scored. Wide pale bars: "
+        "95 % interval of a bootstrap of families, where there are enough; thin: Fisher's z. "
+        "Metrics are not independent tests of the question."
     )
     best = data.sort("r", descending=True).row(0, named=True)
     return Drawing(
@@ -62,6 +62,11 @@ def _forest(dataset: str, benchmark: str, rows: pl.DataFrame) -> Drawing:
     )
 
 
+def _span(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
 def _forest_static(data: pl.DataFrame, labels: list[str]) -> Figure:
     figure, axes = new_figure(6.4, 1.2 + 0.26 * len(labels))
     axes.axvline(0, color=GREY, linewidth=0.8)
@@ -69,10 +74,11 @@ def _forest_static(data: pl.DataFrame, labels: list[str]) -> Figure:
         y = len(labels) - 1 - at
         for low, high, width in (
             (row["r_low"], row["r_high"], 1.0),
-            (row["family_low"], row["family_high"], 3.0),
+            (row["family_low"], row["family_high"], 5.0),
         ):
             if low is not None and high is not None:
-                axes.plot([low, high], [y, y], color=COLOURS[0], linewidth=width)
+                colour = COLOURS[0] if width == 1.0 else COLOURS[4]
+                axes.plot([low, high], [y, y], color=colour, linewidth=width, zorder=-width)
         axes.plot(row["r"], y, "o", color=COLOURS[0], markersize=5)
     axes.set_yticks(range(len(labels)), labels[::-1], fontsize=8)
     axes.set_xlim(-1.05, 1.05)
@@ -88,6 +94,13 @@ def _forest_interactive(data: pl.DataFrame, labels: list[str]) -> go.Figure:
         for label, row in zip(labels, data.iter_rows(named=True), strict=True)
     ]
     r = data["r"].to_list()
+    figure = go.Figure()
+    for label, low, high in zip(labels, data["family_low"], data["family_high"], strict=True):
+        if low is not None and high is not None:
+            figure.add_scatter(
+                x=[low, high], y=[label, label], mode="lines", hoverinfo="skip", showlegend=False,
+                line={"color": COLOURS[4], "width": 7},
+            )  # fmt: skip
     error: dict[str, Any] = {
         "type": "data", "symmetric": False, "color": COLOURS[0],
         "array": [(h if h is not None else v) - v for h, v in zip(data["r_high"], r, strict=True)],
@@ -95,7 +108,6 @@ def _forest_interactive(data: pl.DataFrame, labels: list[str]) -> go.Figure:
             v - (low if low is not None else v) for low, v in zip(data["r_low"], r, strict=True)
         ],
     }  # fmt: skip
-    figure = go.Figure()
     figure.add_scatter(
         x=r, y=labels, mode="markers", error_x=error, text=words, showlegend=False,
         marker={"size": 9, "color": COLOURS[0]}, hovertemplate="%{text}<extra></extra>",
@@ -105,7 +117,12 @@ def _forest_interactive(data: pl.DataFrame, labels: list[str]) -> go.Figure:
         height=130 + 24 * len(labels),
         margin={"l": 8, "r": 16, "t": 16, "b": 48},
         xaxis={"title": {"text": "r (performance, alignment)"}, "range": [-1.05, 1.05]},
-        yaxis={"autorange": "reversed", "automargin": True, "dtick": 1, "tickfont": {"size": 11}},
+        yaxis={
+            "range": [len(labels) - 0.5, -0.5],
+            "automargin": True,
+            "dtick": 1,
+            "tickfont": {"size": 11},
+        },
     )
 
 
