@@ -72,16 +72,17 @@ def _forest_static(data: pl.DataFrame, labels: list[str]) -> Figure:
     axes.axvline(0, color=GREY, linewidth=0.8)
     for at, row in enumerate(data.iter_rows(named=True)):
         y = len(labels) - 1 - at
-        for low, high, width in (
-            (row["r_low"], row["r_high"], 1.0),
-            (row["family_low"], row["family_high"], 5.0),
+        for low, high, width, colour, above in (
+            (row["family_low"], row["family_high"], 5.0, COLOURS[4], 2),
+            (row["r_low"], row["r_high"], 1.4, COLOURS[0], 3),
         ):
             if low is not None and high is not None:
-                colour = COLOURS[0] if width == 1.0 else COLOURS[4]
-                axes.plot([low, high], [y, y], color=colour, linewidth=width, zorder=-width)
-        axes.plot(row["r"], y, "o", color=COLOURS[0], markersize=5)
+                axes.plot([low, high], [y, y], color=colour, linewidth=width, zorder=above,
+                          solid_capstyle="butt")  # fmt: skip
+        axes.plot(row["r"], y, "o", color=COLOURS[0], markersize=5, zorder=4)
     axes.set_yticks(range(len(labels)), labels[::-1], fontsize=8)
     axes.set_xlim(-1.05, 1.05)
+    axes.set_ylim(-0.6, len(labels) - 0.4)
     axes.set_xlabel("r (performance, alignment)")
     tidy(axes)
     return figure
