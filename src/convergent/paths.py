@@ -50,6 +50,10 @@ class Paths:
         """Encoding-model scores of one layer for one subject."""
         return f"{self.root}/alignment/{dataset}/{model}/{checkpoint}/{layer}/{subject}.zarr.zip"
 
+    def ceilings(self, dataset: str) -> str:
+        """Noise ceilings of similarity metrics, from the subjects of a data set."""
+        return f"{self.root}/ceilings/{dataset}.parquet"
+
     def performance(self, model: str) -> str:
         """Performance of a model's checkpoints, measured by the workflow."""
         return f"{self.root}/performance/{model}.tsv"

@@ -241,3 +241,26 @@ def test_the_spy_sees_an_error_and_a_request_to_the_network(tmp_path):
     seen = browse(path, tmp_path)
     assert "canary" in seen.split("data-faults")[1][:400]
     assert "example.invalid" in seen.split("data-faults")[1][:400]
+
+
+def test_noise_ceilings_stand_beside_the_scores_of_the_models(inputs):
+    ceilings = pl.DataFrame(
+        {
+            "dataset": ["scenes", "scenes"], "metric": ["cka", "cka"], "scale": [None, None],
+            "region": ["V1", "V2"], "lower": [0.101, 0.303], "upper": [0.456, None],
+            "n_subjects": [3, 3], "n_stimuli": [389, 389],
+        },
+        schema_overrides={"scale": pl.Float64},
+    )  # fmt: skip
+    text = render_light(dataclasses.replace(inputs, ceilings=ceilings))
+    rows = re.findall(r"<tr><th scope=\"row\">cka</th><td>scenes</td>(.*?)</tr>", text)
+    (row,) = [row for row in rows if "<td>389</td>" in row]
+    cells = re.findall("<td>(.*?)</td>", row)
+    assert cells[2:] == ["0.202", "0.456", "3", "389"]
+    assert float(cells[0]) < 1 and int(cells[1]) > 1
+    words = "beside the noise ceiling"
+    assert words in text and words not in render_light(inputs)
+    empty = dataclasses.replace(inputs, ceilings=ceilings.clear())
+    assert words not in render_light(empty)
+    without_benchmark = dataclasses.replace(inputs, ceilings=ceilings, metric_correlations=None)
+    assert words in render_light(without_benchmark)

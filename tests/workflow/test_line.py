@@ -48,6 +48,20 @@ def test_measurements_are_tidy_sorted_and_complete(finished, monkeypatch):
     assert table.filter(pl.col("score_normalised").is_not_null())["noise_ceiling"].min() >= 0.05
 
 
+def test_ceilings_of_similarity_metrics_are_in_the_tables_and_the_report(finished, monkeypatch):
+    monkeypatch.chdir(finished.folder)
+    table = pl.read_parquet("results/small/study/ceilings.parquet")
+    assert table.height == 2 * 360 * 3  # data sets, areas, CKA and RBF-CKA at two scales
+    keys = ["dataset", "region", "metric", "scale"]
+    assert table.equals(table.sort(keys)) and table.select(pl.struct(keys).is_unique().all()).item()
+    assert set(table["n_subjects"]) == {2} and table["n_stimuli"].min() > 100
+    assert table.select((pl.col("lower") <= pl.col("upper")).all()).item()
+    assert (
+        "Final trained models beside the noise ceiling"
+        in Path("results/small/report.html").read_text()
+    )
+
+
 def test_random_and_trained_weights_have_hashes_of_their_own(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
     table = pl.read_parquet("results/small/study/measurements.parquet")

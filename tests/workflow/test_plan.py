@@ -10,7 +10,7 @@ def test_a_new_study_plans_every_stage(workflow):
     workflow.config["study"] = "another"
     assert workflow.plan() == {
         "stimuli": 2, "responses": 4, "weights": 2, "extract": 6, "fit": 12, "measure": 3,
-        "family": 2, **END,
+        "family": 2, "ceilings": 2, **END,
     }  # fmt: skip
 
 
@@ -38,10 +38,10 @@ def test_an_added_checkpoint_plans_its_own_jobs_only(workflow):
     }  # fmt: skip
 
 
-def test_an_added_subject_plans_its_fits_only(workflow):
+def test_an_added_subject_plans_its_fits_and_the_ceilings_only(workflow):
     workflow.config["datasets"]["scenes"]["subjects"].append("sim03")
     plan = workflow.plan()
-    assert plan == {"responses": 1, "fit": 5, "measure": 2, "family": 2, **END}
+    assert plan == {"responses": 1, "fit": 5, "ceilings": 1, "measure": 2, "family": 2, **END}
 
 
 def test_one_family_is_one_target(workflow):

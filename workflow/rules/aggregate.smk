@@ -51,6 +51,7 @@ rule correlate:
             for table in ("measurements", "alignment", "coverage")
         ],
         performance=[paths.performance(model) for model in study.evaluated_models()],
+        ceilings=[paths.ceilings(dataset) for dataset in study.config.datasets],
     output:
         [paths.table(name) for name in study.tables()],
     log:

@@ -108,6 +108,16 @@ def fit(
 
 
 @app.command(rich_help_panel=_PANEL)
+def ceilings(
+    dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []
+) -> None:
+    """Bound what similarity metrics can reach, from the agreement of a data set's subjects."""
+    from convergent.stages import ceilings as stage
+
+    stage.ceilings(load(study, overrides), dataset)
+
+
+@app.command(rich_help_panel=_PANEL)
 def measure(model: ModelKey, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Gather one model's alignment stores into tables."""
     from convergent.stages import aggregate

@@ -59,6 +59,9 @@ class ReportInputs:
         One row a planned fit: dataset, model, checkpoint, status (ok, failed, missing), reason.
     metric_correlations : DataFrame, optional
         From `convergent.statistics.metric_correlations`.
+    ceilings : DataFrame, optional
+        Noise ceilings of similarity metrics: dataset, metric, scale, region, lower, upper,
+        n_subjects, n_stimuli.
     primary : str
         The metric that stands for alignment.
     truth : DataFrame, optional
@@ -80,6 +83,7 @@ class ReportInputs:
     correlations: pl.DataFrame
     coverage: pl.DataFrame
     metric_correlations: pl.DataFrame | None = None
+    ceilings: pl.DataFrame | None = None
     primary: str = "ridge_r"
     truth: pl.DataFrame | None = None
     description: str = ""

@@ -13,8 +13,10 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from convergent.figures import Drawing, NotDrawn, draw_all
+from convergent.statistics import ceiling_summary
 
 from . import _sections as sections
+from ._ceilings import ceiling_table
 from ._headline import headlines
 from ._inputs import ReportInputs, coverage_words, report_tables
 from ._methods import methods
@@ -97,9 +99,13 @@ def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str
 def _tables(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     checks = tables.get("recovery_checks")
     metrics = tables.get("metric_correlations")
+    summary = (
+        None if inputs.ceilings is None else ceiling_summary(inputs.ceilings, inputs.alignment)
+    )
     return {
         "correlation_table": sections.correlation_table(tables["correlations"]),
         "metric_table": None if metrics is None else sections.metric_table(metrics),
+        "ceiling_table": None if summary is None else ceiling_table(summary),
         "left_out_table": sections.left_out_table(inputs.correlations),
         "model_table": sections.model_table(inputs.models, tables),
         "region_table": sections.region_table(tables["modality_profile"]),

@@ -11,7 +11,7 @@ import polars as pl
 
 from convergent.errors import StoreError
 from convergent.stages.data import reader_of, truth_rows
-from convergent.stages.tables import SCHEMAS, read_table, write_table
+from convergent.stages.tables import CEILING_SCHEMA, SCHEMAS, read_table, write_table
 from convergent.stages.weights import check_all_distinct
 from convergent.statistics import (
     metric_correlations,
@@ -80,6 +80,8 @@ def correlate(study: Study) -> None:
         _publish(study, name, correlations)
     scales = scale_profile(every_metric, ceiling_threshold=threshold)
     _publish(study, "scale_profile", scales)
+    ceilings = [read_table(study.paths.ceilings(dataset)) for dataset in config.datasets]
+    write_table(study.paths.table("ceilings"), ceilings, CEILING_SCHEMA)
     _publish(
         study,
         "trajectories",

@@ -65,6 +65,7 @@ def _inputs(study: Study) -> ReportInputs:
         models=models_table(study),
         correlations=table("correlations"),
         metric_correlations=table("metric_correlations"),
+        ceilings=table("ceilings"),
         primary=study.config.fit.primary,
         coverage=table("coverage"),
         truth=truth if len(truth) else None,

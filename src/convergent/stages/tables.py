@@ -75,6 +75,15 @@ COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
     ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
     pl.String,
 )
+CEILING_SCHEMA: dict[str, Any] = {
+    "dataset": pl.String,
+    **_METRIC,
+    "region": pl.String,
+    "lower": pl.Float64,
+    "upper": pl.Float64,
+    "n_subjects": pl.Int64,
+    "n_stimuli": pl.Int64,
+}
 SCHEMAS = {
     "measurements": MEASUREMENT_SCHEMA,
     "alignment": ALIGNMENT_SCHEMA,

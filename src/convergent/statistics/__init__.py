@@ -1,6 +1,7 @@
 """Tests of the study's claims, on tidy tables: pure functions, no files."""
 
 from ._aggregate import mask_by_ceiling, model_alignment
+from ._ceilings import ceiling_summary
 from ._correlation import (
     family_bootstrap,
     fisher_interval,
@@ -42,6 +43,7 @@ __all__ = [
     "Coverage",
     "Recovery",
     "benjamini_hochberg",
+    "ceiling_summary",
     "coverage_summary",
     "family_bootstrap",
     "fisher_interval",

@@ -20,9 +20,10 @@ STAGE_VERSIONS = {
     "extract": 1,
     "evaluate": 1,
     "fit": 2,
+    "ceilings": 1,
     "measure": 2,
-    "correlate": 2,
-    "report": 2,
+    "correlate": 3,
+    "report": 3,
 }
 
 # Options that say where something lies, not what it is: moving data is no reason to recompute.
@@ -49,7 +50,7 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     Notes
     -----
     Devices and batch sizes do not count: they do not change what is computed. Subjects
-    do not count either: each has a file of its own.
+    do not count either where each has a file of its own; ceilings are of all of them.
     """
     facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
     if keys.get("dataset"):
@@ -62,6 +63,10 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["extraction"] = study.config.extraction.model_dump(exclude={"device", "batch_size"})
     if stage in ("fit", "measure"):
         facts["fit"] = study.config.fit.model_dump(exclude={"device"})
+    if stage == "ceilings":
+        fit = study.config.fit
+        facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
+        facts["subjects"] = study.dataset(str(keys["dataset"])).subjects
     if stage == "evaluate":
         facts["evaluations"] = list(study.config.performance.evaluations)
         facts["datasets"] = [

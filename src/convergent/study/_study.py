@@ -29,6 +29,7 @@ STUDY_TABLES = (
     "correlations",
     "metric_correlations",
     "scale_profile",
+    "ceilings",
     "trajectories",
     "regions",
     "truth",

@@ -15,3 +15,5 @@ from ._registry import check_metrics as check_metrics
 from ._registry import register_similarity as register_similarity
 from ._registry import similarity_names as similarity_names
 from ._scores import SimilarityScores as SimilarityScores
+from ._subject_ceilings import SimilarityCeiling as SimilarityCeiling
+from ._subject_ceilings import similarity_ceilings as similarity_ceilings

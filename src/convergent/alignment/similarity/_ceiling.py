@@ -74,9 +74,13 @@ def rsa_noise_ceiling(rdms: ArrayLike, comparison: Comparison) -> RsaCeiling:
         raise NumericalError(
             "NaN or infinity in RDMs", where="noise ceiling", fix="leave out the subject"
         )
-    subjects = torch.from_numpy(table)
-    normal = torch.stack([_normalised(rdm, comparison) for rdm in subjects])
-    compared = torch.stack([_vector(rdm, comparison) for rdm in subjects])
+    return ceiling_of(torch.from_numpy(table), comparison)
+
+
+def ceiling_of(rdms: Tensor, comparison: Comparison) -> RsaCeiling:
+    """Do what `rsa_noise_ceiling` does, of checked RDMs where they lie, (subject, pair)."""
+    normal = torch.stack([_normalised(rdm, comparison) for rdm in rdms])
+    compared = torch.stack([_vector(rdm, comparison) for rdm in rdms])
     total = normal.sum(0)
     lower = [
         _vector(total - own, comparison) @ rdm for own, rdm in zip(normal, compared, strict=True)

@@ -26,7 +26,7 @@ class KnnOptions(NoOptions):
     k: int = Field(default=10, ge=1, strict=True)
 
 
-@register_similarity("knn", options=KnnOptions)
+@register_similarity("knn", options=KnnOptions, averages=False)
 def knn(geometry: Geometry, options: KnnOptions) -> PairVectors:
     """Share of each stimulus's k nearest neighbours that both representations agree on.
 

@@ -31,6 +31,7 @@ class Metric:
     function: Function
     options: NoOptions
     minimum: int
+    averages: bool = True
 
     def __call__(self, geometry: Geometry) -> PairVectors:
         """Make the pair vectors of a representation.
@@ -54,13 +55,14 @@ class _Entry:
     function: Function
     options: type[NoOptions]
     minimum: int
+    averages: bool
 
 
 _ENTRIES: dict[str, _Entry] = {}
 
 
 def register_similarity(
-    name: str, *, options: type[O], minimum: int = 3
+    name: str, *, options: type[O], minimum: int = 3, averages: bool = True
 ) -> Callable[[Callable[[Geometry, O], PairVectors]], Callable[[Geometry, O], PairVectors]]:
     """Register a function as the metric called ``name``.
 
@@ -75,6 +77,9 @@ def register_similarity(
         Its fields are the options; unknown ones are refused.
     minimum : int
         Smallest number of stimuli for which the metric means anything.
+    averages : bool
+        Whether the mean of several subjects' pair vectors describes what they share; else their
+        noise ceiling is that of pairs of subjects (`similarity_ceilings`).
 
     Raises
     ------
@@ -87,7 +92,7 @@ def register_similarity(
     ) -> Callable[[Geometry, O], PairVectors]:
         if name in _ENTRIES:
             raise ConfigError(f"similarity '{name}' is registered twice", fix="use another name")
-        _ENTRIES[name] = _Entry(function, options, minimum)
+        _ENTRIES[name] = _Entry(function, options, minimum, averages)
         return function
 
     return register
@@ -139,7 +144,7 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Metric:
             where=f"similarity '{name}'",
             fix=did_you_mean(option, known) if unknown else "correct the option",
         ) from error
-    return Metric(name, entry.function, checked, entry.minimum)
+    return Metric(name, entry.function, checked, entry.minimum, entry.averages)
 
 
 def _known() -> dict[str, _Entry]:

@@ -18,7 +18,7 @@ from convergent.alignment.similarity._pairs import (
 from convergent.alignment.similarity._registry import NoOptions, register_similarity
 
 # Distances from 0 to 2 that differ by less are ties: a product in float64 leaves about 1e-15.
-_DECIMALS = 12
+DECIMALS = 12
 
 
 @register_similarity("rsa_pearson", options=NoOptions)
@@ -39,7 +39,7 @@ def rsa_spearman(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Spearman correlation of RDMs, average ranks for ties; see `rsa_pearson`."""
     return _compare_rdms(
         geometry,
-        lambda rdm: centred_unit(average_ranks(rdm.round_(decimals=_DECIMALS))),
+        lambda rdm: centred_unit(average_ranks(rdm.round_(decimals=DECIMALS))),
     )
 
 
@@ -75,11 +75,17 @@ def _compare_rdms(
     kind: PairKind = PairKind.UPPER,
 ) -> PairVectors:
     def make() -> Tensor:
-        if geometry.constant or geometry.correlations is None:
-            return undefined(geometry.pairs, kind)
-        return normalise(1.0 - geometry.pairs.pack(geometry.correlations, PairKind.UPPER))
+        found = rdm_of(geometry)
+        return undefined(geometry.pairs, kind) if found is None else normalise(found)
 
     return PairVectors.single(kind, make)
+
+
+def rdm_of(geometry: Geometry) -> Tensor | None:
+    """Correlation distances of the patterns, (pair i < j,); None where one is not defined."""
+    if geometry.constant or geometry.correlations is None:
+        return None
+    return 1.0 - geometry.pairs.pack(geometry.correlations, PairKind.UPPER)
 
 
 def whiten(rdm: Tensor, pairs: PairIndex) -> Tensor:
