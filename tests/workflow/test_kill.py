@@ -17,6 +17,7 @@ STAGES = {
         ("responses", "--dataset", "scenes", "--subject", "sim01"),
         ["responses/scenes/sim01.zarr.zip"],
     ),
+    "ceilings": (("ceilings", "--dataset", "scenes"), ["ceilings/scenes.parquet"]),
     "weights": (("weights", "--model", "tiny-vit"), ["weights/tiny-vit/final.json"]),
     "extract": (("extract", *LAYER), ["features/scenes/tiny-vit/final/layers.1.zarr.zip"]),
     "fit": (

@@ -57,7 +57,7 @@ def test_a_changed_threshold_recomputes_tables_but_no_fit(workflow):
 
 
 def test_how_a_study_is_run_is_no_reason_to_rerun(workflow):
-    assert workflow.plan("--config", "extraction={batch_size: 7}", "fit={dtype: float64}") == {}
+    assert workflow.plan("--config", "extraction={batch_size: 7}", "fit={dtype: float32}") == {}
 
 
 def test_rulegraph_summary_and_lint_work(workflow):

@@ -124,7 +124,8 @@ def _similarities(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
         + (f"At most {cut} stimuli, drawn at random, are compared. " if cut else "")
         + "Layers are chosen on one half of the stimuli and scored on the other, and the two "
         f"scores averaged. The null are {null}, with the same choice inside each; calibrated "
-        "scores are (score - mean of null) / (1 - mean of null)."
+        "scores are (score - mean of null) / (1 - mean of null). Their noise ceilings are the mean "
+        "similarity of a subject with the mean of the others (lower) and of all (upper bound)."
     )
 
 

@@ -29,7 +29,7 @@ class Eigen:
     basis : Tensor, shape (train, component)
         U: orthonormal, and orthogonal to constants.
     values : Tensor, shape (component,)
-        L, without those that are zero but for rounding.
+        L, increasing, without those that are zero but for rounding.
     test : Tensor, shape (test, component)
         Test features times V.
     full : bool
@@ -112,6 +112,7 @@ def _svd(source: Source, split: Split, smallest_alpha: float) -> Eigen:
             fix="give the features themselves, scale them, or start the grid higher",
         )
     u, s, vh = torch.linalg.svd(space.train, full_matrices=False)
-    kept = s > s[0] * EPS * max(space.train.shape)
+    u, s, vh = u.flip(1), s.flip(0), vh.flip(0)  # increasing, as eigenvalues are
+    kept = s > s[-1] * EPS * max(space.train.shape)
     full = int(kept.sum()) == space.train.shape[0] - 1
     return Eigen(u[:, kept], s[kept].square(), space.test @ vh[kept].T, full)

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment._splits import Split
-from convergent.alignment.ridge._columns import Columns, held_out
+from convergent.alignment.ridge._columns import Columns
+from convergent.alignment.ridge._eigen import diagonalise
+from convergent.alignment.ridge._gcv import Filter
 from convergent.alignment.ridge._maps import InnerRows, Maps, dual_maps, primal_maps
 from convergent.alignment.ridge._space import Source
 from convergent.alignment.ridge._targets import Block, tiles
@@ -55,17 +57,16 @@ class InnerFolds:
         device: torch.device,
     ) -> None:
         self._rows = _positions(split, inner, device)
+        eigen = diagonalise(source, split, smallest_alpha=float(alphas[0]))
+        self._filter = Filter(eigen, alphas, dtype)
         primal = None
         if _features_are_cheaper(source.width, split.train.size, len(inner), columns):
             primal = source.primal(split)
         self._maps: Maps = (
-            primal_maps(primal, self._rows, alphas, dtype)
+            primal_maps(primal, eigen.values, self._rows, alphas, dtype)
             if primal is not None
-            else dual_maps(source.dual(split), source.width, self._rows, alphas, dtype)
+            else dual_maps(source.dual(split).gram, eigen.values, self._rows, alphas, dtype)
         )
-        mean = self._maps.outer.mean(dim=1)
-        self._outer = self._maps.outer.sub_(mean[:, None])
-        self._offset = mean
         found = self._maps.skeleton
         others = np.setdiff1d(np.arange(len(alphas)), found.rows)
         self._mix = torch.from_numpy(found.mix[others]).to(device, dtype)
@@ -81,22 +82,8 @@ class InnerFolds:
         parts = [self._choose(y[start:stop]) for start, stop in tiles(len(y), size)]
         index = torch.cat([p[0] for p in parts])
         inner_r = torch.cat([p[1] for p in parts])
-        basis = self._maps.basis
-        prediction, offset = self._predict(y if basis is None else y @ basis, index)
-        r, r2 = held_out(prediction, offset, block.test)
-        kept = prediction.to(torch.float64) + offset[:, None] if keep else None
-        return Columns(index, inner_r, r, r2, kept)
-
-    def _predict(self, inputs: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply the outer map of each target's alpha, alpha by alpha."""
-        prediction = inputs.new_empty((len(inputs), self._outer.shape[1]))
-        offset = inputs.new_empty(len(inputs), dtype=torch.float64)
-        for alpha in torch.unique(index).tolist():
-            mine = torch.nonzero(index == alpha)[:, 0]
-            chosen = inputs[mine]
-            prediction[mine] = chosen @ self._outer[alpha].T
-            offset[mine] = (chosen @ self._offset[alpha]).to(torch.float64)
-        return prediction, offset
+        found = self._filter.score(y @ self._filter.basis, index, block, keep=keep)
+        return Columns(index, inner_r, found.r, found.r2, found.prediction)
 
     def _choose(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Index of the chosen alpha and its inner r."""

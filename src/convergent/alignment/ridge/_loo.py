@@ -10,7 +10,7 @@ from torch import Tensor
 from convergent.alignment.ridge._columns import Columns
 from convergent.alignment.ridge._eigen import Eigen
 from convergent.alignment.ridge._gcv import Filter
-from convergent.alignment.ridge._skeleton import COMPARISON, skeleton
+from convergent.alignment.ridge._skeleton import TOLERANCE, skeleton
 from convergent.alignment.ridge._targets import Block, tiles
 
 Floats = NDArray[np.float64]
@@ -57,7 +57,7 @@ class LooFold:
             table = left / left.mean(dim=1, keepdim=True)
             gap = table @ squares.T
             self._near = grid[:, 0] < eigen.values.median()
-        found = skeleton(table.cpu().numpy(), COMPARISON[dtype])
+        found = skeleton(table.cpu().numpy(), TOLERANCE[dtype])
         self._table, self._gap = table.to(dtype), gap.to(dtype)
         # Predictions themselves, for alphas at which residuals are nearly all of the responses
         self._shrink, self._leverage = shrink.to(dtype), leverage.to(dtype)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment.ridge._skeleton import TOLERANCE, Skeleton, skeleton
-from convergent.alignment.ridge._space import Dual, Primal, recentred
+from convergent.alignment.ridge._space import Primal, recentred
 from convergent.alignment.ridge._standardise import EPS
 from convergent.errors import NumericalError
 
@@ -46,7 +46,7 @@ class InnerRows:
 
 @dataclass(frozen=True)
 class Maps:
-    """What turns training responses into held-out predictions.
+    """What turns training responses into predictions of the inner folds.
 
     Attributes
     ----------
@@ -55,8 +55,6 @@ class Maps:
     inner : tuple of Tensor, each of shape (skeleton * inner test, input)
         The skeleton is the slow axis. Predictions about the mean of the inner training set, which
         does not depend on alpha and so is no part of what is mixed.
-    outer : Tensor, shape (alpha, test, input)
-        Predictions about the training mean.
     basis : Tensor, shape (train, input), or None
         Inputs are the responses of the training rows, or, with a basis, their products with its
         rows.
@@ -64,14 +62,13 @@ class Maps:
 
     skeleton: Skeleton
     inner: tuple[Tensor, ...]
-    outer: Tensor
     basis: Tensor | None
 
 
 def dual_maps(
-    space: Dual, rank: int, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype
+    gram: Tensor, values: Tensor, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype
 ) -> Maps:
-    """Make the maps from inner products of features of that rank at most.
+    """Make the maps from inner products, whose positive eigenvalues are known.
 
     With the centred Gram matrix K and A = (K + alpha)^-1 less its constant part, alpha A y are
     the residuals of the whole training set, and those of rows B that are left out together are
@@ -82,37 +79,33 @@ def dual_maps(
     ----------
     Pahikkala, Boberg & Salakoski, SCAI 2006: 83-90 (leave-many-out in closed form).
     """
-    gram = space.gram
     n = gram.shape[0]
     # Constants are given a weight among the eigenvalues, and taken out exactly afterwards.
     weight = float(gram.diagonal().mean()) or 1.0
-    eye = torch.eye(n, dtype=gram.dtype, device=gram.device)
+    lifted = gram + weight / n
 
     def inverse(alpha: float) -> Tensor:
-        root = _cholesky(gram + alpha * eye + weight / n)
-        return torch.cholesky_inverse(root) - 1.0 / (n * (alpha + weight))
+        shifted = lifted.clone()
+        shifted.diagonal().add_(alpha)
+        resolvent: Tensor = torch.cholesky_inverse(_cholesky(shifted))
+        return resolvent.sub_(1.0 / (n * (alpha + weight)))
 
-    largest = _norm(lambda vector: gram @ vector, gram[0])
-    _check(largest, float(alphas[0]))
-    smallest = 0.0
-    if rank >= n - 1:  # a part of the training set has no smaller eigenvalues than the whole
-        root = _cholesky(gram + float(alphas[0]) * eye + weight / n)
-        smallest = _smallest(root, float(alphas[0]))
+    largest = _check(values, float(alphas[0]))
+    # a part of the training set has no smaller eigenvalues than the whole, if that has full rank
+    smallest = float(values[0]) if values.numel() == n - 1 else 0.0
     found = _between(alphas, smallest, largest, dtype)
     maps = [
         gram.new_empty((found.rows.size, rows.test.numel(), rows.train.numel()), dtype=dtype)
         for rows in inner
     ]
-    outer = gram.new_empty((found.rows.size, *space.cross.shape))
     for s, alpha in enumerate(alphas[found.rows].tolist()):
         resolvent = inverse(alpha)
-        torch.mm(space.cross, resolvent, out=outer[s])
         for rows, kept in zip(inner, maps, strict=True):
             if 2 * rows.left_out.numel() > n:
                 kept[s] = _refitted(gram, rows, alpha)
             else:
                 kept[s] = _left_out(resolvent, rows)
-    return Maps(found, tuple(m.flatten(0, 1) for m in maps), _mixed(found, outer, dtype), None)
+    return Maps(found, tuple(m.flatten(0, 1) for m in maps), None)
 
 
 def _left_out(resolvent: Tensor, rows: InnerRows) -> Tensor:
@@ -133,7 +126,7 @@ def _refitted(gram: Tensor, rows: InnerRows, alpha: float) -> Tensor:
 
 
 def primal_maps(
-    space: Primal, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype
+    space: Primal, values: Tensor, inner: Sequence[InnerRows], alphas: Floats, dtype: torch.dtype
 ) -> Maps:
     """Make the maps from features, with a constant one that is not penalised.
 
@@ -142,12 +135,10 @@ def primal_maps(
     """
     one = space.train.new_ones((space.train.shape[0], 1))
     x = torch.cat([space.train, one], dim=1)
-    x_test = torch.cat([space.test, space.test.new_zeros((space.test.shape[0], 1))], dim=1)
     covariance = x.T @ x
     penalty = torch.ones_like(covariance[0])
     penalty[-1] = 0.0
-    largest = _norm(lambda vector: space.covariance @ vector, space.covariance[0])
-    _check(largest, float(alphas[0]))
+    largest = _check(values, float(alphas[0]))
 
     def penalised(matrix: Tensor, alpha: float) -> Tensor:
         return _cholesky(matrix + torch.diag(alpha * penalty))
@@ -160,22 +151,11 @@ def primal_maps(
     maps = [
         x.new_empty((found.rows.size, rows.test.numel(), x.shape[1]), dtype=dtype) for rows in inner
     ]
-    outer = x.new_empty((found.rows.size, *x_test.shape))
     for s, alpha in enumerate(alphas[found.rows].tolist()):
-        outer[s] = torch.cholesky_solve(x_test.T, penalised(covariance, alpha)).T @ root
         for rows, matrix, kept in zip(inner, inside, maps, strict=True):
             solved = torch.cholesky_solve(x[rows.test].T, penalised(matrix, alpha)).T
             kept[s] = solved @ root - root[-1] / rows.train.numel()
-    flat = tuple(m.flatten(0, 1) for m in maps)
-    return Maps(found, flat, _mixed(found, outer, dtype), basis.to(dtype))
-
-
-def _mixed(found: Skeleton, maps: Tensor, dtype: torch.dtype) -> Tensor:
-    """Outer maps of every alpha, (alpha, test, input)."""
-    if found.whole:
-        return maps.to(dtype)
-    mix = torch.from_numpy(found.mix).to(maps)
-    return torch.stack([torch.tensordot(row, maps, dims=1).to(dtype) for row in mix])
+    return Maps(found, tuple(m.flatten(0, 1) for m in maps), basis.to(dtype))
 
 
 def _between(alphas: Floats, smallest: float, largest: float, dtype: torch.dtype) -> Skeleton:
@@ -191,26 +171,15 @@ def _between(alphas: Floats, smallest: float, largest: float, dtype: torch.dtype
     return Skeleton(found.rows, found.mix * (size[:, None] / size[found.rows]))
 
 
-def _smallest(root: Tensor, alpha: float) -> float:
+def _smallest(root: Tensor, alpha: float, steps: int = 40) -> float:
     """Smallest eigenvalue of a positive matrix, given the Cholesky factor of it plus alpha."""
-
-    def solve(vector: Tensor) -> Tensor:
-        return torch.cholesky_solve(vector[:, None], root)[:, 0]
-
-    return max(1.0 / _norm(solve, root[0]) - alpha, 0.0)
-
-
-def _norm(apply: Callable[[Tensor], Tensor], like: Tensor, steps: int = 40) -> float:
-    """Largest eigenvalue of a positive operator, by power iteration."""
     generator = torch.Generator().manual_seed(0)
-    vector = torch.randn(like.numel(), generator=generator, dtype=like.dtype).to(like.device)
-    value = 0.0
+    vector = torch.randn((len(root), 1), generator=generator, dtype=root.dtype).to(root.device)
+    largest = 0.0  # of the inverse
     for _ in range(steps):
-        vector = apply(vector / vector.norm())
-        value = float(vector.norm())
-        if value == 0.0:
-            break
-    return value
+        vector = torch.cholesky_solve(vector / vector.norm(), root)
+        largest = float(vector.norm())
+    return max(1.0 / largest - alpha, 0.0)
 
 
 def _cholesky(matrix: Tensor) -> Tensor:
@@ -218,7 +187,9 @@ def _cholesky(matrix: Tensor) -> Tensor:
     return root
 
 
-def _check(largest: float, smallest_alpha: float) -> None:
+def _check(values: Tensor, smallest_alpha: float) -> float:
+    """Largest eigenvalue, unless its rounding hides the smallest alpha."""
+    largest = float(values[-1]) if values.numel() else 0.0
     if largest * EPS > GRAM_TOLERANCE * smallest_alpha:
         raise NumericalError(
             f"the smallest alpha, {smallest_alpha:g}, drowns in the rounding of features whose "
@@ -226,3 +197,4 @@ def _check(largest: float, smallest_alpha: float) -> None:
             where="ridge with inner folds",
             fix="scale the features, or start the grid higher",
         )
+    return largest

@@ -12,11 +12,9 @@ from scipy.linalg import qr
 Floats = NDArray[np.float64]
 
 # Error of the shrinkage factors (root mean square over components) that an interpolated alpha may
-# have. In float64 results are those of every alpha by itself.
-TOLERANCE = {torch.float32: 5e-5, torch.float64: 1e-13}
-
-# The same where alphas are only compared by it, and predictions are then made exactly.
-COMPARISON = {torch.float32: 1e-4, torch.float64: 1e-13}
+# have. Alphas are only compared by it, and predictions are then made exactly. In float64 every
+# alpha stands for itself.
+TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-13}
 
 
 class Skeleton(NamedTuple):
