@@ -4,6 +4,7 @@
     python benchmarks/ridge.py --sizes 0 --alphas 40
     python benchmarks/ridge.py --nested              # 8 subjects who saw the same stimuli
     python benchmarks/ridge.py --stream              # 300,000 targets from a file
+    python benchmarks/ridge.py --sweep               # share of the machine's own rate of products
 
 One run, methods interleaved, each in a process of its own that makes the data, reads its memory,
 and then fits, predicts a test set and correlates. Features have power-law spectra, targets
@@ -226,6 +227,41 @@ def stream(method: str, size: tuple[int, int, int], alphas: int) -> dict[str, ob
         return measured(lambda: METHODS[method]()(x, y, n, grid(alphas)))
 
 
+def sweep(size: tuple[int, int, int], alphas: int) -> None:
+    """Rate at which inner folds are swept, every operation on responses timed, few counted."""
+    import torch
+
+    from convergent.alignment import Split
+    from convergent.alignment.ridge._folds import InnerFolds
+    from convergent.alignment.ridge._space import source
+    from convergent.alignment.ridge._targets import block_of
+
+    n, p, targets = size
+    x, y = data(n, p, targets)
+    split = Split(np.arange(n), np.arange(n, len(x)))
+    inner = [Split(a, b) for a, b in folds(n)]
+    device, dtype = torch.device("cpu"), torch.float32
+    fold = InnerFolds(
+        source(torch.from_numpy(x), device, scale=False, folds=1), split, inner, grid(alphas),
+        columns=targets, dtype=dtype, device=device,
+    )  # fmt: skip
+    blocks = [
+        block_of(torch.from_numpy(y[:, start : start + 1000].T.copy()), split, dtype)
+        for start in range(0, targets, 1000)
+    ]
+    fold.score(blocks[0])
+    best = gemm_rate()
+    begun = time.perf_counter()
+    for block in blocks:
+        fold.score(block)
+    seconds = time.perf_counter() - begun
+    products = sum(maps.numel() for maps in fold._maps.inner)  # multiplications a target
+    products += fold._filter.basis.numel() + fold._filter._test.numel()
+    rate = 2 * products * targets / seconds / 1e9
+    print(f"sweep: n {n}, features {p}, targets {targets}: {rate:.0f} of {best:.0f} GFLOP/s, "
+          f"{100 * rate / best:.0f} %")  # fmt: skip
+
+
 def gemm_rate() -> float:
     """This machine's own float32 products, GFLOP/s."""
     import torch
@@ -297,6 +333,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--nested", action="store_true")
     parser.add_argument("--stream", action="store_true")
+    parser.add_argument("--sweep", action="store_true")
     parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
@@ -312,7 +349,10 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     print(f"float32 products here: {gemm_rate():.0f} GFLOP/s with {arguments.threads} thread(s)")
-    if arguments.nested:
+    if arguments.sweep:
+        for size in arguments.sizes:
+            sweep(SIZES[size], arguments.alphas)
+    elif arguments.nested:
         for size in range(len(NESTED)):
             compare(
                 arguments, "nested", size, [m for m in arguments.methods if m != "scikit-learn"]
