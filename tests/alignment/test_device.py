@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from convergent.alignment import (
+    Gram,
     alpha_grid,
     effective_dimensionality,
     fit_ridge,
+    inner_item_splits,
     item_orders,
     item_splits,
     resolve_dtype,
@@ -42,7 +44,8 @@ def test_cuda_is_never_replaced_by_the_cpu():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-8), ("float32", 1e-4)])
 @pytest.mark.parametrize("p", [20, 300])
-def test_cuda_equals_cpu(dtype, tolerance, p):
+@pytest.mark.parametrize("selection", ["gcv", "loo", "folds"])
+def test_cuda_equals_cpu(dtype, tolerance, p, selection):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(100, p))
     y = x @ rng.normal(size=(p, 30)) + np.sqrt(p) * rng.normal(size=(100, 30))
@@ -53,6 +56,8 @@ def test_cuda_equals_cpu(dtype, tolerance, p):
             item_splits(100, folds=3, seed=0),
             design="items",
             alphas=alpha_grid(-1, 5, 7),
+            selection=selection,
+            inner_splits=lambda rows: inner_item_splits(rows, 100, folds=4, seed=0),
             permutations=item_orders(100, permutations=3, seed=0),
             device=device,
             dtype=dtype,
@@ -63,3 +68,10 @@ def test_cuda_equals_cpu(dtype, tolerance, p):
         one, other = (getattr(result, name) for result in results)
         np.testing.assert_allclose(other, one, atol=tolerance)
     assert effective_dimensionality(x, device="cuda") == pytest.approx(effective_dimensionality(x))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_inner_products_on_cuda_equal_those_on_the_cpu():
+    x = np.random.default_rng(0).normal(size=(40, 90))
+    np.testing.assert_allclose(Gram.of(x, device="cuda").matrix, Gram.of(x).matrix, atol=1e-10)
