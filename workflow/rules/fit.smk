@@ -21,7 +21,7 @@ if BY_LAYER:
             "../../envs/convergent.yaml"
         resources:
             gpu=0,
-            mem_mb=lambda w, attempt: 2000 * attempt,
+            mem_mb=lambda w, attempt: 2500 * attempt,
             runtime=lambda w, attempt: 20 * attempt,
         params:
             identity=lambda w: study.identity(

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 Facts = dict[str, Any]
 
+# Bytes for pair vectors at once: a fit's job asks for 2.5 GB.
+SIMILARITY_MEMORY = 2**30
+
 
 def ridge(
     samples: Samples,
@@ -92,6 +95,7 @@ def similarities(
         halves=halves,
         device=config.device,
         dtype=config.dtype,
+        memory=SIMILARITY_MEMORY,
     )
     facts = {"similarity_stimuli": first.count}
     return [([_similarity_arrays(scores) for scores in layer], facts) for layer in found]
