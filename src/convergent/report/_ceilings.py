@@ -28,10 +28,5 @@ def ceiling_table(summary: pl.DataFrame) -> Table:
         *("metric", "data set", "mean score", "models", "lower bound", "upper bound"),
         *("subjects", "stimuli"),
     )
-    caption = (
-        "Final trained models beside the noise ceiling: mean over all regions with a value. The "
-        "bounds say how well the mean of the other subjects, or of all, predicts each subject, on "
-        "all stimuli; scores are of halves of the stimuli, as layers are chosen on the other half, "
-        "so that knn, which depends on the number of stimuli, is not on quite the same scale"
-    )
+    caption = "Final trained models beside the noise ceiling of similarity metrics"
     return Table(caption, columns, rows, True)
