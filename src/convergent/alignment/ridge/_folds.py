@@ -19,8 +19,9 @@ from convergent.alignment.ridge._targets import Block, tiles
 
 Floats = NDArray[np.float64]
 
-# Bytes of held-out predictions (target, skeleton, inner test) at once.
-BUDGET = 8 * 2**20
+# Bytes of held-out predictions (target, skeleton, inner test) at once, unless that is fewer than
+# this many targets: products of few rows run slower.
+BUDGET, FEWEST = 8 * 2**20, 768
 
 
 class InnerFolds:
@@ -78,7 +79,7 @@ class InnerFolds:
         """Choose alpha on the training responses and score the test responses."""
         y = block.train
         largest = max(len(m) for m in self._maps.inner)
-        size = max(1, BUDGET // (largest * y.element_size()))
+        size = max(FEWEST, BUDGET // (largest * y.element_size()))
         parts = [self._choose(y[start:stop]) for start, stop in tiles(len(y), size)]
         index = torch.cat([p[0] for p in parts])
         inner_r = torch.cat([p[1] for p in parts])
