@@ -15,7 +15,7 @@ from convergent.alignment._banded_scores import FoldScores
 from convergent.alignment._himalaya import Bands, Solution, himalaya_backend, solve_bands
 from convergent.alignment._ratios import ratios_among
 from convergent.alignment._scores import is_constant, pearson_columns, r2_columns
-from convergent.alignment._splits import Split
+from convergent.alignment._splits import Split, positions_of
 from convergent.alignment.ridge._standardise import constant_columns, standardise
 
 Floats = NDArray[np.float64]
@@ -81,18 +81,20 @@ class BandedFold:
             )
             train.append(x.to(device, dtype))
             test.append(held_out.to(device, dtype))
-        order = np.argsort(split.train)
-
-        def positions(rows: NDArray[np.intp]) -> NDArray[np.intp]:
-            return order[np.searchsorted(split.train, rows, sorter=order)]
-
         y = torch.from_numpy(responses[split.train])
         mean, variance = y.mean(dim=0), y.var(dim=0, correction=0)
         constant = constant_columns(y, mean, variance)
         sd = torch.where(constant, torch.ones_like(variance), variance.sqrt())
         centred = torch.where(constant, torch.zeros_like(y), (y - mean) / sd)
         return cls(
-            Bands(train, test, [(positions(s.train), positions(s.test)) for s in inner]),
+            Bands(
+                train,
+                test,
+                [
+                    (positions_of(s.train, split.train), positions_of(s.test, split.train))
+                    for s in inner
+                ],
+            ),
             centred.to(device, dtype),
             (torch.from_numpy(responses[split.test]) - mean) / sd,
             mean,

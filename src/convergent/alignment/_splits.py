@@ -210,6 +210,12 @@ def check_splits(splits: Sequence[Split], n: int, within: Index | None = None) -
             raise ConfigError(problem, where=f"fold {k}", fix="make disjoint train and test rows")
 
 
+def positions_of(rows: Index, within: Index) -> Index:
+    """Position of each row among the rows of a training set."""
+    order = np.argsort(within)
+    return order[np.searchsorted(within, rows, sorter=order)]
+
+
 def _check_folds(folds: int, count: int, what: str) -> None:
     if not 2 <= folds <= count:
         raise ConfigError(

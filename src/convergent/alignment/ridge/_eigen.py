@@ -53,14 +53,17 @@ class Eigen:
         return int(self.test.shape[0])
 
 
-def diagonalise(source: Source, split: Split, *, smallest_alpha: float) -> Eigen:
+def diagonalise(
+    space: Dual | Primal, source: Source, split: Split, *, smallest_alpha: float
+) -> Eigen:
     """Turn the features of a fold to their principal axes.
 
-    Whichever of Gram matrix and covariance is smaller is decomposed, in float64 whatever dtype
-    the targets use: it squares the condition number.
+    Decomposed in float64 whatever dtype the targets use: it squares the condition number.
 
     Parameters
     ----------
+    space : Dual or Primal
+        From `smaller_space`.
     source : Source
     split : Split
     smallest_alpha : float
@@ -74,8 +77,6 @@ def diagonalise(source: Source, split: Split, *, smallest_alpha: float) -> Eigen
     NumericalError
         The smallest alpha drowns in the rounding of a Gram matrix given without its features.
     """
-    primal = source.primal(split) if source.width < split.train.size - 1 else None
-    space = primal or source.dual(split)
     found = _of_covariance(space) if isinstance(space, Primal) else _of_gram(space)
     largest = float(found.values[-1]) if found.values.numel() else 0.0
     if largest * EPS > GRAM_TOLERANCE * smallest_alpha:

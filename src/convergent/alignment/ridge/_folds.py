@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergent.alignment._splits import Split
+from convergent.alignment._splits import Index, Split, positions_of
 from convergent.alignment.ridge._columns import Columns
 from convergent.alignment.ridge._eigen import diagonalise
 from convergent.alignment.ridge._gcv import Filter
-from convergent.alignment.ridge._maps import InnerRows, Maps, dual_maps, primal_maps
-from convergent.alignment.ridge._space import Source
+from convergent.alignment.ridge._maps import InnerRows, dual_maps, primal_maps
+from convergent.alignment.ridge._space import Primal, Source, smaller_space
 from convergent.alignment.ridge._targets import Block, tiles
 
 Floats = NDArray[np.float64]
@@ -58,16 +58,15 @@ class InnerFolds:
         device: torch.device,
     ) -> None:
         self._rows = _positions(split, inner, device)
-        eigen = diagonalise(source, split, smallest_alpha=float(alphas[0]))
+        space = smaller_space(source, split)
+        eigen = diagonalise(space, source, split, smallest_alpha=float(alphas[0]))
         self._filter = Filter(eigen, alphas, dtype)
-        primal = None
-        if _features_are_cheaper(source.width, split.train.size, len(inner), columns):
-            primal = source.primal(split)
-        self._maps: Maps = (
-            primal_maps(primal, eigen.values, self._rows, alphas, dtype)
-            if primal is not None
-            else dual_maps(source.dual(split).gram, eigen.values, self._rows, alphas, dtype)
-        )
+        cheaper = _features_are_cheaper(source.width, split.train.size, len(inner), columns)
+        if isinstance(space, Primal) and cheaper:
+            self._maps = primal_maps(space, eigen.values, self._rows, alphas, dtype)
+        else:
+            gram = space.train @ space.train.T if isinstance(space, Primal) else space.gram
+            self._maps = dual_maps(gram, eigen.values, self._rows, alphas, dtype)
         found = self._maps.skeleton
         others = np.setdiff1d(np.arange(len(alphas)), found.rows)
         self._mix = torch.from_numpy(found.mix[others]).to(device, dtype)
@@ -148,10 +147,7 @@ def _features_are_cheaper(width: int, n: int, folds: int, columns: int) -> bool:
 
 
 def _positions(split: Split, inner: Sequence[Split], device: torch.device) -> tuple[InnerRows, ...]:
-    order = np.argsort(split.train)
-
-    def find(rows: NDArray[np.intp]) -> Tensor:
-        found = order[np.searchsorted(split.train, rows, sorter=order)]
-        return torch.from_numpy(found).to(device)
+    def find(rows: Index) -> Tensor:
+        return torch.from_numpy(positions_of(rows, split.train)).to(device)
 
     return tuple(InnerRows.of(find(s.train), find(s.test), split.train.size) for s in inner)

@@ -10,15 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convergent.alignment.ridge._eigen import GRAM_TOLERANCE
 from convergent.alignment.ridge._skeleton import TOLERANCE, Skeleton, skeleton
 from convergent.alignment.ridge._space import Primal, recentred
 from convergent.alignment.ridge._standardise import EPS
 from convergent.errors import NumericalError
 
 Floats = NDArray[np.float64]
-
-# The smallest alpha must stand out of the rounding of the largest eigenvalue by this much.
-GRAM_TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)

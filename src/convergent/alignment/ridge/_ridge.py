@@ -17,7 +17,7 @@ from convergent.alignment.ridge._folds import InnerFolds
 from convergent.alignment.ridge._gcv import GcvFold
 from convergent.alignment.ridge._gram import Gram
 from convergent.alignment.ridge._loo import LooFold
-from convergent.alignment.ridge._space import Source, source
+from convergent.alignment.ridge._space import Source, smaller_space, source
 from convergent.alignment.ridge._subject import (
     Fold,
     Problem,
@@ -203,7 +203,8 @@ def fit_subjects(
                 known, split, inner, grid, columns=columns, dtype=work.dtype, device=work.device
             )
         else:
-            eigen = diagonalise(known, split, smallest_alpha=float(grid[0]))
+            space = smaller_space(known, split)
+            eigen = diagonalise(space, known, split, smallest_alpha=float(grid[0]))
             closed = LooFold if selection == "loo" else GcvFold
             fold = closed(eigen, grid, work.dtype)
         for subject in subjects:

@@ -127,6 +127,12 @@ def source(features: Tensor | Gram, device: torch.device, *, scale: bool, folds:
     return FeatureSource(features, scale=scale)
 
 
+def smaller_space(source: Source, split: Split) -> Dual | Primal:
+    """Covariance or Gram matrix of a fold, whichever is smaller (and known)."""
+    primal = source.primal(split) if source.width < split.train.size - 1 else None
+    return primal or source.dual(split)
+
+
 def recentred(gram: Tensor, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor]:
     """Inner products of the training, and of test with training rows, about the training mean."""
     inside, outside = gram[train][:, train], gram[test][:, train]
