@@ -41,6 +41,12 @@ class Columns:
         )
 
 
+def correlation(covariance: Tensor, norm: Tensor) -> Tensor:
+    """Divide by the product of two norms; 0 where that is 0."""
+    r = torch.where(norm > 0, covariance / torch.where(norm > 0, norm, 1.0), 0.0)
+    return r.clamp(-1.0, 1.0)
+
+
 def held_out(prediction: Tensor, offset: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Pearson r and R2 of held-out predictions, in float64.
 
@@ -67,7 +73,7 @@ def held_out(prediction: Tensor, offset: Tensor, truth: Tensor) -> tuple[Tensor,
     size = p.abs().amax(dim=1)
     unit = p / torch.where(size > 0, size, 1.0)[:, None]
     norm = (unit.square().sum(dim=1) * total).sqrt()
-    r = ((unit * y).sum(dim=1) / torch.where(norm > 0, norm, 1.0)).clamp(-1.0, 1.0)
+    r = correlation((unit * y).sum(dim=1), norm)
     residual = (y - p).square().sum(dim=1) + y.shape[1] * (mean - offset).square()
     r2 = 1.0 - residual / torch.where(total > 0, total, 1.0)
     undefined = torch.full_like(r, torch.nan)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment._splits import Index, Split, positions_of
-from convergent.alignment.ridge._columns import Columns
+from convergent.alignment.ridge._columns import Columns, correlation
 from convergent.alignment.ridge._eigen import diagonalise
 from convergent.alignment.ridge._gcv import Filter
 from convergent.alignment.ridge._maps import InnerRows, dual_maps, primal_maps
@@ -127,8 +127,7 @@ class InnerFolds:
         covariance = with_truth - sums * total / count
         variance = (squares - sums.square() / count) * (whole - total.square() / count)
         norm = variance.clamp(min=0.0).sqrt()
-        r = torch.where(norm > 0, covariance / torch.where(norm > 0, norm, 1.0), 0.0)
-        return errors, r.clamp(-1.0, 1.0)
+        return errors, correlation(covariance, norm)
 
 
 def _products(predictions: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:

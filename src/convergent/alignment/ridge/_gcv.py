@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergent.alignment.ridge._columns import Columns, held_out
+from convergent.alignment.ridge._columns import Columns, correlation, held_out
 from convergent.alignment.ridge._eigen import Eigen
 from convergent.alignment.ridge._targets import Block
 
@@ -99,6 +99,5 @@ class GcvFold:
         covariance = cross.gather(1, at)[:, 0] + outside * rest
         variance = size.gather(1, at)[:, 0] + outside.square() * rest
         norm = (variance * whole).sqrt()
-        inner = torch.where(norm > 0, covariance / torch.where(norm > 0, norm, 1.0), 0.0)
-        inner = torch.where(whole > 0, inner.clamp(-1.0, 1.0), torch.nan)
+        inner = torch.where(whole > 0, correlation(covariance, norm), torch.nan)
         return Columns(index, inner, found.r, found.r2, found.prediction)

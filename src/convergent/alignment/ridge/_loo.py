@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergent.alignment.ridge._columns import Columns
+from convergent.alignment.ridge._columns import Columns, correlation
 from convergent.alignment.ridge._eigen import Eigen
 from convergent.alignment.ridge._gcv import Filter
 from convergent.alignment.ridge._skeleton import TOLERANCE, skeleton
@@ -104,6 +104,5 @@ class LooFold:
         part, y = part.to(torch.float64), y.to(torch.float64)
         part = part - part.mean(dim=1, keepdim=True)
         norm = (part.square().sum(dim=1) * y.square().sum(dim=1)).sqrt()
-        r = (part * y).sum(dim=1) / torch.where(norm > 0, norm, 1.0)
-        varies = y.square().sum(dim=1) > 0
-        return torch.where(varies, r.clamp(-1.0, 1.0), torch.nan)
+        r = correlation((part * y).sum(dim=1), norm)
+        return torch.where(y.square().sum(dim=1) > 0, r, torch.nan)
