@@ -23,7 +23,7 @@ from convergent.alignment import (
     item_splits,
 )
 from convergent.alignment.ridge import _folds
-from convergent.alignment.ridge._skeleton import skeleton
+from convergent.alignment.ridge._compress import compress
 from convergent.errors import ConfigError, DataError, NumericalError
 
 ALPHAS = alpha_grid(-1, 6, 15)
@@ -111,11 +111,11 @@ def test_targets_with_missing_values_are_refused_or_masked(selection, streamed, 
 
 
 @pytest.mark.parametrize("p", [8, 70])
-def test_both_sides_of_the_maps_choose_and_predict_alike(p, monkeypatch):
+def test_responses_and_their_projections_choose_and_predict_alike(p, monkeypatch):
     x, y = data(p=p)
     found = []
     for cheaper in (True, False):
-        monkeypatch.setattr(_folds, "_features_are_cheaper", lambda *_, side=cheaper: side)
+        monkeypatch.setattr(_folds, "_projecting_is_cheaper", lambda *_, side=cheaper: side)
         found.append(fit(x, y, "folds", return_predictions=True))
     same(*found)
     np.testing.assert_allclose(found[0].predictions, found[1].predictions, atol=1e-9)
@@ -258,10 +258,28 @@ def test_an_inner_fold_without_variance_is_left_out_of_the_inner_score():
     np.testing.assert_allclose(found.inner_r[0, 0], np.mean(expected), atol=1e-8)
 
 
-def test_features_too_large_for_the_smallest_alpha_are_refused_by_inner_folds():
-    x, y = data()
+@pytest.mark.parametrize("p", [8, 70])
+def test_inner_folds_decompose_the_features_where_inner_products_would_hide_the_alphas(p):
+    x, y = data(p=p)
+    grid = np.logspace(-2, 3, 6)
+    # a dominant feature that explains nothing: its square hides the alphas, not the others
+    big = np.column_stack([x, 1e9 * np.random.default_rng(1).normal(size=len(x))])
+    (split,) = item_splits(60, folds=3, seed=0)[:1]
+    inner = inner_item_splits(split.train, 60, folds=4, seed=0)
+    found = fit(big, y, "folds", [split], alphas=grid)
+    train = np.searchsorted(split.train, np.arange(60))
+    for t in range(y.shape[1]):
+        search = GridSearchCV(
+            Ridge(solver="svd"),
+            {"alpha": grid},
+            cv=[(train[s.train], train[s.test]) for s in inner],
+            scoring="neg_mean_squared_error",
+        ).fit(big[split.train], y[split.train, t])
+        assert found.alpha[0, t] == search.best_params_["alpha"]
+        r = np.corrcoef(search.predict(big[split.test]), y[split.test, t])[0, 1]
+        np.testing.assert_allclose(found.fold_r[0, t], r, atol=1e-6)
     with pytest.raises(NumericalError, match="drowns"):
-        fit(x * 1e7, y, "folds", alphas=[1e-3, 1.0])
+        fit(Gram.of(big), y, "folds", [split], alphas=grid)
 
 
 def test_subjects_share_what_the_features_cost_and_keep_their_own_scores():
@@ -281,13 +299,31 @@ def test_subjects_share_what_the_features_cost_and_keep_their_own_scores():
             same(scores, fit_ridge(x, problem.responses, splits, **options), atol=1e-12)
 
 
-def test_few_rows_stand_for_a_smooth_table_within_the_tolerance():
+def test_few_functions_stand_for_a_smooth_table_within_the_tolerance():
     values = np.geomspace(1, 1e6, 200)
     table = values / (values + np.logspace(-1, 8, 60)[:, None])
-    found = skeleton(table, 1e-6)
-    assert found.rows.size < 30 and not found.whole
-    error = np.sqrt(((found.mix @ table[found.rows] - table) ** 2).mean(axis=1))
-    assert error.max() <= 1e-6
-    np.testing.assert_array_equal(found.mix[found.rows], np.eye(found.rows.size))
-    assert skeleton(np.eye(4), 1e-6).whole
-    assert skeleton(np.zeros((3, 0)), 1e-6).whole
+    size = table.max(axis=1)
+    found = compress(table, values, size, 1e-6)
+    assert found.functions.shape[0] < 30
+    error = (found.mix @ found.functions - table) / size[:, None]
+    assert np.sqrt(np.square(error).mean(axis=1)).max() <= 1e-6
+    fewer = compress(table, values, size, 1e-3)
+    assert fewer.functions.shape[0] < found.functions.shape[0]
+
+
+def test_dominant_components_are_interpolated_as_well_as_the_many_small_ones():
+    values = np.concatenate([np.linspace(1, 2, 5000), [1e6]])
+    table = values / (values + np.logspace(-1, 8, 60)[:, None])
+    found = compress(table, values, table.max(axis=1), 1e-4)
+    assert found.functions.shape[0] < 60
+    error = (found.mix @ found.functions - table) / table.max(axis=1, keepdims=True)
+    assert np.abs(error[:, -1]).max() < 3e-4
+
+
+def test_a_table_that_has_no_fewer_functions_stays_as_it_is():
+    for found in (
+        compress(np.eye(4), np.arange(1.0, 5.0), np.ones(4), 1e-6),
+        compress(np.zeros((3, 0)), np.zeros(0), np.zeros(3), 1e-6),
+        compress(np.ones((3, 5)), np.ones(5), np.ones(3), 0.0),
+    ):
+        np.testing.assert_array_equal(found.mix, np.eye(len(found.mix)))

@@ -79,9 +79,22 @@ def diagonalise(
     """
     found = _of_covariance(space) if isinstance(space, Primal) else _of_gram(space)
     largest = float(found.values[-1]) if found.values.numel() else 0.0
-    if largest * EPS > GRAM_TOLERANCE * smallest_alpha:
+    if _drowns(largest, smallest_alpha):
         return _svd(source, split, smallest_alpha)
     return found
+
+
+def drowns(products: Tensor, smallest_alpha: float) -> bool:
+    """Whether rounding of a Gram or covariance matrix may hide the smallest alpha.
+
+    Judged by a bound on its largest eigenvalue: the largest sum of absolute values of a row.
+    """
+    largest = float(products.abs().sum(dim=1).max()) if products.numel() else 0.0
+    return _drowns(largest, smallest_alpha)
+
+
+def _drowns(largest: float, smallest_alpha: float) -> bool:
+    return largest * EPS > GRAM_TOLERANCE * smallest_alpha
 
 
 def _of_gram(space: Dual) -> Eigen:

@@ -3,25 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergent.alignment._splits import Index, Split, positions_of
+from convergent.alignment._splits import Split, positions_of
 from convergent.alignment.ridge._columns import Columns, correlation
-from convergent.alignment.ridge._eigen import diagonalise
-from convergent.alignment.ridge._gcv import Filter
-from convergent.alignment.ridge._maps import InnerRows, dual_maps, primal_maps
-from convergent.alignment.ridge._space import Primal, Source, smaller_space
+from convergent.alignment.ridge._compress import TOLERANCE, compress, split_functions
+from convergent.alignment.ridge._eigen import Eigen, diagonalise, drowns
+from convergent.alignment.ridge._filter import Filter
+from convergent.alignment.ridge._space import (
+    Dual,
+    FeatureSource,
+    GramSource,
+    Primal,
+    Source,
+    smaller_space,
+)
 from convergent.alignment.ridge._targets import Block, tiles
 
 Floats = NDArray[np.float64]
 
-# Bytes of held-out predictions (target, skeleton, inner test) at once, unless that is fewer than
+# Bytes of held-out predictions (target, function, inner test) at once, unless that is fewer than
 # this many targets: products of few rows run slower.
 BUDGET, FEWEST = 8 * 2**20, 768
+
+
+@dataclass(frozen=True)
+class InnerMap:
+    """What predicts the rows of one inner fold.
+
+    Attributes
+    ----------
+    train, test : Tensor of int64
+        Positions in the outer training set.
+    basis : Tensor, shape (inner train, component), or None
+        Responses are multiplied by it first, where that is less work.
+    map : Tensor, shape (function * inner test, input)
+        The function is the slow axis. Predictions about the mean of the inner training set, which
+        does not depend on alpha and so is no part of what is mixed.
+    """
+
+    train: Tensor
+    test: Tensor
+    basis: Tensor | None
+    map: Tensor
 
 
 class InnerFolds:
@@ -30,6 +59,11 @@ class InnerFolds:
     Features are scaled by the whole outer training set and centred anew, as are the responses,
     in each inner fold: scikit-learn's ``GridSearchCV(Ridge(), scoring="neg_mean_squared_error")``
     and himalaya's ``RidgeCV``, each after a StandardScaler.
+
+    In the eigenbasis of an inner fold predictions are linear in the filters l / (l + alpha), and
+    all filters are combinations of a few functions (`compress`). Responses are multiplied by one
+    map a function; the errors of all alphas are then quadratic forms in the inner products of
+    these few predictions and the truth.
 
     The inner score is the mean over inner folds of the Pearson r at the chosen alpha.
 
@@ -40,10 +74,7 @@ class InnerFolds:
     inner : sequence of Split
         Rows of the complete data, within ``split.train``.
     alphas : ndarray, shape (alpha,)
-    columns : int
-        How many targets will come, permuted ones counted: decides which side is cheaper.
     dtype : torch.dtype
-    device : torch.device
     """
 
     def __init__(
@@ -53,100 +84,137 @@ class InnerFolds:
         inner: Sequence[Split],
         alphas: Floats,
         *,
-        columns: int,
         dtype: torch.dtype,
-        device: torch.device,
     ) -> None:
-        self._rows = _positions(split, inner, device)
         space = smaller_space(source, split)
-        eigen = diagonalise(space, source, split, smallest_alpha=float(alphas[0]))
-        self._filter = Filter(eigen, alphas, dtype)
-        cheaper = _features_are_cheaper(source.width, split.train.size, len(inner), columns)
-        if isinstance(space, Primal) and cheaper:
-            self._maps = primal_maps(space, eigen.values, self._rows, alphas, dtype)
-        else:
-            gram = space.train @ space.train.T if isinstance(space, Primal) else space.gram
-            self._maps = dual_maps(gram, eigen.values, self._rows, alphas, dtype)
-        found = self._maps.skeleton
-        others = np.setdiff1d(np.arange(len(alphas)), found.rows)
-        self._mix = torch.from_numpy(found.mix[others]).to(device, dtype)
-        # column of each alpha when the skeleton's come first
-        self._order = torch.from_numpy(np.argsort(np.concatenate([found.rows, others]))).to(device)
-        self._alphas = len(alphas)
+        smallest = float(alphas[0])
+        outer = diagonalise(space, source, split, smallest_alpha=smallest)
+        self._filter = Filter(outer, alphas, dtype)
+        inside = _within(space, source, split, min(s.train.size for s in inner), smallest)
+        places = [_places(s, split) for s in inner]
+        parts = [
+            diagonalise(smaller_space(inside, s), inside, s, smallest_alpha=smallest)
+            for s in places
+        ]
+        values = torch.cat([e.values for e in parts]).cpu().numpy()
+        shrink = values / (values + alphas[:, None])
+        # r sees the shape of a prediction, however small it is
+        found = compress(shrink, values, shrink.max(axis=1, initial=0.0), TOLERANCE[dtype])
+        functions = split_functions(found, [e.values.numel() for e in parts])
+        self._maps = tuple(
+            _inner_map(e, s, torch.from_numpy(f), dtype)
+            for e, s, f in zip(parts, places, functions, strict=True)
+        )
+        # An error of alpha a is v' G v, with the inner products G of predictions, truth and ones
+        self._mix = torch.from_numpy(found.mix).to(outer.values)
+        errors = np.concatenate([found.mix, np.tile([-1.0, 0.0], (alphas.size, 1))], axis=1)
+        forms = (errors[:, :, None] * errors[:, None, :]).reshape(alphas.size, -1)
+        self._forms = torch.from_numpy(forms.T).to(outer.values)
 
     def score(self, block: Block, *, keep: bool = False) -> Columns:
         """Choose alpha on the training responses and score the test responses."""
         y = block.train
-        largest = max(len(m) for m in self._maps.inner)
+        largest = max(m.test.numel() for m in self._maps) * (self._mix.shape[1] + 2)
         size = max(FEWEST, BUDGET // (largest * y.element_size()))
         parts = [self._choose(y[start:stop]) for start, stop in tiles(len(y), size)]
         index = torch.cat([p[0] for p in parts])
         inner_r = torch.cat([p[1] for p in parts])
-        found = self._filter.score(y @ self._filter.basis, index, block, keep=keep)
+        found = self._filter.score_responses(index, block, keep=keep)
         return Columns(index, inner_r, found.r, found.r2, found.prediction)
 
     def _choose(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Index of the chosen alpha and its inner r."""
-        loss = y.new_zeros((len(y), self._alphas), dtype=torch.float64)
-        total_r, known = torch.zeros_like(loss), torch.zeros_like(loss[:, :1])
-        basis = self._maps.basis
-        projected = None if basis is None else y @ basis
-        whole = y.sum(dim=1)
-        for rows, maps in zip(self._rows, self._maps.inner, strict=True):
-            left_out = y.index_select(1, rows.left_out)
-            mean = (whole - left_out.sum(dim=1)) / rows.train.numel()
-            if basis is None or projected is None:
-                inputs = y.index_select(1, rows.train)
-            else:
-                inputs = projected - left_out @ basis.index_select(0, rows.left_out)
-            predictions = (inputs @ maps.T).reshape(len(y), -1, rows.test.numel())
-            truth = y.index_select(1, rows.test) - mean[:, None]
-            errors, r = self._compare(predictions, truth)
-            varies = (truth.amax(dim=1) != truth.amin(dim=1))[:, None]
-            loss += errors / rows.test.numel()
-            total_r += torch.where(varies, r, 0.0)
-            known += varies
+        found = [self._products(y, fold) for fold in self._maps]
+        counts = [fold.test.numel() for fold in self._maps]
+        loss = y.new_zeros((len(y), self._forms.shape[1]), dtype=torch.float64)
+        for (gram, _), n in zip(found, counts, strict=True):
+            loss += (gram.flatten(1).to(torch.float64) @ self._forms) / n
         index = loss.argmin(dim=1)
-        inner = (total_r / known).gather(1, index[:, None])[:, 0]  # 0 / 0: no fold knows
-        varies = (y.amax(dim=1) != y.amin(dim=1)) & (known[:, 0] > 0)
-        return index, torch.where(varies, inner, torch.nan)
+        mix = self._mix[index, None]
+        r, known = torch.zeros_like(loss[:, 0]), torch.zeros_like(index)
+        for (gram, varies), n in zip(found, counts, strict=True):
+            r += torch.where(varies, _inner_r(gram.to(torch.float64), mix, n), 0.0)
+            known += varies
+        varies = (y.amax(dim=1) != y.amin(dim=1)) & (known > 0)
+        return index, torch.where(varies, r / known, torch.nan)  # 0 / 0: no fold knows
 
-    def _compare(self, predictions: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-        """Squared error and r of every alpha, (target, alpha), from those of the skeleton."""
-        parts = [_products(predictions, truth)]
-        if len(self._mix):
-            parts.append(_products(self._mix @ predictions, truth))
-        squares, with_truth, sums = (
-            torch.cat(columns, dim=1).to(torch.float64)[:, self._order]
-            for columns in zip(*parts, strict=True)
-        )
-        count = truth.shape[1]
-        whole = truth.square().sum(dim=1, dtype=torch.float64)[:, None]
-        total = truth.sum(dim=1, dtype=torch.float64)[:, None]
-        errors = whole - 2.0 * with_truth + squares
-        covariance = with_truth - sums * total / count
-        variance = (squares - sums.square() / count) * (whole - total.square() / count)
-        norm = variance.clamp(min=0.0).sqrt()
-        return errors, correlation(covariance, norm)
+    def _products(self, y: Tensor, fold: InnerMap) -> tuple[Tensor, Tensor]:
+        """Inner products of predictions, truth and ones over the test rows; whether truth varies.
 
-
-def _products(predictions: Tensor, truth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over the test samples of squares, of products with the truth, and of predictions."""
-    size = torch.linalg.vector_norm(predictions, dim=2)
-    sides = torch.stack([truth, torch.ones_like(truth)], dim=2)
-    products = predictions @ sides
-    return size.square(), products[:, :, 0], products[:, :, 1]
+        Returns
+        -------
+        products : Tensor, shape (target, function + 2, function + 2)
+        varies : Tensor of bool, shape (target,)
+        """
+        inputs = y.index_select(1, fold.train)
+        mean = inputs.mean(dim=1, keepdim=True)
+        if fold.basis is not None:
+            inputs = inputs @ fold.basis
+        n, functions = fold.test.numel(), self._mix.shape[1]
+        rows = y.new_empty((len(y), functions + 2, n))
+        torch.mm(inputs, fold.map.T, out=rows.flatten(1)[:, : functions * n])
+        truth = y.index_select(1, fold.test)
+        torch.sub(truth, mean, out=rows[:, -2])
+        rows[:, -1] = 1.0
+        return rows @ rows.transpose(1, 2), truth.amax(dim=1) != truth.amin(dim=1)
 
 
-def _features_are_cheaper(width: int, n: int, folds: int, columns: int) -> bool:
-    """Compare the work of both sides an alpha: the maps (float64, twice the price), the sweep."""
-    samples = 2.0 * (1.33 * n**3) + columns * n * n * (1.0 - 1.0 / folds)
-    features = 2.0 * (folds * width**3 / 3 + 4 * n * width**2) + columns * n * width
-    return features < samples
+def _inner_r(gram: Tensor, mix: Tensor, n: int) -> Tensor:
+    """Pearson r over n test rows at one alpha a target, from inner products.
+
+    Parameters
+    ----------
+    gram : Tensor of float64, shape (target, function + 2, function + 2)
+    mix : Tensor of float64, shape (target, 1, function)
+    """
+    functions = mix.shape[2]
+    mixed = (mix @ gram[:, :functions])[:, 0]  # with each function, the truth and ones
+    squares = (mixed[:, :functions] * mix[:, 0]).sum(dim=1)
+    with_truth, total = mixed[:, -2], mixed[:, -1]
+    truths, truth = gram[:, -2, -2], gram[:, -2, -1]
+    variance = (squares - total.square() / n) * (truths - truth.square() / n)
+    return correlation(with_truth - total * truth / n, variance.clamp(min=0.0).sqrt())
 
 
-def _positions(split: Split, inner: Sequence[Split], device: torch.device) -> tuple[InnerRows, ...]:
-    def find(rows: Index) -> Tensor:
-        return torch.from_numpy(positions_of(rows, split.train)).to(device)
+def _inner_map(eigen: Eigen, split: Split, functions: Tensor, dtype: torch.dtype) -> InnerMap:
+    """Make the map of one inner fold from its decomposition and functions of its eigenvalues."""
+    functions = functions.to(eigen.values)
+    basis = eigen.basis.to(dtype)
+    test = eigen.test / eigen.values.sqrt()
+    (n, width), tested, count = basis.shape, len(test), len(functions)
+    project = _projecting_is_cheaper(width, n, count * tested)
+    made = basis.new_empty((count, tested, width if project else n))
+    for function, place in zip(functions, made, strict=True):
+        filtered = (test * function).to(dtype)
+        place.copy_(filtered if project else filtered @ basis.T)
+    return InnerMap(
+        train=torch.from_numpy(split.train).to(basis.device),
+        test=torch.from_numpy(split.test).to(basis.device),
+        basis=basis if project else None,
+        map=made.flatten(0, 1),
+    )
 
-    return tuple(InnerRows.of(find(s.train), find(s.test), split.train.size) for s in inner)
+
+def _projecting_is_cheaper(width: int, n: int, predictions: int) -> bool:
+    """Compare a projection and a map of projections with a map of responses."""
+    return width * (n + predictions) < predictions * n
+
+
+def _within(
+    space: Dual | Primal, source: Source, split: Split, fewest: int, smallest_alpha: float
+) -> Source:
+    """Features of the outer training rows, scaled as they are there, for the inner folds."""
+    if isinstance(space, Dual):
+        if drowns(space.gram, smallest_alpha):
+            known = source.primal(split)
+            if known is not None:
+                return FeatureSource(known.train, scale=False)
+        return GramSource(space.gram, source.width)
+    if source.width < fewest - 1 or drowns(space.covariance, smallest_alpha):
+        return FeatureSource(space.train, scale=False)
+    return GramSource(space.train @ space.train.T, source.width)
+
+
+def _places(inner: Split, split: Split) -> Split:
+    """Positions in the outer training set."""
+    return Split(positions_of(inner.train, split.train), positions_of(inner.test, split.train))

@@ -5,47 +5,13 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from convergent.alignment.ridge._columns import Columns, correlation, held_out
+from convergent.alignment.ridge._columns import Columns, correlation
 from convergent.alignment.ridge._eigen import Eigen
+from convergent.alignment.ridge._filter import Filter
 from convergent.alignment.ridge._targets import Block
 
 Floats = NDArray[np.float64]
-
-
-class Filter:
-    """Predictions of one fold from projections on the principal axes, in the products' dtype.
-
-    Parameters
-    ----------
-    eigen : Eigen
-    alphas : ndarray, shape (alpha,)
-    dtype : torch.dtype
-    """
-
-    def __init__(self, eigen: Eigen, alphas: Floats, dtype: torch.dtype) -> None:
-        grid = torch.from_numpy(alphas).to(eigen.values)
-        self.basis = eigen.basis.to(dtype)
-        self._filters = (eigen.values.sqrt() / (eigen.values + grid[:, None])).to(dtype)
-        mean = eigen.test.mean(dim=0)
-        self._test = (eigen.test - mean).to(dtype)
-        self._mean = mean.to(dtype)
-
-    def score(self, projected: Tensor, index: Tensor, block: Block, *, keep: bool) -> Columns:
-        """Predict and score the test samples at the chosen alphas; inner_r is left empty.
-
-        Parameters
-        ----------
-        projected : Tensor, shape (target, component)
-        index : Tensor of int64, shape (target,)
-        """
-        weights = projected * self._filters[index]
-        prediction = weights @ self._test.T
-        offset = (weights @ self._mean).to(torch.float64)
-        r, r2 = held_out(prediction, offset, block.test)
-        kept = prediction.to(torch.float64) + offset[:, None] if keep else None
-        return Columns(index, torch.full_like(r, torch.nan), r, r2, kept)
 
 
 class GcvFold:

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment.ridge._columns import Columns, correlation
+from convergent.alignment.ridge._compress import TOLERANCE, compress
 from convergent.alignment.ridge._eigen import Eigen
-from convergent.alignment.ridge._gcv import Filter
-from convergent.alignment.ridge._skeleton import TOLERANCE, skeleton
+from convergent.alignment.ridge._filter import Filter
 from convergent.alignment.ridge._targets import Block, tiles
 
 Floats = NDArray[np.float64]
@@ -57,13 +57,15 @@ class LooFold:
             table = left / left.mean(dim=1, keepdim=True)
             gap = table @ squares.T
             self._near = grid[:, 0] < eigen.values.median()
-        found = skeleton(table.cpu().numpy(), TOLERANCE[dtype])
+        values = eigen.values.cpu().numpy()
+        found = compress(table.cpu().numpy(), values, np.ones(len(alphas)), TOLERANCE[dtype])
         self._table, self._gap = table.to(dtype), gap.to(dtype)
         # Predictions themselves, for alphas at which residuals are nearly all of the responses
         self._shrink, self._leverage = shrink.to(dtype), leverage.to(dtype)
         self._clear = clear.to(dtype)
-        self._rows = torch.from_numpy(found.rows).to(table.device)
-        self._mix = None if found.whole else torch.from_numpy(found.mix).to(table.device, dtype)
+        self._functions = torch.from_numpy(found.functions).to(table.device, dtype)
+        fewer = found.mix.shape[0] != found.mix.shape[1]
+        self._mix = torch.from_numpy(found.mix).to(table.device, dtype) if fewer else None
 
     def score(self, block: Block, *, keep: bool = False) -> Columns:
         """Choose alpha on the training responses and score the test responses."""
@@ -83,7 +85,7 @@ class LooFold:
 
     def _errors(self, y: Tensor, projected: Tensor) -> Tensor:
         """Mean squared leave-one-out errors, shape (target, alpha)."""
-        filtered = projected[:, None, :] * self._table[self._rows]
+        filtered = projected[:, None, :] * self._functions
         product = filtered @ self._filter.basis.T
         if self._mix is not None:
             product = self._mix @ product

@@ -193,15 +193,12 @@ def fit_subjects(
         raise ConfigError(
             "test sets overlap", where="ridge", fix="use disjoint folds to return predictions"
         )
-    columns = sum(subject.columns for subject in subjects)
     for split in splits:
         fold: Fold
         if make_inner is not None:
             inner = make_inner(split.train)
             check_splits(inner, known.samples, within=split.train)
-            fold = InnerFolds(
-                known, split, inner, grid, columns=columns, dtype=work.dtype, device=work.device
-            )
+            fold = InnerFolds(known, split, inner, grid, dtype=work.dtype)
         else:
             space = smaller_space(known, split)
             eigen = diagonalise(space, known, split, smallest_alpha=float(grid[0]))

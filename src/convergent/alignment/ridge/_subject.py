@@ -141,12 +141,6 @@ class SubjectFit:
         self._real: list[dict[str, Floats]] = []
         self._null: list[tuple[Floats, Floats]] = []
 
-    @property
-    def columns(self) -> int:
-        """Number of targets, each permutation of each counted."""
-        permutations = 0 if self.orders is None else len(self.orders)
-        return int(self.targets.count * (1 + permutations))
-
     def add(self, fold: Fold, split: Split, work: Work) -> None:
         """Score one fold, and its null."""
         permutations = 0 if self.orders is None else len(self.orders)
