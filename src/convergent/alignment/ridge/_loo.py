@@ -58,7 +58,9 @@ class LooFold:
             gap = table @ squares.T
             self._near = grid[:, 0] < eigen.values.median()
         values = eigen.values.cpu().numpy()
-        found = compress(table.cpu().numpy(), values, np.ones(len(alphas)), TOLERANCE[dtype])
+        # half the tolerance: division by the gap makes errors larger
+        size = np.full(len(alphas), 0.5)
+        found = compress(table.cpu().numpy(), values, size, TOLERANCE[dtype])
         self._table, self._gap = table.to(dtype), gap.to(dtype)
         # Predictions themselves, for alphas at which residuals are nearly all of the responses
         self._shrink, self._leverage = shrink.to(dtype), leverage.to(dtype)
