@@ -5,7 +5,6 @@ from ._banded_scores import BandedScores as BandedScores
 from ._ceilings import intersubject_correlation as intersubject_correlation
 from ._ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
 from ._ceilings import ncsnr_ceiling as ncsnr_ceiling
-from ._ceilings import normalise_by_ceiling as normalise_by_ceiling
 from ._ceilings import split_half_ceiling as split_half_ceiling
 from ._dimensionality import effective_dimensionality as effective_dimensionality
 from ._dtype import resolve_dtype as resolve_dtype
@@ -16,6 +15,7 @@ from ._layers import choose_layers as choose_layers
 from ._means import mean_defined as mean_defined
 from ._means import region_means as region_means
 from ._means import region_medians as region_medians
+from ._normalise import normalise_by_ceiling as normalise_by_ceiling
 from ._orders import block_orders as block_orders
 from ._orders import item_orders as item_orders
 from ._orders import story_orders as story_orders

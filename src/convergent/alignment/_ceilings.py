@@ -201,28 +201,6 @@ def leave_one_subject_out_ceiling(data: ArrayLike) -> Floats:
     return ceiling
 
 
-def normalise_by_ceiling(r: ArrayLike, ceiling: ArrayLike, *, threshold: float) -> Floats:
-    """Divide r by the square root of the ceiling, keeping its sign.
-
-    Parameters
-    ----------
-    r, ceiling : array_like, same shape
-    threshold : float
-        Ceilings below it, or NaN, make the result NaN.
-
-    Returns
-    -------
-    ndarray of float64
-        May exceed 1 in size: the ceiling is an estimate.
-    """
-    top = np.asarray(ceiling, dtype=np.float64)
-    usable = (top >= threshold) & (top > 0)
-    value: Floats = np.where(
-        usable, np.asarray(r, dtype=np.float64) / np.sqrt(np.where(usable, top, 1.0)), np.nan
-    )
-    return value
-
-
 def _finite(values: ArrayLike, axes: int, names: str) -> Floats:
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != axes or array.size == 0:

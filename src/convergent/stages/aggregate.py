@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from convergent.alignment import mean_defined
+from convergent.alignment import mean_defined, normalise_by_ceiling
 from convergent.stages.choice import choices
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
@@ -17,7 +17,6 @@ from convergent.stages.tables import (
     against_null,
     frame,
     keys,
-    normalised,
     read_table,
     regions,
     write_table,
@@ -107,7 +106,11 @@ def _measurements(
 def _of_ridge(study: Study, store: Store, scores: Scores) -> dict[str, Any]:
     """What only encoding models have."""
     return {
-        "score_normalised": normalised(study, scores.score, store["region_noise_ceiling"]),
+        "score_normalised": normalise_by_ceiling(
+            scores.score,
+            store["region_noise_ceiling"],
+            threshold=study.config.statistics.ceiling_threshold,
+        ),
         "score_median": store["region_r_median"],
         "inner_score": mean_defined(scores.inner, axis=0),
         "log10_alpha": store["region_log10_alpha"],

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from convergent.alignment import choose_layers, mean_defined
+from convergent.alignment import choose_layers, mean_defined, normalise_by_ceiling
 from convergent.alignment.similarity import calibrate
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
@@ -16,7 +16,6 @@ from convergent.stages.tables import (
     against_null,
     frame,
     keys,
-    normalised,
     regions,
 )
 from convergent.store import Store
@@ -105,7 +104,9 @@ def _frames(
             **against_null(part.score, part.null),
         }
         if common["metric"] == "ridge_r":  # the ceiling is that of a correlation with responses
-            columns["score_normalised"] = normalised(study, part.score, ceiling)
+            columns["score_normalised"] = normalise_by_ceiling(
+                part.score, ceiling, threshold=study.config.statistics.ceiling_threshold
+            )
         columns["p_group"] = [group.get(name) for name in columns["region"]]
         frames.append(frame(columns, ALIGNMENT_SCHEMA))
     return frames

@@ -159,12 +159,6 @@ def frame(columns: dict[str, Any], schema: dict[str, Any]) -> pl.DataFrame:
     return pl.DataFrame(series).with_columns(pl.selectors.float().fill_nan(None))
 
 
-def normalised(study: Study, score: np.ndarray, ceiling: np.ndarray) -> np.ndarray:
-    """Scores over the largest r that the noise allows; NaN where there is nothing to explain."""
-    usable = ceiling >= study.config.statistics.ceiling_threshold
-    return np.where(usable, score / np.sqrt(np.where(usable, ceiling, 1.0)), np.nan)
-
-
 def against_null(score: np.ndarray, null: np.ndarray | None) -> dict[str, np.ndarray]:
     """Null's mean and sd, one-sided p, and score as share of what lies above chance, per region."""
     if null is None or len(null) == 0:

@@ -19,7 +19,7 @@ STAGE_VERSIONS = {
     "weights": 1,
     "extract": 1,
     "evaluate": 1,
-    "fit": 2,
+    "fit": 3,
     "ceilings": 1,
     "measure": 2,
     "correlate": 3,
