@@ -17,7 +17,7 @@ MODEL_OPTIONAL = (
     "revision", "architecture", "precision", "preprocessing", "attention", "tags", "notes",
 )  # fmt: skip
 CHECKPOINT_COLUMNS = ("model", "checkpoint")
-CHECKPOINT_OPTIONAL = ("role", "step", "reference", "revision", "seed", "final")
+CHECKPOINT_OPTIONAL = ("role", "step", "reference", "branch", "revision", "seed", "final")
 PERFORMANCE_COLUMNS = ("model", "checkpoint", "benchmark", "score", "source")
 
 SOURCES = ("transformers", "open_clip", "timm", "baseline")
@@ -166,12 +166,14 @@ def build_checkpoint(row: Row, models: dict[str, Model]) -> tuple[str, Checkpoin
     final = row.choice("final", ("yes", "no"), default="no") == "yes"
     if final and role == "random":
         raise row.error("final", "random weights can't stand for the model", "set final to 'no'")
+    # A branch's commit is its own: the model's would be other weights under this name.
+    inherited = "" if row.values.get("branch") else model.revision
     return model.key, Checkpoint(
         name=row.key("checkpoint"),
         role=role,  # type: ignore[arg-type]
         step=row.number("step", int, optional=True),
         reference=row.values.get("reference", "") or model.reference,
-        revision=row.values.get("revision", "") or model.revision,
+        revision=row.values.get("revision", "") or inherited,
         seed=seed,
         final=final,
     )

@@ -91,7 +91,7 @@ class CheckpointRow:
     """One row of a checkpoints table."""
 
     columns: ClassVar[tuple[str, ...]] = (
-        "model", "checkpoint", "role", "step", "reference", "revision", "seed", "final",
+        "model", "checkpoint", "role", "step", "reference", "branch", "revision", "seed", "final",
     )  # fmt: skip
     keys: ClassVar[tuple[str, ...]] = ("model", "checkpoint")
 
@@ -100,6 +100,7 @@ class CheckpointRow:
     role: str = "trained"
     step: int | None = None
     reference: str = ""
+    branch: str = ""
     revision: str = ""
     seed: int | None = None
     final: bool = False

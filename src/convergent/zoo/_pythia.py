@@ -1,0 +1,148 @@
+"""Training trajectories of Pythia: published checkpoints and their scores."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from convergent.errors import DataError
+from convergent.zoo._rows import CheckpointRow, ScoreRow
+
+COMMIT = "a19eecb807ec2c79a39ebf18108816e6ffffc1d5"
+COMMENT = """\
+Checkpoints of Pythia in training; made by `convergent models build`. Steps: the log-spaced set
+(0, powers of 2 up to 512, then 1000, 2000, 4000, ... 128000) and every step that was evaluated.
+The hub keeps each step as a branch; `convergent models pin` writes its commit into `revision`.
+final is step 143000, the main branch, at the commit of the models table.
+"""
+SCORES_COMMENT = f"""\
+Zero-shot scores of Pythia in training, from EleutherAI/pythia, evals/pythia-v1, commit
+{COMMIT}. Shares of right answers (0 to 1); lambada_openai_ppl is
+a perplexity (lower is better), lambada_openai_log_likelihood minus its logarithm (higher is
+better): nats a target word. pythia-1b is called pythia-1b-bf16 there. Made by
+`convergent models build`.
+"""
+SIZES = ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
+LAST_STEP = 143_000
+LOG_STEPS = (0, *(2**power for power in range(10)), *(1000 * 2**power for power in range(8)))
+# (task, metric) of the file: benchmark of the table
+_BENCHMARKS = {
+    ("lambada_openai", "acc"): "lambada_openai",
+    ("lambada_openai", "ppl"): "lambada_openai_ppl",
+    ("piqa", "acc"): "piqa",
+    ("arc_easy", "acc"): "arc_easy",
+    ("arc_challenge", "acc"): "arc_challenge",
+    ("sciq", "acc"): "sciq",
+    ("winogrande", "acc"): "winogrande",
+    ("wsc", "acc"): "wsc",
+    ("logiqa", "acc"): "logiqa",
+}
+_RENAMED = {"pythia-1b": "pythia-1b-bf16"}
+
+
+def pythia_models() -> tuple[str, ...]:
+    """Keys of the models that have trajectories."""
+    return tuple(f"pythia-{size}{kind}" for kind in ("", "-deduped") for size in SIZES)
+
+
+def checkpoint_name(step: int) -> str:
+    """Key of a step: the last one is ``final``, the weights that stand for the model."""
+    return "final" if step == LAST_STEP else f"step{step}"
+
+
+def build_pythia(evaluations: Path) -> tuple[list[CheckpointRow], list[ScoreRow]]:
+    """Make the rows of ``pythia_checkpoints.tsv`` and ``pythia_performance.tsv``.
+
+    Parameters
+    ----------
+    evaluations : Path
+        Table of model, shot, step, task, metric and value (parquet).
+
+    Returns
+    -------
+    checkpoints : list of CheckpointRow
+        Without commits of the steps.
+    scores : list of ScoreRow
+
+    Raises
+    ------
+    DataError
+        The file is missing, a model, benchmark or last step is not in it, or a value is
+        there twice or is none.
+    """
+    checkpoints: list[CheckpointRow] = []
+    scores: list[ScoreRow] = []
+    table = _read(evaluations)
+    for model in pythia_models():
+        name = _RENAMED.get(model, model)
+        values = table.get(name, {})
+        steps = {step for step, _ in values}
+        absent = [
+            benchmark
+            for benchmark in _BENCHMARKS.values()
+            if steps != {step for step, of in values if of == benchmark}
+        ]
+        if LAST_STEP not in steps or absent:
+            raise DataError(
+                f"'{name}' lacks {absent[0] if absent else f'step {LAST_STEP}'} at some step",
+                where=str(evaluations),
+                fix="give the whole set of evaluations",
+            )
+        checkpoints += [_checkpoint(model, step) for step in sorted({*LOG_STEPS, *steps, LAST_STEP})]
+        for (step, benchmark), value in values.items():
+            source = f"EleutherAI/pythia evals at {COMMIT[:7]}, {name}, zero-shot"
+            found = {benchmark: value}
+            if benchmark == "lambada_openai_ppl":
+                found["lambada_openai_log_likelihood"] = -math.log(value)
+            scores += [
+                ScoreRow(
+                    model=model,
+                    checkpoint=checkpoint_name(step),
+                    benchmark=key,
+                    score=score,
+                    source=source,
+                )
+                for key, score in found.items()
+            ]
+    return checkpoints, scores
+
+
+def _checkpoint(model: str, step: int) -> CheckpointRow:
+    final = step == LAST_STEP
+    return CheckpointRow(
+        model=model,
+        checkpoint=checkpoint_name(step),
+        step=step,
+        reference=f"EleutherAI/{model}",
+        branch="" if final else f"step{step}",
+        final=final,
+    )
+
+
+def _read(path: Path) -> dict[str, dict[tuple[int, str], float]]:
+    """Zero-shot values by model, step and benchmark."""
+    import polars as pl
+
+    if not path.is_file():
+        raise DataError(
+            "no such file", where=str(path), fix="give the folder of the published figures"
+        )
+    table = pl.read_parquet(path)
+    columns = ("model", "step", "task", "metric", "value")
+    missing = [name for name in (*columns, "shot") if name not in table.columns]
+    if missing:
+        raise DataError(f"no column '{missing[0]}'", where=str(path))
+    found: dict[str, dict[tuple[int, str], float]] = {}
+    for model, step, task, metric, value in (
+        table.filter(pl.col("shot") == "zero-shot").select(columns).iter_rows()
+    ):
+        benchmark = _BENCHMARKS.get((task, metric))
+        if benchmark is None:
+            continue
+        values = found.setdefault(model, {})
+        if (step, benchmark) in values or value is None or not math.isfinite(value):
+            raise DataError(
+                f"'{model}', step {step}: {benchmark} is {value}, or there twice", where=str(path)
+            )
+        values[step, benchmark] = float(value)
+    return found
