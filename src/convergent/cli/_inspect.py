@@ -40,8 +40,12 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.brains import open_dataset
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
+    from convergent.zoo import unpinned_mistake
 
     mistakes: list[ConvergentError] = []
+    unpinned = unpinned_mistake(study.models.values())
+    if unpinned is not None:
+        mistakes.append(unpinned)
     if study.config.fit.similarities:
         try:
             check_metrics(study.config.fit.similarities)

@@ -13,7 +13,7 @@ COMMENT = """\
 Checkpoints of Pythia in training; made by `convergent models build`. Steps: the log-spaced set
 (0, powers of 2 up to 512, then 1000, 2000, 4000, ... 128000) and every step that was evaluated.
 The hub keeps each step as a branch; `convergent models pin` writes its commit into `revision`.
-final is step 143000, the main branch, at the commit of the models table.
+final is step 143000 and the main branch: reference and commit of the models table.
 """
 SCORES_COMMENT = f"""\
 Zero-shot scores of Pythia in training, from EleutherAI/pythia, evals/pythia-v1, commit
@@ -88,7 +88,9 @@ def build_pythia(evaluations: Path) -> tuple[list[CheckpointRow], list[ScoreRow]
                 where=str(evaluations),
                 fix="give the whole set of evaluations",
             )
-        checkpoints += [_checkpoint(model, step) for step in sorted({*LOG_STEPS, *steps, LAST_STEP})]
+        checkpoints += [
+            _checkpoint(model, step) for step in sorted({*LOG_STEPS, *steps, LAST_STEP})
+        ]
         for (step, benchmark), value in values.items():
             source = f"EleutherAI/pythia evals at {COMMIT[:7]}, {name}, zero-shot"
             found = {benchmark: value}
@@ -113,7 +115,8 @@ def _checkpoint(model: str, step: int) -> CheckpointRow:
         model=model,
         checkpoint=checkpoint_name(step),
         step=step,
-        reference=f"EleutherAI/{model}",
+        # the last step is the main branch, and has the model's own reference and commit
+        reference="" if final else f"EleutherAI/{model}",
         branch="" if final else f"step{step}",
         final=final,
     )
