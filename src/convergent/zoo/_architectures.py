@@ -16,7 +16,7 @@ _COUNTED = (
     "AutoModel", "AutoModel+head", "AutoModelForCausalLM", "AutoModelForSeq2SeqLM",
     "AutoModelForPreTraining",
 )  # fmt: skip
-_UNITS = {"": 1, "M": 10**6, "B": 10**9}
+_UNITS = {"M": 10**6, "B": 10**9}
 _COUNT = re.compile(r"(\d+)|(\d+)(?:\.(\d+))?([MB])")
 
 
@@ -47,7 +47,7 @@ class Published:
         if match[1]:
             return parameters == int(match[1])
         decimals = match[3] or ""
-        unit = _UNITS[match[4]] // 10 ** len(decimals)
+        unit = _UNITS[match[4]] / 10.0 ** len(decimals)
         return abs(parameters - int(match[2] + decimals) * unit) < unit
 
 

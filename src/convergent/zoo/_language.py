@@ -9,15 +9,15 @@ from pathlib import Path
 from convergent.errors import ModelError
 from convergent.study._tables import Row, read_rows
 from convergent.zoo._architectures import ARCHITECTURES, read_architecture, read_published
-from convergent.zoo._language_layers import attention, layer_paths
-from convergent.zoo._leaderboard import SOURCE, Entry, read_leaderboard
-from convergent.zoo._rows import ModelRow, ScoreRow
-from convergent.zoo._sketch_transformers import (
+from convergent.zoo._empty_network import (
     count_parameters,
     empty_network,
     layer_widths,
     published_parameters,
 )
+from convergent.zoo._language_layers import is_causal, layer_paths
+from convergent.zoo._leaderboard import SOURCE, Entry, read_leaderboard
+from convergent.zoo._rows import ModelRow, ScoreRow
 
 COMMENT = f"""\
 Language models; columns: config/README.md. Made by `convergent models build` from
@@ -172,7 +172,7 @@ def measured(architecture: str, directory: Path = ARCHITECTURES) -> Network:
         parameters=count_parameters(module),
         layers=tuple(paths),
         widths=tuple(layer_widths(module, paths)),
-        attention=attention(configuration["model_type"]),
+        attention="causal" if is_causal(configuration["model_type"]) else "bidirectional",
     )
 
 

@@ -59,16 +59,12 @@ _BIDIRECTIONAL = frozenset(
 )  # fmt: skip
 
 
-def attention(model_type: str) -> str:
-    """Whether a token sees those after it: ``causal`` or ``bidirectional``.
+def is_causal(model_type: str) -> bool:
+    """Whether tokens of this kind of network see only those before them.
 
-    Raises
-    ------
-    ModelError
-        The kind of network is not known here.
+    Kinds that are not known here count as causal: most of what is published is.
     """
-    _places(model_type)
-    return "bidirectional" if model_type in _BIDIRECTIONAL else "causal"
+    return model_type not in _BIDIRECTIONAL
 
 
 def layer_paths(module: nn.Module) -> list[str]:
