@@ -27,29 +27,30 @@ def compress_braces(names: Sequence[str]) -> str:
     >>> compress_braces(["stages.0.0", "stages.0.1", "stages.1.0", "stages.1.1"])
     'stages.{0-1}.{0-1}'
     """
-    patterns = _merge(list(names))
+    patterns = _merge(list(names), last_only=True)
     # A second pass joins stages of the same shape; deeper nesting would not be readable.
-    patterns = _merge(patterns)
+    patterns = _merge(patterns, last_only=False)
     expanded = [name for pattern in patterns for name in expand_braces(pattern)]
     assert expanded == list(names), f"{patterns} does not expand to {list(names)}"
     return ";".join(patterns)
 
 
-def _merge(patterns: list[str]) -> list[str]:
+def _merge(patterns: list[str], last_only: bool) -> list[str]:
     merged: list[str] = []
     start = 0
     while start < len(patterns):
-        stop, pattern = _longest_run(patterns, start)
+        stop, pattern = _longest_run(patterns, start, last_only)
         merged.append(pattern)
         start = stop
     return merged
 
 
-def _longest_run(patterns: list[str], start: int) -> tuple[int, str]:
+def _longest_run(patterns: list[str], start: int, last_only: bool) -> tuple[int, str]:
     # The longest run that differs in one number; of equal ones the rightmost number.
     best, best_pattern = start + 1, patterns[start]
     parts = _parts(patterns[start])
-    for place in reversed([i for i, part in enumerate(parts) if part.isdigit()]):
+    places = [place for place, part in enumerate(parts) if part.isdigit()]
+    for place in reversed(places[-1:] if last_only else places):
         if any("{" in part for part in parts[:place]):
             continue  # the leftmost braces vary slowest, so a new one must stand before them
         numbers = [int(parts[place])]
