@@ -1,139 +1,142 @@
-"""Language networks without weights, on the meta device, from their configuration files."""
+"""Rows of transformers as sketches: networks without weights, run at two sizes."""
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.errors import LayerError, ModelError
-from convergent.zoo._language_layers import attention
+from convergent.errors import ModelError
+from convergent.models._inspect import Sketch
+from convergent.models._inspect_trace import Pass
+from convergent.study._types import Model
+from convergent.zoo._architectures import ARCHITECTURES, read_architecture
+from convergent.zoo._empty_network import (
+    count_parameters,
+    empty_network,
+    example_inputs,
+    network_of,
+    run_network,
+)
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_MASKED = ("deberta", "deberta-v2")  # bidirectional, and their masks are products of the padding
-_TOKENS = 7  # of the example input: a number that is no width, so that axes cannot be mixed up
+_TOKENS = 7
 
 
-def empty_network(configuration: dict[str, Any], auto: str = "AutoModel") -> nn.Module:
-    """Build a network without weights, on the meta device.
+def sketch(model: Model, directory: Path | None = None) -> Sketch:
+    """Build a network; its second pass has more and longer texts, or larger images.
 
     Parameters
     ----------
-    configuration : dict
-        As `read_architecture` gives it.
-    auto : str
-        Class of transformers that builds it.
+    model : Model
+        Its architecture column names a file in ``transformers/`` beside the table.
+    directory : Path, optional
+        In the hub's layout; its ``config.json`` then says what to build.
 
     Raises
     ------
     ModelError
-        This version of transformers does not know or does not accept the configuration.
+        The network cannot be built, needs code of its own, or has no tower of the modality.
     """
-    import torch
+    where = f"model '{model.key}'"
+    if directory is not None:
+        module = network_of(_config(directory, where))
+    elif model.architecture:
+        module = _known(model.architecture, _beside(model))
+    else:
+        raise ModelError(
+            "nothing says what network this is",
+            where=where,
+            fix="name a file of config/models/transformers in the architecture column",
+        )
+    if model.modality == "vision":
+        passes = _image_passes(module, where)
+    else:
+        passes = _text_pass(module, 3, _TOKENS, where), _text_pass(module, 5, 2 * _TOKENS, where)
+    return Sketch(passes, model.modality, count_parameters(module), tuple_outputs=True)
+
+
+def _beside(model: Model) -> Path:
+    table = Path(model.source_location.partition(", line")[0])
+    own = table.parent / "transformers"
+    return own if model.source_location and own.is_dir() else ARCHITECTURES
+
+
+@lru_cache(maxsize=4)  # rows of a family stand together, and many of them share a network
+def _known(architecture: str, directory: Path) -> nn.Module:
+    return empty_network(read_architecture(architecture, directory))
+
+
+def _config(directory: Path, where: str) -> Any:
     import transformers
 
-    values = dict(configuration)
-    kind = values.pop("model_type")
     try:
-        config = transformers.AutoConfig.for_model(kind, **values)
-        # Eager attention: the fused kinds ask for values of the mask, which meta has not.
-        with torch.device("meta"):
-            module = getattr(transformers, auto).from_config(config, attn_implementation="eager")
-    # Configurations raise errors of many kinds, some of them their own.
+        return transformers.AutoConfig.from_pretrained(
+            directory, local_files_only=True, trust_remote_code=False
+        )
+    # Readers of JSON and checks of the values raise errors of their own kinds.
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ModelError(
-            f"transformers cannot build '{kind}' ({first})",
-            fix="correct the configuration, or update transformers",
+            f"'{directory}' has no configuration that can be read ({first})",
+            where=where,
+            fix="check that config.json is there and needs no code of its own",
         ) from error
-    config.use_cache = False
-    network: nn.Module = module.eval().requires_grad_(False)
-    return network
 
 
-def example_inputs(module: nn.Module) -> dict[str, torch.Tensor]:
-    """One sequence of tokens on the meta device, shape (1, 7), with a mask where it can be.
+def _text_pass(module: nn.Module, items: int, tokens: int, where: str) -> Pass:
+    inputs = example_inputs(module, items, tokens)
+    tower = _tower(module, "get_text_features", where)
+    return Pass(module, inputs, tower or (lambda i: run_network(module, i)), items, tokens=tokens)
 
-    Masks of causal networks are made without looking at the padding; the other kinds look
-    whether there is any, which cannot be answered on the meta device, unless there is no mask.
-    """
-    import torch
 
+def _image_passes(module: nn.Module, where: str) -> tuple[Pass, Pass]:
     config: Any = module.config
-    ids = torch.zeros(1, _TOKENS, dtype=torch.int64, device="meta")
-    if attention(config.model_type) == "causal" or config.model_type in _MASKED:
-        return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-    return {"input_ids": ids}
-
-
-def run_network(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
-    """Forward pass as extraction makes it: of the encoder alone where there is a decoder too."""
-    import torch
-
-    whole: Any = module
-    call = whole.get_encoder() if whole.config.is_encoder_decoder else whole
-    with torch.no_grad():
-        return call(**inputs)
-
-
-def count_parameters(module: nn.Module) -> int:
-    """Number of parameters; one that is used twice counts once."""
-    return sum(parameter.numel() for parameter in module.parameters())
-
-
-def published_parameters(configuration: dict[str, Any], counted: str) -> int:
-    """Number of parameters of the class that a published count is of.
-
-    Parameters
-    ----------
-    configuration : dict
-    counted : str
-        `Published.counted`.
-    """
-    auto, _, head = counted.partition("+")
-    module = empty_network(configuration, auto)
-    config: Any = module.config
-    return count_parameters(module) + (config.vocab_size * config.hidden_size if head else 0)
-
-
-def layer_widths(module: nn.Module, paths: list[str]) -> list[int]:
-    """Features of each layer's output, from a forward pass on the meta device.
-
-    Parameters
-    ----------
-    module : Module
-        As `empty_network` gives it.
-    paths : list of str
-        Module paths, in the order in which they run.
-
-    Raises
-    ------
-    LayerError
-        A module does not run, runs out of order, or gives no (item, token, feature).
-    """
-    known = dict(module.named_modules(remove_duplicate=False))
-    shapes: dict[str, tuple[int, ...]] = {}
-
-    def make(path: str) -> Any:
-        def hook(_module: nn.Module, _inputs: Any, output: Any) -> None:
-            first = output[0] if isinstance(output, tuple | list) else output
-            shapes.setdefault(path, tuple(first.shape))
-
-        return hook
-
-    handles = [known[path].register_forward_hook(make(path)) for path in paths]
-    try:
-        run_network(module, example_inputs(module))
-    finally:
-        for handle in handles:
-            handle.remove()
-    wrong = [path for path in paths if shapes.get(path, ())[:2] != (1, _TOKENS)]
-    if wrong or list(shapes) != paths:
-        shown = wrong[0] if wrong else next(a for a, b in zip(paths, shapes, strict=True) if a != b)
-        raise LayerError(
-            f"'{shown}' gives {shapes.get(shown, 'nothing')} in a pass over {_TOKENS} tokens, "
-            "or does not run in the order of the layers",
-            fix="name blocks whose output is (item, token, feature), in the order they run",
+    tower = getattr(config, "vision_config", config)
+    side = getattr(tower, "image_size", None)
+    if not isinstance(side, int):
+        raise ModelError(
+            f"'{config.model_type}' does not say the size of its images",
+            where=where,
+            fix="list the layers by hand",
         )
-    return [shapes[path][2] for path in paths]
+    larger = deepcopy(config)
+    getattr(larger, "vision_config", larger).image_size = 2 * side
+    return (
+        _image_pass(module, 3, side, where),
+        _image_pass(network_of(larger), 5, 2 * side, where),
+    )
+
+
+def _image_pass(module: nn.Module, items: int, side: int, where: str) -> Pass:
+    import torch
+
+    inputs = {"pixel_values": torch.empty(items, 3, side, side, device="meta")}
+    tower = _tower(module, "get_image_features", where)
+    return Pass(module, inputs, tower or (lambda i: run_network(module, i)), items, side=side)
+
+
+def _tower(module: nn.Module, name: str, where: str) -> Any:
+    """Call one tower of a dual encoder; None if there is one network only."""
+    import torch
+
+    config: Any = module.config
+    if not (hasattr(config, "vision_config") and hasattr(config, "text_config")):
+        return None
+    call = getattr(module, name, None)
+    if call is None:
+        raise ModelError(
+            f"'{config.model_type}' has no towers of its own for images and texts",
+            where=where,
+            fix="use a dual encoder such as CLIP, or the tower's own checkpoint",
+        )
+
+    def run(inputs: dict[str, torch.Tensor]) -> Any:
+        with torch.no_grad():
+            return call(**inputs)
+
+    return run
