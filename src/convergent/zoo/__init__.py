@@ -4,7 +4,12 @@ Importing this package imports no deep-learning library; building and checking t
 """
 
 from convergent.zoo._braces import compress_braces
+from convergent.zoo._build import Built, Table, builder_names, write_tables
+from convergent.zoo._build import build as build_tables
+from convergent.zoo._check import CheckReport, check_tables, find_tables
 from convergent.zoo._diff import TableDiff, diff_tables
+from convergent.zoo._figures import Figures
+from convergent.zoo._resolve import resolve
 from convergent.zoo._rows import (
     CheckpointRow,
     ModelRow,
@@ -13,15 +18,27 @@ from convergent.zoo._rows import (
     table_text,
     write_table,
 )
+from convergent.zoo._sketch import sketch
 
 __all__ = [
+    "Built",
+    "CheckReport",
     "CheckpointRow",
+    "Figures",
     "ModelRow",
     "ScoreRow",
+    "Table",
     "TableDiff",
+    "build_tables",
+    "builder_names",
+    "check_tables",
     "compress_braces",
     "diff_tables",
+    "find_tables",
     "read_cells",
+    "resolve",
+    "sketch",
     "table_text",
     "write_table",
+    "write_tables",
 ]
