@@ -25,7 +25,7 @@ from convergent.zoo._empty_network import (
     layer_widths,
     published_parameters,
 )
-from convergent.zoo._language import build_language, measured, precision_of
+from convergent.zoo._language import build_language, precision_of
 from convergent.zoo._language_layers import is_causal, layer_paths
 
 ROOT = Path(__file__).parents[2]
@@ -202,7 +202,6 @@ def registry(directory, *lines):
 def write_sources(directory, *lines):
     text = "\n".join(["architecture\tpublished\tcounted\tsource", *lines]) + "\n"
     (directory / "sources.tsv").write_text(text)
-    measured.cache_clear()
 
 
 def evaluations(path, *rows):
@@ -235,7 +234,7 @@ def test_of_several_evaluations_the_rule_takes_one(tmp_path):
         ("someone/q", C, "bfloat16", False, "2024-10-01", 60.0),
         ("o/n", "", "bfloat16", False, "2024-10-01", 70.0),
     )
-    models, scores = build_language(file, directory)
+    models, scores = (table.rows for table in build_language(file, directory).tables)
     average = {s.model: s.score for s in scores if s.benchmark == "open_llm_average"}
     assert average == {"m": 20.0, "n": 70.0}  # a model without published scores has none
     assert [model.revision for model in models] == [B, "", ""]

@@ -4,10 +4,13 @@ Importing this package imports no deep-learning library; building and checking t
 """
 
 from convergent.zoo._braces import compress_braces
+from convergent.zoo._build import Built, Table, builder_names, write_tables
+from convergent.zoo._build import build as build_tables
+from convergent.zoo._check import CheckReport, check_tables, find_tables
 from convergent.zoo._diff import TableDiff, diff_tables
-from convergent.zoo._language import build_language
+from convergent.zoo._figures import Figures
 from convergent.zoo._pin import Pin, PinReport, pin_tables
-from convergent.zoo._pythia import build_pythia
+from convergent.zoo._resolve import resolve
 from convergent.zoo._rows import (
     CheckpointRow,
     ModelRow,
@@ -16,23 +19,33 @@ from convergent.zoo._rows import (
     table_text,
     write_table,
 )
+from convergent.zoo._sketch import sketch
 from convergent.zoo._unpinned import unpinned, unpinned_mistake
 
 __all__ = [
+    "Built",
+    "CheckReport",
     "CheckpointRow",
+    "Figures",
     "ModelRow",
     "Pin",
     "PinReport",
     "ScoreRow",
+    "Table",
     "TableDiff",
-    "build_language",
-    "build_pythia",
+    "build_tables",
+    "builder_names",
+    "check_tables",
     "compress_braces",
     "diff_tables",
+    "find_tables",
     "pin_tables",
     "read_cells",
+    "resolve",
+    "sketch",
     "table_text",
     "unpinned",
     "unpinned_mistake",
     "write_table",
+    "write_tables",
 ]

@@ -11,12 +11,21 @@ from typing import Protocol, cast
 from convergent.errors import UnknownKeyError, did_you_mean
 from convergent.zoo._diff import TableDiff, diff_tables
 from convergent.zoo._figures import Figures
-from convergent.zoo._rows import ModelRow, TableRow, read_cells, write_table
+from convergent.zoo._rows import (
+    CheckpointRow,
+    ScoreRow,
+    TableRow,
+    key_of,
+    read_cells,
+    write_table,
+)
 
 # Each module has a function `build(figures, jobs, wanted, progress)`.
 _BUILDERS = {
     "timm": "convergent.zoo._timm_table",
     "open_clip": "convergent.zoo._open_clip_table",
+    "language": "convergent.zoo._language",
+    "pythia": "convergent.zoo._pythia",
 }
 Progress = Callable[[int, int], None]
 Wanted = Callable[[str], bool]
@@ -78,7 +87,7 @@ def build(
 
     Parameters
     ----------
-    name : {"timm", "open_clip"}
+    name : {"timm", "open_clip", "language", "pythia"}
     figures : Figures
     jobs : int
         Processes.
@@ -114,16 +123,18 @@ def write_tables(built: Built, folder: Path) -> dict[str, TableDiff]:
     for table in built.tables:
         path, kind = folder / table.file, type(table.rows[0])
         old = read_cells(path, kind)
-        rows = [_with_pin(row, old.get((row.model,))) for row in table.rows]
+        rows = [_with_pin(row, old.get(key_of(row))) for row in table.rows]
         write_table(path, rows, table.comment)
         differences[table.file] = diff_tables(old, read_cells(path, kind))
     return differences
 
 
 def _with_pin(row: TableRow, old: dict[str, str] | None) -> TableRow:
-    # Figures name no commits; those that `models pin` found stay with their reference.
-    if not isinstance(row, ModelRow) or row.revision or old is None:
+    # Figures name no commits; those that `models pin` found stay with reference and branch.
+    if isinstance(row, ScoreRow) or row.revision or old is None:
         return row
-    if old.get("reference") != row.reference:
+    if old.get("reference", "") != row.reference:
+        return row
+    if isinstance(row, CheckpointRow) and old.get("branch", "") != row.branch:
         return row
     return replace(row, revision=old.get("revision", ""))

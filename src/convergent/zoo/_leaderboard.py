@@ -88,3 +88,20 @@ def read_leaderboard(path: Path) -> dict[str, list[Entry]]:
         )
         found.setdefault(entry.name, []).append(entry)
     return found
+
+
+def chosen(entries: list[Entry]) -> Entry | None:
+    """Evaluation that stands for a model that was evaluated several times.
+
+    One of a known commit before the others, bfloat16 before other precisions, then the newest.
+    """
+    order = sorted(
+        entries,
+        key=lambda entry: (
+            bool(entry.revision),
+            entry.precision == "bfloat16",
+            entry.submitted,
+            entry.name,
+        ),
+    )
+    return order[-1] if order else None

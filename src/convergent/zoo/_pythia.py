@@ -6,22 +6,24 @@ import math
 from pathlib import Path
 
 from convergent.errors import DataError
+from convergent.zoo._build import Built, Progress, Table, Wanted
+from convergent.zoo._figures import Figures
 from convergent.zoo._rows import CheckpointRow, ScoreRow
 
+CHECKPOINTS, SCORES = "pythia_checkpoints.tsv", "pythia_performance.tsv"
+EVALUATIONS = "pythia_evals.parquet"
 COMMIT = "a19eecb807ec2c79a39ebf18108816e6ffffc1d5"
 COMMENT = """\
 Checkpoints of Pythia in training; made by `convergent models build`. Steps: the log-spaced set
 (0, powers of 2 up to 512, then 1000, 2000, 4000, ... 128000) and every step that was evaluated.
 The hub keeps each step as a branch; `convergent models pin` writes its commit into `revision`.
-final is step 143000 and the main branch: reference and commit of the models table.
-"""
+final is step 143000 and the main branch: reference and commit of the models table."""
 SCORES_COMMENT = f"""\
 Zero-shot scores of Pythia in training, from EleutherAI/pythia, evals/pythia-v1, commit
 {COMMIT}. Shares of right answers (0 to 1); lambada_openai_ppl is
 a perplexity (lower is better), lambada_openai_log_likelihood minus its logarithm (higher is
 better): nats a target word. pythia-1b is called pythia-1b-bf16 there. Made by
-`convergent models build`.
-"""
+`convergent models build`."""
 SIZES = ("70m", "160m", "410m", "1b", "1.4b", "2.8b", "6.9b", "12b")
 LAST_STEP = 143_000
 LOG_STEPS = (0, *(2**power for power in range(10)), *(1000 * 2**power for power in range(8)))
@@ -48,6 +50,18 @@ def pythia_models() -> tuple[str, ...]:
 def checkpoint_name(step: int) -> str:
     """Key of a step: the last one is ``final``, the weights that stand for the model."""
     return "final" if step == LAST_STEP else f"step{step}"
+
+
+def build(
+    figures: Figures, jobs: int, wanted: Wanted | None = None, progress: Progress | None = None
+) -> Built:
+    """Build the tables of trajectories; see `convergent.zoo.build_tables`."""
+    checkpoints, scores = build_pythia(figures.folder / EVALUATIONS)
+    if wanted is not None:
+        checkpoints = [row for row in checkpoints if wanted(row.model)]
+        scores = [row for row in scores if wanted(row.model)]
+    tables = (Table(CHECKPOINTS, checkpoints, COMMENT), Table(SCORES, scores, SCORES_COMMENT))
+    return Built(tuple(table for table in tables if table.rows), {})
 
 
 def build_pythia(evaluations: Path) -> tuple[list[CheckpointRow], list[ScoreRow]]:

@@ -210,6 +210,11 @@ def read_cells(path: str | Path, kind: type[TableRow]) -> dict[Key, dict[str, st
     return {tuple(row.values[name] for name in kind.keys): row.values for row in rows}
 
 
+def key_of(row: TableRow) -> Key:
+    """Key of a row, as `read_cells` gives it."""
+    return tuple(str(getattr(row, name)) for name in row.keys)
+
+
 def _cell(text: str, key: Key, column: str) -> str:
     if text != text.strip() or any(character in text for character in '\t\n\r"'):
         raise TableError(
