@@ -204,3 +204,67 @@ def test_unpinned_checkpoints_are_one_mistake_that_names_the_command(tables, hub
     assert "`convergent models pin <table> ...`" in str(error)
     pin_tables(tables)
     assert unpinned_mistake(Study.load(tmp_path / "s.yaml").models.values()) is None
+
+
+def test_the_command_tells_what_it_wrote_and_fails_for_what_it_could_not(tables, hub):
+    from typer.testing import CliRunner
+
+    from convergent.cli import app
+
+    del hub.commits["owner/small"]["step1"]
+    shown = CliRunner().invoke(app, ["models", "pin", *map(str, tables), "--dry-run"])
+    assert "2 commit(s) would be written, 1 row(s) left as they are" in shown.output
+    assert tables[0].read_text() == MODELS
+    result = CliRunner().invoke(app, ["models", "pin", *map(str, tables)])
+    assert result.exit_code == 2
+    assert f"+ small: owner/small: {B}" in result.output
+    assert "! small step1: owner/small@step1: no branch 'step1'" in result.output
+    assert B in tables[0].read_text()
+
+
+def test_validate_tells_unpinned_weights_in_one_line(tables, tmp_path):
+    from typer.testing import CliRunner
+
+    from convergent.cli import app
+
+    (tmp_path / "s.yaml").write_text(STUDY.replace("simulated", "simulated-sentences"))
+    command = ["validate", "--study", str(tmp_path / "s.yaml"), "--no-data"]
+    result = CliRunner().invoke(app, command)
+    assert result.exit_code == 2
+    lines = [line for line in result.output.splitlines() if "pinned commit" in line]
+    assert len(lines) == 1
+    assert "4 checkpoint(s) of 1 model(s)" in lines[0]
+
+
+def test_weights_without_a_commit_are_refused_with_the_command(tables, tmp_path):
+    from convergent.models import make_manifest
+
+    (tmp_path / "s.yaml").write_text(STUDY)
+    model = Study.load(tmp_path / "s.yaml").models["small"]
+    with pytest.raises(WeightsError, match=r"Fix: run `convergent models pin <table>`"):
+        make_manifest(model, model.checkpoints[0])
+
+
+def test_building_again_keeps_the_pins_of_models_and_of_branches(tables, hub, tmp_path):
+    from convergent.zoo import Built, CheckpointRow, ModelRow, Table, write_tables
+
+    def built(branch):
+        model = ModelRow(
+            model="small", family="f", modality="language", source="transformers",
+            reference="owner/small", parameters=10, layers=("layers.0",), widths=(4,),
+            layout="tokens", pooling="mean", attention="causal",
+        )  # fmt: skip
+        step = CheckpointRow(model="small", checkpoint="step0", step=0, branch=branch)
+        final = CheckpointRow(model="small", checkpoint="final", step=2, final=True)
+        return Built((Table("models.tsv", [model], ""), Table("c.tsv", [step, final], "")), {})
+
+    write_tables(built("step0"), tmp_path)
+    pin_tables([tmp_path / "models.tsv", tmp_path / "c.tsv"])
+    pinned = [(tmp_path / name).read_text() for name in ("models.tsv", "c.tsv")]
+    assert B in pinned[0]
+    assert C in pinned[1]
+    differences = write_tables(built("step0"), tmp_path)
+    assert not any(differences.values())
+    assert [(tmp_path / name).read_text() for name in ("models.tsv", "c.tsv")] == pinned
+    write_tables(built("step1"), tmp_path)  # another branch: the old commit is not its
+    assert C not in (tmp_path / "c.tsv").read_text()
