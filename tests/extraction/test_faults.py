@@ -10,7 +10,7 @@ from torch import nn
 from convergent.device import resolve_device
 from convergent.errors import DataError, DeviceError, LayerError, ModelError
 from convergent.extraction import extract
-from convergent.extraction._batches import run_in_batches
+from convergent.extraction._batches import run_batches
 from convergent.models import LoadedBaseline, LoadedModel
 
 
@@ -67,8 +67,8 @@ def test_single_item_that_does_not_fit_is_an_error():
     def process(start, stop):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(DeviceError, match="single item"):
-        run_in_batches(5, 4, process, "model 'm'")
+    with pytest.raises(DeviceError, match="single input"):
+        run_batches([(0, 4), (4, 5)], process, "model 'm'")
 
 
 def test_other_errors_are_not_taken_for_full_memory():
@@ -76,7 +76,7 @@ def test_other_errors_are_not_taken_for_full_memory():
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        run_in_batches(5, 4, process, "model 'm'")
+        run_batches([(0, 4), (4, 5)], process, "model 'm'")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")

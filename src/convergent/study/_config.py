@@ -55,10 +55,24 @@ class ExtractionConfig(_Section):
     """How activations are computed."""
 
     device: str = "cpu"
-    batch_size: int = Field(default=64, ge=1)
+    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    memory_gb: float | None = Field(default=None, gt=0)
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    store: Literal["float32", "float16"] = "float32"
     projection: int | None = Field(default=None, ge=1)
     projection_seed: int = 0
     context_words: int = Field(default=64, ge=1)
+
+    @property
+    def fixed_batch_size(self) -> int:
+        """Items a pass where passes are not planned by their cost."""
+        return 64 if self.batch_size == "auto" else self.batch_size
+
+    def facts(self) -> dict[str, Any]:
+        """What of this decides the features; keys that came later count once they are used."""
+        always = {"projection", "projection_seed", "context_words"}
+        later = self.model_dump(include={"precision", "store"}, exclude_defaults=True)
+        return self.model_dump(include=always) | later
 
 
 class Alphas(_Section):

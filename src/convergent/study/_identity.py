@@ -60,7 +60,7 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     if keys.get("model"):
         facts["model"] = _model_facts(study, stage, keys)
     if stage == "extract":
-        facts["extraction"] = study.config.extraction.model_dump(exclude={"device", "batch_size"})
+        facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
         facts["fit"] = study.config.fit.model_dump(exclude={"device"})
     if stage == "ceilings":
