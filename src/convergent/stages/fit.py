@@ -154,7 +154,7 @@ def _write(
         "width": features.attrs["width"],
         "weights_sha256": features.attrs["weights_sha256"],
         "features_identity": features.attrs["identity"],
-        "fit": study.config.fit.model_dump(mode="json"),
+        "fit": study.config.fit.facts() | {"device": study.config.fit.device},
         "design": brain.design,
         **facts,
     }

@@ -101,6 +101,7 @@ class FitConfig(_Section):
     inner_folds: int = Field(default=5, ge=2)
     selection: Literal["gcv", "loo", "folds"] = "gcv"
     standardize: bool = True
+    pca: int | None = Field(default=None, ge=1)
     seed: int = 0
     delays: tuple[int, ...] = (1, 2, 3, 4)
     trim: int = Field(default=5, ge=0)
@@ -109,6 +110,11 @@ class FitConfig(_Section):
     block: int = Field(default=20, ge=1)
     similarity_stimuli: int | None = Field(default=None, ge=8)
     fixed_depth: float = Field(default=0.5, ge=0.0, le=1.0)
+
+    def facts(self) -> dict[str, Any]:
+        """All that decides the scores; keys that came later count once they are used."""
+        left_out = {"device"} | ({"pca"} if self.pca is None else set())
+        return self.model_dump(mode="json", exclude=left_out)
 
     @property
     def primary(self) -> str:

@@ -62,7 +62,7 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     if stage == "extract":
         facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
-        facts["fit"] = study.config.fit.model_dump(exclude={"device"})
+        facts["fit"] = study.config.fit.facts()
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
