@@ -91,6 +91,10 @@ def test_a_changed_row_changes_the_identity_of_that_model_only(files):
     [
         ({"extraction.device": "cuda"}, False),
         ({"extraction.batch_size": 7}, False),
+        ({"extraction.memory_gb": 3}, False),
+        ({"extraction.store": "float16"}, True),
+        ({"extraction.precision": "bfloat16"}, True),
+        ({"extraction.precision": None, "extraction.store": "float32"}, False),
         ({"datasets.scenes.subjects": ["sim01", "sim02", "sim03"]}, False),
         ({"granularity": "model"}, False),
         ({"extraction.projection": 128}, True),

@@ -55,13 +55,23 @@ class ExtractionConfig(_Section):
     """How activations are computed."""
 
     device: str = "cpu"
-    batch_size: Annotated[int, Field(ge=1)] | Literal["auto"] = "auto"
+    batch_size: int | Literal["auto"] = "auto"
     memory_gb: float | None = Field(default=None, gt=0)
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     store: Literal["float32", "float16"] = "float32"
     projection: int | None = Field(default=None, ge=1)
     projection_seed: int = 0
     context_words: int = Field(default=64, ge=1)
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> int | str:
+        text = str(value)
+        if text == "auto":
+            return text
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError("a number of at least 1, or auto")
+        return int(text)
 
     @property
     def fixed_batch_size(self) -> int:
