@@ -66,9 +66,10 @@ def read_header(path: Path, where: str) -> dict[str, Stored]:
             where=where,
             fix=_AGAIN,
         ) from error
-    if size != _LENGTH + length + end:
+    described = _LENGTH + length + end
+    if size != described:
         raise WeightsError(
-            f"'{path.name}' is damaged: {size} bytes, its header describes {_LENGTH + length + end}",
+            f"'{path.name}' is damaged: {size} bytes, its header describes {described}",
             where=where,
             fix=_AGAIN,
         )

@@ -133,7 +133,7 @@ def _open_safetensors(path: Path, where: str) -> dict[str, LazyTensor]:
 
     def reader(name: str) -> Callable[[], torch.Tensor]:
         def read() -> torch.Tensor:
-            tensor: torch.Tensor = pointer.get_tensor(name)
+            tensor: torch.Tensor = pointer.get_tensor(name)  # type: ignore[no-untyped-call]
             return tensor
 
         return read

@@ -99,4 +99,5 @@ def freeze(module: torch.nn.Module, device: str, dtype: str | None = None) -> to
             return tensor
         return tensor.to(device=device, dtype=wanted if tensor.is_floating_point() else None)
 
-    return module._apply(move).eval().requires_grad_(False)
+    moved: torch.nn.Module = module._apply(move)  # type: ignore[no-untyped-call]
+    return moved.eval().requires_grad_(False)

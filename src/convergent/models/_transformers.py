@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class TransformersSource:
     """A directory in the hub's layout, read with ``AutoModel``: layers are its modules.
 
-    Code that comes with a repository is not run, unless the row says so. Dual encoders (CLIP, SigLIP) run the
-    tower of the model's modality; encoder-decoders run their encoder.
+    Code that comes with a repository is not run, unless the row says so. Dual encoders
+    (CLIP, SigLIP) run the tower of the model's modality; encoder-decoders run their encoder.
 
     Options: those of images and tokens; ``gguf=<name>`` for a quantised file;
     ``device_map=auto`` spreads a model over the job's GPUs even if one would hold it;
