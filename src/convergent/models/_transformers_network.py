@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from convergent.errors import DeviceError, WeightsError
 from convergent.models._headers import check_index
-from convergent.models._lazy import open_state
 from convergent.models._needed import needed, prune
 from convergent.models._partial import Reading
 from convergent.models._place import build, freeze
 from convergent.models._remote import runs_remote_code
 from convergent.models._request import LoadRequest
 from convergent.models._spread import DeviceMap, device_map
+from convergent.models._transformers_partial import dtype_of, load_partly, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +61,7 @@ def read(auto: str, request: LoadRequest, directory: Path, **arguments: Any) -> 
         )
     # Readers of safetensors, pickles, JSON and tokenizers each raise their own kinds.
     except Exception as error:
-        raise _unreadable(f"{auto} cannot read '{directory}'", error, request.where) from error
+        raise unreadable(f"{auto} cannot read '{directory}'", error, request.where) from error
 
 
 def load_network(
@@ -104,9 +104,11 @@ def load_network(
         return _random(request, config, wanted, places)
     check_index(directory, request.weight_files, request.where)
     if sketch is not None and wanted is not None:
-        module, info, reading = _partly(request, directory, config, type(sketch), wanted, places)
+        module, info, reading = load_partly(
+            request, directory, config, type(sketch), wanted, places
+        )
     else:
-        arguments = {"config": config, "dtype": _dtype(request), "output_loading_info": True}
+        arguments = {"config": config, "dtype": dtype_of(request), "output_loading_info": True}
         if places is not None:
             arguments["device_map"] = places
         module, info = read("AutoModel", request, directory, **arguments, **gguf)
@@ -132,7 +134,7 @@ def _sketch(
         return None, "the network is code of the repository"
     try:
         with torch.device("meta"):
-            return AutoModel.from_config(config, dtype=_dtype(request)).eval(), ""
+            return AutoModel.from_config(config, dtype=dtype_of(request)).eval(), ""
     # Some constructors compute with values, each failing in its own way without data.
     except Exception as error:
         return None, f"the network can't be built without data ({type(error).__name__})"
@@ -159,7 +161,7 @@ def _random(
     from transformers import AutoModel
 
     # Drawn whole, on the CPU: the same numbers whatever the layers and the machine's GPUs.
-    module = build(lambda: AutoModel.from_config(config, dtype=_dtype(request)), request.seed)
+    module = build(lambda: AutoModel.from_config(config, dtype=dtype_of(request)), request.seed)
     if wanted is not None:
         prune(module, wanted)
     if places is not None:
@@ -167,52 +169,6 @@ def _random(
 
         module = dispatch_model(module, device_map=places)
     return _placed(request, module, (), Reading(), places)
-
-
-def _partly(
-    request: LoadRequest,
-    directory: Path,
-    config: Any,
-    kind: type,
-    wanted: frozenset[str],
-    places: DeviceMap | None,
-) -> tuple[Any, dict[str, Any], Reading]:
-    """Load with transformers' own renaming and conversion, into a network without the rest."""
-    state = open_state([directory / name for name in request.weight_files], request.where)
-    placement = {} if places is None else {"device_map": places}
-    try:
-        module, info = _pruned(kind, wanted).from_pretrained(
-            None,
-            config=config,
-            state_dict=state,
-            dtype=_dtype(request),
-            output_loading_info=True,
-            **placement,
-        )
-    # Readers of safetensors and pickles raise their own kinds.
-    except Exception as error:
-        what = f"transformers cannot load part of '{directory}'"
-        raise _unreadable(what, error, request.where) from error
-    return module, info, Reading(state.bytes_read, state.total)
-
-
-def _pruned(kind: Any, wanted: frozenset[str]) -> Any:
-    """Make a class whose networks have placeholders for the parts that are not wanted.
-
-    It keeps the name and module of the original: conversions of weights are looked up by them.
-    """
-
-    def build_pruned(self: Any, *arguments: Any, **named: Any) -> None:
-        kind.__init__(self, *arguments, **named)
-        prune(self, wanted)
-        there = {name for name, _ in self.named_parameters(remove_duplicate=False)}
-        tied = self.all_tied_weights_keys
-        self.all_tied_weights_keys = {
-            name: source for name, source in tied.items() if {name, source} <= there
-        }
-
-    body = {"__init__": build_pruned, "__module__": kind.__module__}
-    return type(kind.__name__, (kind,), body)
 
 
 def _check_complete(fresh: tuple[str, ...], where: str) -> None:
@@ -244,19 +200,3 @@ def _placed(
     device = request.device if first == "cpu" else f"cuda:{first}"
     log.info("%s: spread over %s", request.where, sorted({str(p) for p in places.values()}))
     return Network(module, device, fresh, reading)
-
-
-def _dtype(request: LoadRequest) -> torch.dtype:
-    import torch
-
-    found: torch.dtype = getattr(torch, request.dtype)
-    return found
-
-
-def _unreadable(what: str, error: Exception, where: str) -> WeightsError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return WeightsError(
-        f"{what} ({type(error).__name__}: {first})",
-        where=where,
-        fix="check that the files are complete, hold tensors only and need no own code",
-    )
