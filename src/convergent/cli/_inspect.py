@@ -8,7 +8,7 @@ import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load, settings
 from convergent.errors import ConvergentError
-from convergent.study import Study, Unit
+from convergent.study import Study, Unit, resources
 
 _PANEL = "Inspect"
 
@@ -41,7 +41,7 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
 
-    mistakes: list[ConvergentError] = []
+    mistakes: list[ConvergentError] = resources.mistakes(study)
     if study.config.fit.similarities:
         try:
             check_metrics(study.config.fit.similarities)

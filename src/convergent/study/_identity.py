@@ -72,11 +72,13 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["datasets"] = [
             [name, data.reader, data.options] for name, data in study.config.datasets.items()
         ]
+        facts |= study.config.performance.measured()
     if stage == "measure":
         facts["threshold"] = study.config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
         facts["statistics"] = study.config.statistics.model_dump()
-        facts["performance"] = study.config.performance.model_dump()
+        chosen = {"benchmarks", "evaluations"}
+        facts["performance"] = study.config.performance.model_dump(include=chosen)
         facts["coverage"] = study.config.coverage.model_dump()
         facts["published"] = [asdict(score) for score in study.published]
         facts["text"] = [study.config.title, study.config.description]
