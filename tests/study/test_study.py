@@ -91,6 +91,7 @@ def test_a_changed_row_changes_the_identity_of_that_model_only(files):
         ({"extraction.device": "cuda"}, False),
         ({"extraction.batch_size": 7}, False),
         ({"extraction.memory_gb": 3}, False),
+        ({"extraction.offload": "cpu"}, False),
         ({"extraction.store": "float16"}, True),
         ({"extraction.precision": "bfloat16"}, True),
         ({"extraction.precision": None, "extraction.store": "float32"}, False),

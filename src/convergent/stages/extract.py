@@ -41,12 +41,17 @@ def extract(
     device = resolve_device(settings.device)
     for check, per_dataset in wanted.items():
         manifest = read_manifest(study, model, check)
+        read = {name for names in per_dataset.values() for name in names}
+        # automatic batches are sized by a probe of the second layer
+        read |= {each.name for each in row.layers[:2]}
         loaded = load(
             row,
             study.checkpoint(model, check),
             manifest,
             device=device,
             dtype=settings.precision,
+            layers=[each.name for each in row.layers if each.name in read],
+            offload=settings.offload,
         )
         # data sets of the same stimuli (single listeners and their average) share a pass
         passes: dict[tuple[str, tuple[str, ...]], list[StimulusSet]] = {}

@@ -61,6 +61,7 @@ class ExtractionConfig(Section):
     """How activations are computed."""
 
     device: str = "cpu"
+    offload: Literal["none", "cpu"] = "none"
     batch_size: int | Literal["auto"] = "auto"
     memory_gb: float | None = Field(default=None, gt=0)
     precision: Literal["float32", "bfloat16", "float16"] | None = None
