@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from convergent.brains import StimulusSet
-from convergent.device import resolve_device
 from convergent.extraction import LayerSummary, Settings, extract_rows
-from convergent.models import LoadedBaseline, LoadedModel, WeightsManifest, load
+from convergent.models import LoadedBaseline, LoadedModel, WeightsManifest
 from convergent.stages.data import read_stimuli
-from convergent.stages.weights import read_manifest
+from convergent.stages.weights import load_checkpoint
 from convergent.store import RowFile, write_store
 from convergent.study import Checkpoint, Study, Unit
 
@@ -37,22 +36,12 @@ def extract(
         if dataset in (None, data):
             wanted.setdefault(check, {}).setdefault(data, []).append(name)
     stimuli = {name: read_stimuli(study, name) for per in wanted.values() for name in per}
-    settings = study.config.extraction
-    device = resolve_device(settings.device)
     for check, per_dataset in wanted.items():
-        manifest = read_manifest(study, model, check)
         read = {name for names in per_dataset.values() for name in names}
         # automatic batches are sized by a probe of the second layer
         read |= {each.name for each in row.layers[:2]}
-        loaded = load(
-            row,
-            study.checkpoint(model, check),
-            manifest,
-            device=device,
-            dtype=settings.precision,
-            layers=[each.name for each in row.layers if each.name in read],
-            offload=settings.offload,
-        )
+        needed = [each.name for each in row.layers if each.name in read]
+        loaded, manifest = load_checkpoint(study, model, check, layers=needed)
         # data sets of the same stimuli (single listeners and their average) share a pass
         passes: dict[tuple[str, tuple[str, ...]], list[StimulusSet]] = {}
         for data, names in per_dataset.items():

@@ -66,7 +66,6 @@ class ExtractionConfig(Section):
     memory_gb: float | None = Field(default=None, gt=0)
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     store: Literal["float32", "float16"] = "float32"
-    offload: Literal["none", "cpu"] = "none"
     projection: int | None = Field(default=None, ge=1)
     projection_seed: int = 0
     context_words: int = Field(default=64, ge=1)
