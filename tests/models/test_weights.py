@@ -280,6 +280,17 @@ def test_another_commit_than_asked_for_is_refused(make_model, monkeypatch, tmp_p
         make_manifest(model, replace(model.checkpoints[0], revision=COMMIT))
 
 
+def test_the_cache_may_lie_where_the_study_says(make_model, monkeypatch, tmp_path, write_tensors):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    snapshot = tmp_path / "cache" / "models--owner--name" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    write_tensors(snapshot / "model.safetensors", b"weights")
+    model = make_model(reference="owner/name")
+    checkpoint = replace(model.checkpoints[0], revision=COMMIT)
+    manifest = make_manifest(model, checkpoint, cache=tmp_path / "cache")
+    assert manifest.directory == str(snapshot)
+
+
 @pytest.fixture
 def online(monkeypatch, make_model):
     """The weights step, with a hub that fails as it is told."""

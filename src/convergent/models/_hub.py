@@ -21,6 +21,7 @@ def snapshot(
     with_weights: bool,
     allow_download: bool,
     where: str,
+    cache: Path | None = None,
 ) -> Path:
     """Directory with one commit of a hub repository.
 
@@ -40,6 +41,8 @@ def snapshot(
         False, or ``HF_HUB_OFFLINE=1``: read the local cache only.
     where : str
         For error messages.
+    cache : Path, optional
+        The hub library's cache; that of the environment unless given.
 
     Raises
     ------
@@ -58,10 +61,14 @@ def snapshot(
             patterns = choose_configs(top, config_patterns)
             if with_weights:
                 patterns += choose_weights(top, weight_names, wanted, where)
-            _check_room(repository, revision, patterns, where)
+            _check_room(repository, revision, patterns, where, cache)
         path = Path(
             huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=patterns, local_files_only=offline
+                repository,
+                revision=revision,
+                allow_patterns=patterns,
+                local_files_only=offline,
+                **_in(cache),
             )
         )
     except WeightsError:
@@ -79,23 +86,29 @@ def snapshot(
     return path
 
 
-def _check_room(repository: str, revision: str, patterns: list[str], where: str) -> None:
+def _in(cache: Path | None) -> dict[str, Path]:
+    return {} if cache is None else {"cache_dir": cache}
+
+
+def _check_room(
+    repository: str, revision: str, patterns: list[str], where: str, cache: Path | None
+) -> None:
     """Compare what is still to be downloaded with the free space of the cache's disk."""
     import huggingface_hub
     from huggingface_hub import constants
 
     planned = huggingface_hub.snapshot_download(
-        repository, revision=revision, allow_patterns=patterns, dry_run=True
+        repository, revision=revision, allow_patterns=patterns, dry_run=True, **_in(cache)
     )
     size = sum(int(file.file_size or 0) for file in planned if file.will_download)
-    cache = Path(constants.HF_HUB_CACHE)
-    existing = next(place for place in (cache, *cache.absolute().parents) if place.exists())
+    place = cache or Path(constants.HF_HUB_CACHE)
+    existing = next(above for above in (place, *place.absolute().parents) if above.exists())
     free = shutil.disk_usage(existing).free
     if size > free:
         raise WeightsError(
-            f"'{repository}' needs {size / 1e9:.1f} GB more, '{cache}' has {free / 1e9:.1f} GB",
+            f"'{repository}' needs {size / 1e9:.1f} GB more, '{place}' has {free / 1e9:.1f} GB",
             where=where,
-            fix="make room there, or set HF_HOME to a larger disk that the nodes see too",
+            fix="make room there, or set weights.cache or HF_HOME to a larger disk that the nodes see",
         )
 
 

@@ -30,6 +30,7 @@ def make_manifest(
     *,
     trained_dir: str | Path | None = None,
     allow_download: bool = False,
+    cache: str | Path | None = None,
 ) -> WeightsManifest:
     """Find a checkpoint's weights, download them if allowed, and hash them.
 
@@ -40,6 +41,8 @@ def make_manifest(
         For ``trained:`` references: the directory that training wrote for this checkpoint.
     allow_download : bool
         Whether the hub may be asked; the local cache alone is read otherwise.
+    cache : path, optional
+        Cache of downloads; that of the environment unless given.
 
     Returns
     -------
@@ -80,6 +83,7 @@ def make_manifest(
             with_weights=not random or "gguf" in options,
             allow_download=allow_download,
             where=where,
+            cache=None if cache is None else Path(cache).expanduser().absolute(),
         )
     else:
         directory = _local(reference, trained_dir, random, where)

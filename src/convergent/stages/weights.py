@@ -90,6 +90,7 @@ def write_manifests(study: Study, model: str, checkpoint: str | None) -> None:
             study.checkpoint(model, name),
             trained_dir=trained_dir,
             allow_download=os.environ.get("HF_HUB_OFFLINE", "0") != "1",
+            cache=study.config.weights.cache,
         )
     # Models of other families are compared before results are published; reading all would
     # make this step slower with every row of the study.

@@ -35,8 +35,18 @@ class Twins(Section):
 
 
 class WeightsConfig(Section):
-    """How weights are checked in each job: ``full`` hashes every file again."""
+    """Where downloaded weights lie, and how they are checked in each job.
 
+    Attributes
+    ----------
+    cache : str or None
+        Cache of Hugging Face, relative to the working directory; that of the environment
+        (``HF_HOME``) unless given.
+    check : {"quick", "full"}
+        Whether each job hashes every file again.
+    """
+
+    cache: str | None = None
     check: Literal["quick", "full"] = "quick"
 
 
