@@ -60,9 +60,9 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     if keys.get("model"):
         facts["model"] = _model_facts(study, stage, keys)
     if stage == "extract":
-        facts["extraction"] = study.config.extraction.model_dump(exclude={"device", "batch_size"})
+        facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
-        facts["fit"] = study.config.fit.model_dump(exclude={"device"})
+        facts["fit"] = study.config.fit.facts()
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
@@ -72,11 +72,13 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["datasets"] = [
             [name, data.reader, data.options] for name, data in study.config.datasets.items()
         ]
+        facts |= study.config.performance.measured()
     if stage == "measure":
         facts["threshold"] = study.config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
         facts["statistics"] = study.config.statistics.model_dump()
-        facts["performance"] = study.config.performance.model_dump()
+        chosen = {"benchmarks", "evaluations"}
+        facts["performance"] = study.config.performance.model_dump(include=chosen)
         facts["coverage"] = study.config.coverage.model_dump()
         facts["published"] = [asdict(score) for score in study.published]
         facts["text"] = [study.config.title, study.config.description]

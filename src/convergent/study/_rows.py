@@ -61,6 +61,13 @@ def build_model(row: Row) -> Model:
     assert parameters is not None
     if parameters < 0:
         raise row.error("parameters", f"{parameters} is negative", "give the number of parameters")
+    preprocessing = _pairs(row, "preprocessing")
+    if "remote_code" in preprocessing and not row.values.get("notes"):
+        raise row.error(
+            "notes",
+            "the row runs code of its repository and gives no reason",
+            "say who reviewed that code and why the model can't do without, or remove remote_code",
+        )
     return Model(
         key=row.key("model"),
         family=row.key("family"),
@@ -74,7 +81,7 @@ def build_model(row: Row) -> Model:
         layout=layout,
         pooling=pooling,
         precision=row.choice("precision", _PRECISIONS, default="float32"),
-        preprocessing=_pairs(row, "preprocessing"),
+        preprocessing=preprocessing,
         attention=attention,
         tags=tuple(tag for tag in row.values.get("tags", "").split() if tag),
         checkpoints=(),
