@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from convergent.errors import DataError
+from convergent.study import same_weights
 from convergent.study._load import read_models, read_performance
 from convergent.zoo._pythia import build_pythia, pythia_models
 
@@ -60,6 +61,22 @@ def test_steps_never_have_the_commit_of_the_model(tables):
         assert all(c.revision != model.revision or not c.revision for c in steps), model.key
 
 
+def test_steps_with_the_same_weights_say_so(tables):
+    # Otherwise the check against a dropped revision would refuse every trajectory.
+    models, _ = tables
+    for model in models.values():
+        declared = {c.name: c.same_as for c in model.checkpoints if c.same_as}
+        assert declared.pop("step1") == "step0"
+        expected = {}
+        if model.key.endswith("-deduped") and model.key != "pythia-1b-deduped":
+            expected["step0"] = f"{model.key.removesuffix('-deduped')}/step0"
+        assert declared == expected
+    origins = same_weights(models.values())
+    assert origins["pythia-70m-deduped", "step1"] == ("pythia-70m", "step0")
+    assert origins["pythia-70m", "step1"] == ("pythia-70m", "step0")
+    assert origins["pythia-1b-deduped", "step1"] == ("pythia-1b-deduped", "step0")
+
+
 def test_scores_by_step_are_the_published_ones(tables):
     _, scores = tables
     assert scores["pythia-410m", "step0", "lambada_openai"].score == 0
@@ -100,6 +117,9 @@ def test_evaluations_without_a_model_stop_the_build(evaluations, tmp_path):
         short
     )
     with pytest.raises(DataError, match="'pythia-1b-bf16' lacks step 143000"):
+        build_pythia(short)
+    table.filter((pl.col("task") != "sciq") | (pl.col("step") != 4)).write_parquet(short)
+    with pytest.raises(DataError, match="lacks sciq acc at step 4"):
         build_pythia(short)
     twice = table.filter((pl.col("task") == "piqa") & (pl.col("shot") == "zero-shot")).head(1)
     pl.concat([table, twice]).write_parquet(short)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from convergent.errors import WeightsError
@@ -166,13 +167,22 @@ def verify(manifest: WeightsManifest, *, full: bool = False) -> None:
             )
 
 
-def check_distinct(manifests: Iterable[WeightsManifest]) -> None:
+def check_distinct(
+    manifests: Iterable[WeightsManifest],
+    copies: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
+) -> None:
     """Check that no two checkpoints have the same weights.
 
     A revision that is silently ignored makes every checkpoint of a trajectory the same model.
     The towers of a dual encoder share one file: a vision and a language model may. Random
     weights are those of an architecture and a seed, and several models may share these; within
     one model they are told apart as well.
+
+    Parameters
+    ----------
+    manifests : iterable of WeightsManifest
+    copies : mapping of (model, checkpoint) to (model, checkpoint)
+        Origin of checkpoints that are known to be published with the weights of another.
 
     Raises
     ------
@@ -183,9 +193,11 @@ def check_distinct(manifests: Iterable[WeightsManifest]) -> None:
     for manifest in manifests:
         group = manifest.model if manifest.role == "random" else ""
         first = seen.setdefault((manifest.modality, group, manifest.sha256), manifest)
-        if (first.model, first.checkpoint) != (manifest.model, manifest.checkpoint):
+        names = [(one.model, one.checkpoint) for one in (first, manifest)]
+        if len({copies.get(name, name) for name in names}) > 1:
             raise WeightsError(
                 f"the same weights as {first.where} (sha256 {manifest.sha256[:12]})",
                 where=manifest.where,
-                fix="check both revisions (or seeds), or remove one of the rows",
+                fix="check both revisions (or seeds), or remove one of the rows; if the weights "
+                "were published twice, say so in the column same_as",
             )

@@ -20,7 +20,7 @@ from convergent.models import (
     make_manifest,
 )
 from convergent.store import publish
-from convergent.study import Study, Unit
+from convergent.study import Study, Unit, same_weights
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +101,8 @@ def write_manifests(study: Study, model: str, checkpoint: str | None) -> None:
         if (key, item.name) not in {(model, name) for name in manifests}
     ]
     check_distinct(
-        [*(WeightsManifest.read(path) for path in known if path.exists()), *manifests.values()]
+        [*(WeightsManifest.read(path) for path in known if path.exists()), *manifests.values()],
+        same_weights(study.models.values()),
     )
     for name, manifest in manifests.items():
         manifest.write(study.paths.weights(model, name))
@@ -156,10 +157,10 @@ def load_checkpoint(
 
 def check_all_distinct(study: Study) -> None:
     """Refuse a study in which two checkpoints, of whatever models, have the same weights."""
-    check_distinct(
-        manifest
+    manifests = (
+        WeightsManifest.read(path)
         for model in study.models.values()
         for path in study.weights_files(Unit(model.key))
         if Path(path).exists()
-        for manifest in [WeightsManifest.read(path)]
     )
+    check_distinct(manifests, same_weights(study.models.values()))

@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from convergent.study._types import Checkpoint
+
 if TYPE_CHECKING:
     from convergent.study._study import Study
 
@@ -100,12 +102,18 @@ def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[
     elif stage in ("measure", "evaluate", "train"):
         facts["layers"] = [asdict(layer) for layer in model.layers]
     if keys.get("checkpoint"):
-        checkpoint = asdict(study.checkpoint(model.key, str(keys["checkpoint"])))
+        checkpoint = _checkpoint_facts(study.checkpoint(model.key, str(keys["checkpoint"])))
         if stage in ("extract", "fit", "weights"):
             del checkpoint["step"], checkpoint["final"]
         facts["checkpoint"] = checkpoint
     elif stage in ("measure", "evaluate", "train"):
-        facts["checkpoints"] = [asdict(checkpoint) for checkpoint in model.checkpoints]
+        facts["checkpoints"] = [_checkpoint_facts(checkpoint) for checkpoint in model.checkpoints]
     if stage == "train":
         facts["training"] = study.config.training.get(model.reference.split(":", 1)[1], {})
+    return facts
+
+
+def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    facts = asdict(checkpoint)
+    del facts["same_as"]  # permits what is found, and changes nothing that is computed
     return facts

@@ -17,7 +17,16 @@ MODEL_OPTIONAL = (
     "revision", "architecture", "precision", "preprocessing", "attention", "tags", "notes",
 )  # fmt: skip
 CHECKPOINT_COLUMNS = ("model", "checkpoint")
-CHECKPOINT_OPTIONAL = ("role", "step", "reference", "branch", "revision", "seed", "final")
+CHECKPOINT_OPTIONAL = (
+    "role",
+    "step",
+    "reference",
+    "branch",
+    "revision",
+    "seed",
+    "final",
+    "same_as",
+)
 PERFORMANCE_COLUMNS = ("model", "checkpoint", "benchmark", "score", "source")
 
 SOURCES = ("transformers", "open_clip", "timm", "baseline")
@@ -183,7 +192,19 @@ def build_checkpoint(row: Row, models: dict[str, Model]) -> tuple[str, Checkpoin
         revision=row.values.get("revision", "") or inherited,
         seed=seed,
         final=final,
+        same_as=_same_as(row),
     )
+
+
+def _same_as(row: Row) -> str:
+    text = row.values.get("same_as", "")
+    if text and (text.count("/") > 1 or text == row.values.get("checkpoint")):
+        raise row.error(
+            "same_as",
+            f"'{text}' is no other checkpoint",
+            "write <checkpoint> or <model>/<checkpoint>",
+        )
+    return text
 
 
 def default_checkpoint(model: Model) -> Checkpoint:

@@ -17,6 +17,8 @@ COMMENT = """\
 Checkpoints of Pythia in training; made by `convergent models build`. Steps: the log-spaced set
 (0, powers of 2 up to 512, then 1000, 2000, 4000, ... 128000) and every step that was evaluated.
 The hub keeps each step as a branch; `convergent models pin` writes its commit into `revision`.
+same_as: all 172 zero-shot values are the same, for the weights are (the first step has a learning
+rate of zero; both kinds of a size start alike).
 final is step 143000 and the main branch: reference and commit of the models table."""
 SCORES_COMMENT = f"""\
 Zero-shot scores of Pythia in training, from EleutherAI/pythia, evals/pythia-v1, commit
@@ -39,6 +41,7 @@ _BENCHMARKS = {
     ("wsc", "acc"): "wsc",
     ("logiqa", "acc"): "logiqa",
 }
+Values = dict[tuple[str, str], float]  # by task and metric, of one model at one step
 _RENAMED = {"pythia-1b": "pythia-1b-bf16"}
 
 
@@ -88,42 +91,66 @@ def build_pythia(evaluations: Path) -> tuple[list[CheckpointRow], list[ScoreRow]
     scores: list[ScoreRow] = []
     table = _read(evaluations)
     for model in pythia_models():
-        name = _RENAMED.get(model, model)
-        values = table.get(name, {})
-        steps = {step for step, _ in values}
-        absent = [
-            benchmark
-            for benchmark in _BENCHMARKS.values()
-            if steps != {step for step, of in values if of == benchmark}
-        ]
-        if LAST_STEP not in steps or absent:
+        steps = table.get(_source_name(model), {})
+        if LAST_STEP not in steps:
             raise DataError(
-                f"'{name}' lacks {absent[0] if absent else f'step {LAST_STEP}'} at some step",
+                f"'{_source_name(model)}' lacks step {LAST_STEP}",
                 where=str(evaluations),
                 fix="give the whole set of evaluations",
             )
-        checkpoints += [
-            _checkpoint(model, step) for step in sorted({*LOG_STEPS, *steps, LAST_STEP})
-        ]
-        for (step, benchmark), value in values.items():
-            source = f"EleutherAI/pythia evals at {COMMIT[:7]}, {name}, zero-shot"
-            found = {benchmark: value}
-            if benchmark == "lambada_openai_ppl":
-                found["lambada_openai_log_likelihood"] = -math.log(value)
-            scores += [
-                ScoreRow(
-                    model=model,
-                    checkpoint=checkpoint_name(step),
-                    benchmark=key,
-                    score=score,
-                    source=source,
-                )
-                for key, score in found.items()
-            ]
+        for step in sorted({*LOG_STEPS, *steps}):
+            checkpoints.append(_checkpoint(model, step, _same_as(model, step, table)))
+        for step, values in steps.items():
+            scores += _scores(model, step, values, evaluations)
     return checkpoints, scores
 
 
-def _checkpoint(model: str, step: int) -> CheckpointRow:
+def _scores(model: str, step: int, values: Values, path: Path) -> list[ScoreRow]:
+    found: dict[str, float] = {}
+    for measure, benchmark in _BENCHMARKS.items():
+        if measure not in values:
+            raise DataError(
+                f"'{_source_name(model)}' lacks {' '.join(measure)} at step {step}",
+                where=str(path),
+                fix="give the whole set of evaluations",
+            )
+        found[benchmark] = values[measure]
+    found["lambada_openai_log_likelihood"] = -math.log(found["lambada_openai_ppl"])
+    source = f"EleutherAI/pythia evals at {COMMIT[:7]}, {_source_name(model)}, zero-shot"
+    return [
+        ScoreRow(
+            model=model,
+            checkpoint=checkpoint_name(step),
+            benchmark=benchmark,
+            score=score,
+            source=source,
+        )
+        for benchmark, score in found.items()
+    ]
+
+
+def _same_as(model: str, step: int, table: dict[str, dict[int, Values]]) -> str:
+    """Checkpoint with the same weights, told by the same value in all evaluations.
+
+    The learning rate of the first step is zero, and a size starts from the same weights with
+    either data.
+    """
+    if step == 1:
+        other, name = model, checkpoint_name(0)
+    elif step == 0 and model.endswith("-deduped"):
+        other = model.removesuffix("-deduped")
+        name = f"{other}/{checkpoint_name(0)}"
+    else:
+        return ""
+    own, first = (table[_source_name(key)].get(at) for key, at in ((model, step), (other, 0)))
+    return name if own is not None and own == first else ""
+
+
+def _source_name(model: str) -> str:
+    return _RENAMED.get(model, model)
+
+
+def _checkpoint(model: str, step: int, same_as: str) -> CheckpointRow:
     final = step == LAST_STEP
     return CheckpointRow(
         model=model,
@@ -133,11 +160,12 @@ def _checkpoint(model: str, step: int) -> CheckpointRow:
         reference="" if final else f"EleutherAI/{model}",
         branch="" if final else f"step{step}",
         final=final,
+        same_as=same_as,
     )
 
 
-def _read(path: Path) -> dict[str, dict[tuple[int, str], float]]:
-    """Zero-shot values by model, step and benchmark."""
+def _read(path: Path) -> dict[str, dict[int, Values]]:
+    """Zero-shot values by model and step."""
     import polars as pl
 
     if not path.is_file():
@@ -149,17 +177,15 @@ def _read(path: Path) -> dict[str, dict[tuple[int, str], float]]:
     missing = [name for name in (*columns, "shot") if name not in table.columns]
     if missing:
         raise DataError(f"no column '{missing[0]}'", where=str(path))
-    found: dict[str, dict[tuple[int, str], float]] = {}
+    found: dict[str, dict[int, Values]] = {}
     for model, step, task, metric, value in (
         table.filter(pl.col("shot") == "zero-shot").select(columns).iter_rows()
     ):
-        benchmark = _BENCHMARKS.get((task, metric))
-        if benchmark is None:
-            continue
-        values = found.setdefault(model, {})
-        if (step, benchmark) in values or value is None or not math.isfinite(value):
+        values = found.setdefault(model, {}).setdefault(step, {})
+        if (task, metric) in values or value is None or not math.isfinite(value):
             raise DataError(
-                f"'{model}', step {step}: {benchmark} is {value}, or there twice", where=str(path)
+                f"'{model}', step {step}: {task} {metric} is {value}, or there twice",
+                where=str(path),
             )
-        values[step, benchmark] = float(value)
+        values[task, metric] = float(value)
     return found

@@ -92,6 +92,7 @@ class CheckpointRow:
 
     columns: ClassVar[tuple[str, ...]] = (
         "model", "checkpoint", "role", "step", "reference", "branch", "revision", "seed", "final",
+        "same_as",
     )  # fmt: skip
     keys: ClassVar[tuple[str, ...]] = ("model", "checkpoint")
 
@@ -104,6 +105,7 @@ class CheckpointRow:
     revision: str = ""
     seed: int | None = None
     final: bool = False
+    same_as: str = ""
 
     def cells(self) -> dict[str, str]:
         """Texts by column."""
