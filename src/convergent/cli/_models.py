@@ -29,8 +29,8 @@ def inspect(
         str, typer.Option("--architecture", help="Where the reference does not say it.")
     ] = "",
     modality: Annotated[
-        str, typer.Option("--modality", help="Tower of open_clip: vision or language.")
-    ] = "vision",
+        str, typer.Option("--modality", help="Of a model with two towers: vision or language.")
+    ] = "",
 ) -> None:
     """List the layers that a model offers, and propose its table row. Needs no weights."""
     from convergent.models._inspect import inspect as look
@@ -38,15 +38,15 @@ def inspect(
     from convergent.zoo._propose import propose
     from convergent.zoo._proposed_row import proposed_row
 
-    if modality not in ("vision", "language"):
+    if modality not in ("vision", "language", ""):
         raise typer.BadParameter("vision or language", param_hint="--modality")
-    chosen = cast(Literal["vision", "language"], modality)
+    chosen = cast(Literal["vision", "language"], modality) if modality else None
     model, directory = resolve(reference, source=source, architecture=architecture, modality=chosen)
     network = sketch(model, directory)
     found = look(network)
     _show_candidates(model.key, network.parameters, found)
     row = proposed_row(model, propose(found, network.parameters))
-    typer.echo("\nRow for a models table (complete revision and tags):")
+    typer.echo("\nRow for a models table; complete family, revision, attention (texts) and tags:")
     typer.echo("\t".join(row.columns))
     cells = row.cells()
     typer.echo("\t".join(cells[name] for name in row.columns))
@@ -79,7 +79,9 @@ def _show_candidates(name: str, parameters: int, found: object) -> None:
             f"{item.depth:.2f}",
         )
     console = Console()
-    console.print(table, soft_wrap=not console.is_terminal)
+    if not console.is_terminal:
+        console = Console(width=240)  # whole paths, for files and pipes
+    console.print(table)
     console.print(f"* in the proposed row; {len(found.left_out)} modules left out:")
     for left in found.left_out:
         console.print(f"  {left.path}: {left.reason}", highlight=False, soft_wrap=True)

@@ -31,7 +31,8 @@ def find_candidates(module: torch.nn.Module, record: Trace) -> dict[str, str]:
     LayerError
         If nothing in the network repeats.
     """
-    units = find_units(module, record) or _plain_chain(module, record)
+    blocks = find_units(module, record)
+    units = blocks or _plain_chain(module, record)
     if not units:
         raise LayerError(
             f"{type(module).__name__} has no repeated modules that run in a row",
@@ -48,7 +49,8 @@ def find_candidates(module: torch.nn.Module, record: Trace) -> dict[str, str]:
     ]
     before = [call for call in around if call.stop < start.start]
     after = [call for call in around if call.start > stop]
-    found = [*_embedding(before, start)]
+    # What stands before the first end of a plain chain is a part of it.
+    found = _embedding(before, start) if blocks else []
     found += [(unit.path, unit.kind) for unit in units]
     found += [*_final_norm(after), *_pre_logits(after)]
     return dict(found)

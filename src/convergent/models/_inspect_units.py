@@ -109,7 +109,7 @@ class _Finder:
         if call.gave is None or last.gave is None or call.gave == last.gave:
             return False
         own, its = (next(tensors_in(each.output)).shape for each in (call, last))
-        shortcut = set(call.read)
+        shortcut, onwards = set(call.read), {last.gave}
         for other in sorted(self.trace.below(call.path), key=lambda each: each.start):
             if other.start < last.stop or other.gave is None:
                 continue
@@ -117,6 +117,11 @@ class _Finder:
                 shortcut.add(other.gave)
             elif _matrices(other.module) or "norm" in type(other.module).__name__.lower():
                 return False  # something more is computed from the parts
+            elif onwards.intersection(other.read):
+                onwards.add(other.gave)
+        # What an activation made of the last part is no sum.
+        if call.gave in onwards:
+            return False
         return own == its
 
 

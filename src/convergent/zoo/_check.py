@@ -144,7 +144,8 @@ def _compare(
         moments[reading.moment] = layer.name
         if reading.axes.layout != model.layout:
             layouts.setdefault(reading.axes.layout, []).append(layer.name)
-        elif reading.axes.width != layer.width:
+            continue
+        if reading.axes.width != layer.width:
             wrong(f"width of layer '{layer.name}'", layer.width, reading.axes.width)
         prefixes.add(reading.axes.prefix)
     for layout, names in layouts.items():

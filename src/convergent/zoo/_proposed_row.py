@@ -9,7 +9,7 @@ from convergent.zoo._rows import ModelRow
 
 
 def proposed_row(model: Model, proposal: Proposal) -> ModelRow:
-    """Make a row for a person to complete: revision and tags are theirs to say.
+    """Make a row for a person to complete: revision, attention and tags are theirs to say.
 
     Parameters
     ----------
@@ -19,7 +19,6 @@ def proposed_row(model: Model, proposal: Proposal) -> ModelRow:
     """
     key = model.key.removeprefix("timm/").replace("/", "-")
     architecture = model.architecture
-    text = model.modality == "language"
     return ModelRow(
         model=key,
         family=_family(model),
@@ -33,7 +32,6 @@ def proposed_row(model: Model, proposal: Proposal) -> ModelRow:
         layout=proposal.layout,
         pooling=proposal.pooling,
         preprocessing=proposal.options,
-        attention="causal" if text else "",
         notes=proposal.notes,
     )
 

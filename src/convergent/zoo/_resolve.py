@@ -12,7 +12,7 @@ from convergent.zoo._stub import stub
 
 
 def resolve(
-    reference: str, *, source: str = "", architecture: str = "", modality: Modality = "vision"
+    reference: str, *, source: str = "", architecture: str = "", modality: Modality | None = None
 ) -> tuple[Model, Path | None]:
     """Find what a reference is a network of; nothing is downloaded.
 
@@ -25,8 +25,9 @@ def resolve(
         Source of models; found from the name or the folder's files if empty.
     architecture : str
         Where the reference does not say it.
-    modality : {"vision", "language"}
-        Tower of a model of open_clip; a model of timm reads images.
+    modality : {"vision", "language"}, optional
+        Tower of a model that has two; else of open_clip the image tower, of transformers
+        what reads text.
 
     Returns
     -------
@@ -56,7 +57,7 @@ def resolve(
     name = architecture or reference.removeprefix("timm/")
     found = source or _library(name)
     if found in ("timm", "open_clip") and _knows(found, name):
-        chosen = modality if found == "open_clip" else "vision"
+        chosen = _modality(found, modality)
         return stub(found, name, modality=chosen, reference=reference), None
     if "/" in reference:
         return _from_folder(reference, _cached(reference), source, architecture, modality)
@@ -64,14 +65,18 @@ def resolve(
 
 
 def _from_folder(
-    reference: str, directory: Path, source: str, architecture: str, modality: Modality
+    reference: str, directory: Path, source: str, architecture: str, modality: Modality | None
 ) -> tuple[Model, Path | None]:
     found = source or _source_of_files(directory)
-    if found == "transformers":
-        modality = "language"
-    elif found == "timm":
-        modality = "vision"
-    named = stub(found, architecture, key=directory.name, modality=modality, reference=reference)
+    if found not in _CONFIGS:
+        raise UnknownKeyError(f"no source '{found}'", fix=did_you_mean(found, _CONFIGS))
+    named = stub(
+        found,
+        architecture,
+        key=directory.name,
+        modality=_modality(found, modality),
+        reference=reference,
+    )
     has_config = any((directory / file).is_file() for file in _CONFIGS[found])
     if not has_config and not architecture:
         raise ModelError(
@@ -86,6 +91,12 @@ _CONFIGS = {
     "open_clip": ("open_clip_config.json",),
     "transformers": ("config.json",),
 }
+
+
+def _modality(source: str, asked: Modality | None) -> Modality:
+    if source == "timm":
+        return "vision"
+    return asked or ("language" if source == "transformers" else "vision")
 
 
 def _source_of_files(directory: Path) -> str:

@@ -20,13 +20,13 @@ _DATA = {
     "webli": "webli", "cc12m": "cc12m", "m30m": "merged30m", "m38m": "merged38m",
     "merged2b": "merged2b", "datacomp": "datacomp", "commonpool": "commonpool",
     "dfn2b": "dfn2b", "dfn5b": "dfn5b", "metaclip": "metaclip", "mscoco": "coco",
-    "inat21": "inat21", "indomain": "in1k",
+    "inat21": "inat21",
 }  # fmt: skip
 _WITH_COCO = {"merged30m", "merged38m", "coco"}
 _NAMED = {"in1k", "in12k", "in21k", "inat21", *_WITH_COCO}
-# Towers of EVA-CLIP start from networks trained on the merged data sets, and the fine-tuned
-# giant from such a tower.
-_COCO_BY_START = re.compile(r"EVA01-g|EVA02-L|eva_giant_patch14_\w*\.clip")
+# Towers of EVA-CLIP start from networks trained on the merged data sets, the fine-tuned giant
+# from such a tower; BEiT-3 read COCO's images with their captions (arXiv:2208.10442, table 2).
+_COCO_BY_START = re.compile(r"EVA01-g|EVA02-L|eva_giant_patch14_\w*\.clip|beit3_")
 
 
 def training_tags(name: str, tag: str) -> tuple[str, ...]:
