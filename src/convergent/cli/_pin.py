@@ -24,7 +24,11 @@ def pin(
     """Ask the hub for the commit of each reference and branch, and write it into the table."""
     from convergent.zoo import pin_tables
 
-    report = pin_tables(tables, update=update, dry_run=dry_run)
+    def progress(done: int, total: int) -> None:
+        if done and done % 50 == 0:
+            typer.echo(f"pin: {done} of {total} repositories", err=True)
+
+    report = pin_tables(tables, update=update, dry_run=dry_run, progress=progress)
     for line in report.pinned:
         typer.echo(str(line))
     for line in report.failed:

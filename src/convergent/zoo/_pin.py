@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,7 +87,11 @@ class _Wanted:
 
 
 def pin_tables(
-    paths: Sequence[str | Path], *, update: bool = False, dry_run: bool = False
+    paths: Sequence[str | Path],
+    *,
+    update: bool = False,
+    dry_run: bool = False,
+    progress: Callable[[int, int], None] | None = None,
 ) -> PinReport:
     """Write the hub's commits into the ``revision`` column of models and checkpoints tables.
 
@@ -101,6 +105,8 @@ def pin_tables(
         Also ask about rows with a commit, and renew those whose branch has moved.
     dry_run : bool
         Change no file.
+    progress : callable, optional
+        Called with the number of repositories asked about and their number.
 
     Returns
     -------
@@ -129,7 +135,7 @@ def pin_tables(
     }
     wanted = [[entry for row in rows if (entry := _wanted(row, models))] for rows in tables]
     asked = [[entry for entry in entries if update or not entry.old] for entries in wanted]
-    commits = _commits({(e.repository, e.branch) for entries in asked for e in entries})
+    commits = _commits({(e.repository, e.branch) for entries in asked for e in entries}, progress)
     pinned: list[Pin] = []
     failed: list[Pin] = []
     for text, entries in zip(texts, asked, strict=True):
@@ -204,10 +210,15 @@ def _pin(entry: _Wanted, found: tuple[str, str]) -> Pin:
     )
 
 
-def _commits(wanted: set[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+def _commits(
+    wanted: set[tuple[str, str]], progress: Callable[[int, int], None] | None
+) -> dict[tuple[str, str], tuple[str, str]]:
     """Commit, or the reason why there is none, of each (repository, branch)."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
-    for repository in sorted({repository for repository, _ in wanted}):
+    repositories = sorted({repository for repository, _ in wanted})
+    for done, repository in enumerate(repositories):
+        if progress is not None:
+            progress(done, len(repositories))
         branches = {branch for name, branch in wanted if name == repository}
         try:
             known = _ask(repository, branches)
