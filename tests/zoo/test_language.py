@@ -277,8 +277,8 @@ def test_a_score_that_is_none_stops_the_build(tmp_path):
 
 
 def test_an_unknown_kind_of_network_is_refused():
-    with pytest.raises(ModelError, match="transformers cannot build 'lama'"):
-        empty_network({"model_type": "lama"})
+    with pytest.raises(ModelError, match="transformers cannot build 'nothing'"):
+        empty_network({"model_type": "nothing"})
     network = empty_network({"model_type": "xlnet", "d_model": 8, "n_layer": 1, "n_head": 1,
                              "d_inner": 8, "vocab_size": 8})  # fmt: skip
     with pytest.raises(ModelError, match="layers of 'xlnet' are not known"):
