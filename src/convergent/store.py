@@ -8,13 +8,12 @@ content gives equal bytes.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import platform
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from convergent import __version__
+from convergent._on_disk import RowFile, StoredArray
 from convergent.errors import StoreError
-from convergent.zarr_format import TEXT, Arrays, decode, decode_text, encode
+from convergent.zarr_format import TEXT, Writable, decode, decode_text, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +39,14 @@ Kind = Literal["stimuli", "responses", "features", "alignment"]
 # zip's earliest time stamp: a constant, so that a rerun gives the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _STALE_SECONDS = 24 * 3600
+# Small stores are read at once; of large ones no second copy is made.
+_BUFFER = 1 << 20
+_MEND = "delete the file and rerun its rule"
+
+__all__ = [
+    "Kind", "RowFile", "Store", "StoredArray", "open_dataset", "publish", "read_store",
+    "software", "stamp", "write_store",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,7 @@ class Store:
             raise StoreError(
                 f"no array '{name}' (it has: {', '.join(sorted(self.arrays))})",
                 where=self.path,
-                fix="delete the file and rerun its rule",
+                fix=_MEND,
             )
         return self.arrays[name]
 
@@ -109,10 +117,10 @@ def _remove_stale(path: Path) -> None:
 def write_store(
     path: str | Path,
     kind: Kind,
-    arrays: Arrays,
+    arrays: Writable,
     attrs: Mapping[str, Any],
 ) -> None:
-    """Write a store atomically.
+    """Write a store atomically, a chunk at a time.
 
     Parameters
     ----------
@@ -120,7 +128,8 @@ def write_store(
         ``*.zarr.zip``.
     kind : {"stimuli", "responses", "features", "alignment"}
     arrays : mapping of str to (dims, array)
-        Axis names and values; numbers, booleans or strings.
+        Axis names and values; numbers, booleans or strings. A `RowFile` is read as it is written
+        and gives the same bytes as the array that it holds.
     attrs : mapping
         JSON-serialisable; ``kind`` and the writing software's versions are added.
 
@@ -135,10 +144,12 @@ def write_store(
             for name in sorted(members):
                 info = zipfile.ZipInfo(name, date_time=_EPOCH)
                 info.external_attr = 0o644 << 16
-                archive.writestr(info, members[name])
+                archive.writestr(info, members[name]())
 
 
-def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Store:
+def read_store(
+    path: str | Path, kind: Kind, *, where: str | None = None, lazy: Collection[str] = ()
+) -> Store:
     """Read and check a store.
 
     Parameters
@@ -148,6 +159,8 @@ def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Sto
         What the store must hold.
     where : str, optional
         Model, layer and subject, for messages; the path otherwise.
+    lazy : collection of str
+        Arrays that stay on disk: they come as `StoredArray`, whose chunks are checked when read.
 
     Raises
     ------
@@ -155,21 +168,21 @@ def read_store(path: str | Path, kind: Kind, *, where: str | None = None) -> Sto
         Missing, truncated, corrupt (CRC-32), of another kind, or without a chunk.
     """
     place = f"{where} ({path})" if where else str(path)
-    mend = "delete the file and rerun its rule"
     try:
-        raw = Path(path).read_bytes()
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
+        with Path(path).open("rb", buffering=_BUFFER) as file, zipfile.ZipFile(file) as archive:
+            arrays, dims, attrs = decode(
+                archive.namelist(),
+                archive.read,
+                lambda name, layout: StoredArray(path, name, layout) if name in lazy else None,
+            )
     except FileNotFoundError:
         raise StoreError("the store is missing", where=place, fix="run its rule") from None
     except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise StoreError(f"the store is damaged ({error})", where=place, fix=mend) from None
-    try:
-        arrays, dims, attrs = decode(members)
-    except (KeyError, ValueError, json.JSONDecodeError) as error:
-        raise StoreError(f"the store is damaged ({error})", where=place, fix=mend) from None
+        raise StoreError(f"the store is damaged ({error})", where=place, fix=_MEND) from None
+    except (KeyError, ValueError, NotImplementedError, json.JSONDecodeError) as error:
+        raise StoreError(f"the store is damaged ({error})", where=place, fix=_MEND) from None
     if attrs.get("kind") != kind:
-        raise StoreError(f"holds {attrs.get('kind')!r}, not '{kind}'", where=place, fix=mend)
+        raise StoreError(f"holds {attrs.get('kind')!r}, not '{kind}'", where=place, fix=_MEND)
     return Store(str(path), arrays, dims, attrs)
 
 

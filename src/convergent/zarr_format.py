@@ -12,13 +12,15 @@ Zarr core specification, version 3.0: https://zarr-specs.readthedocs.io
 
 from __future__ import annotations
 
-import itertools
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import numpy as np
 
+from convergent._zarr_layout import Layout, chunk_rows, codecs
 from convergent.errors import StoreError
 
 _TYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64",
@@ -27,32 +29,55 @@ _CHUNK_BYTES = 16 << 20
 # zarr's string types are still in motion: text is stored as the bytes of a JSON list
 TEXT = ".json"
 
+
+class Blocks(Protocol):
+    """An array that is read a few rows at a time, such as one on disk."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Sizes of the axes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values."""
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows ``start`` to ``stop``."""
+
+
 Arrays = Mapping[str, tuple[tuple[str, ...], np.ndarray]]
+Writable = Mapping[str, tuple[tuple[str, ...], "np.ndarray | Blocks"]]
+Members = dict[str, Callable[[], bytes]]
 
 
-def encode(arrays: Arrays, attrs: Mapping[str, Any]) -> dict[str, bytes]:
+def encode(arrays: Writable, attrs: Mapping[str, Any]) -> Members:
     """Encode a group.
 
     Parameters
     ----------
     arrays : mapping of str to (dims, array)
+        Numbers may also be `Blocks`, which never are in memory as a whole.
     attrs : mapping
         JSON-serialisable.
 
     Returns
     -------
-    dict of str to bytes
+    dict of str to callable
+        By name, what makes a member's bytes, one chunk at most.
 
     Raises
     ------
     StoreError
         An array's axes are not its axis names, or it has a type without a zarr equivalent.
     """
-    members = {"zarr.json": _json({"zarr_format": 3, "node_type": "group", "attributes": attrs})}
+    group = _json({"zarr_format": 3, "node_type": "group", "attributes": attrs})
+    members: Members = {"zarr.json": lambda: group}
     for name, (dims, values) in arrays.items():
-        if values.ndim != len(dims):
-            raise StoreError(f"array '{name}' has {values.ndim} axes and {len(dims)} axis names")
-        if values.dtype.kind in "OUT":
+        if len(values.shape) != len(dims):
+            raise StoreError(
+                f"array '{name}' has {len(values.shape)} axes and {len(dims)} axis names"
+            )
+        if isinstance(values, np.ndarray) and values.dtype.kind in "OUT":
             text = json.dumps([str(item) for item in values.ravel()]).encode()
             meta = {"dims": list(dims), "shape": list(values.shape), "strings": True}
             flat = np.frombuffer(text, dtype=np.uint8)
@@ -63,9 +88,20 @@ def encode(arrays: Arrays, attrs: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def decode(
-    members: Mapping[str, bytes],
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]], dict[str, Any]]:
+    names: Collection[str],
+    read: Callable[[str], bytes],
+    keep: Callable[[str, Layout], Any] | None = None,
+) -> tuple[dict[str, Any], dict[str, tuple[str, ...]], dict[str, Any]]:
     """Decode a group that `encode` wrote.
+
+    Parameters
+    ----------
+    names : collection of str
+        All members.
+    read : callable
+        Bytes of a member.
+    keep : callable, optional
+        ``keep(name, layout)`` stands in for reading an array where it returns something.
 
     Returns
     -------
@@ -78,21 +114,23 @@ def decode(
     KeyError, ValueError
         A member is missing or is not what `encode` writes.
     """
-    arrays: dict[str, np.ndarray] = {}
+    arrays: dict[str, Any] = {}
     dims: dict[str, tuple[str, ...]] = {}
-    for member in members:
+    known = set(names)
+    for member in names:
         name, slash, file = member.rpartition("/")
         if not slash or file != "zarr.json":
             continue
-        meta = json.loads(members[member])
-        values = _read(name, meta, members)
+        meta = json.loads(read(member))
+        layout = Layout.of(name, meta, known)
         own = meta["attributes"]
         if own.get("strings"):
-            name = name.removesuffix(TEXT)
-            values = decode_text(values, own["shape"])
-        arrays[name] = values
-        dims[name] = tuple(own["dims"])
-    return arrays, dims, json.loads(members["zarr.json"])["attributes"]
+            arrays[name.removesuffix(TEXT)] = decode_text(layout.all(read), own["shape"])
+        else:
+            kept = None if keep is None else keep(name, layout)
+            arrays[name] = layout.all(read) if kept is None else kept
+        dims[name.removesuffix(TEXT) if own.get("strings") else name] = tuple(own["dims"])
+    return arrays, dims, json.loads(read("zarr.json"))["attributes"]
 
 
 def decode_text(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:
@@ -104,14 +142,9 @@ def _json(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, default=str, indent=1).encode()
 
 
-def _codecs(dtype: np.dtype[Any]) -> list[dict[str, Any]]:
-    endian = {"configuration": {"endian": "little"}} if dtype.itemsize > 1 else {}
-    return [{"name": "bytes", **endian}]
-
-
 def _array(
-    name: str, values: np.ndarray, dims: tuple[str, ...], attributes: Mapping[str, Any]
-) -> dict[str, bytes]:
+    name: str, values: np.ndarray | Blocks, dims: tuple[str, ...], attributes: Mapping[str, Any]
+) -> Members:
     kind = values.dtype.newbyteorder("=").name
     if kind not in _TYPES:
         raise StoreError(f"array '{name}' has the type {values.dtype}, which stores cannot hold")
@@ -124,54 +157,35 @@ def _array(
         "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
         "fill_value": False if kind == "bool" else 0,
-        "codecs": _codecs(values.dtype),
+        "codecs": codecs(values.dtype),
         "dimension_names": list(dims),
         "storage_transformers": [],
         "attributes": attributes,
     }
-    members = {f"{name}/zarr.json": _json(meta)}
-    little = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-    for first, key in _rows(name, values.shape, chunk):
-        block = little if not chunk else little[first : first + chunk[0]]
-        data = block.tobytes()
-        if chunk and len(block) < chunk[0]:  # every chunk of a regular grid has the full size
-            data += bytes((chunk[0] - len(block)) * (len(data) // len(block)))
-        members[key] = data
+    described = _json(meta)
+    members: Members = {f"{name}/zarr.json": lambda: described}
+    for first, key in chunk_rows(name, values.shape, chunk):
+        members[key] = partial(_chunk_bytes, values, first, chunk)
     return members
 
 
-def _chunk(values: np.ndarray) -> tuple[int, ...]:
+def _chunk_bytes(values: np.ndarray | Blocks, first: int, chunk: tuple[int, ...]) -> bytes:
+    if not chunk:
+        block = np.asarray(values)
+    elif isinstance(values, np.ndarray):
+        block = values[first : first + chunk[0]]
+    else:
+        block = values.read(first, min(first + chunk[0], values.shape[0]))
+    data = np.ascontiguousarray(block, dtype=values.dtype.newbyteorder("<")).tobytes()
+    if chunk and len(block) < chunk[0]:  # every chunk of a regular grid has the full size
+        data += bytes((chunk[0] - len(block)) * (len(data) // len(block)))
+    return data
+
+
+def _chunk(values: np.ndarray | Blocks) -> tuple[int, ...]:
     """Blocks of rows of about 16 MiB."""
-    if values.ndim == 0 or values.size == 0:
-        return tuple(max(size, 1) for size in values.shape)
-    rows = max(1, min(values.shape[0], _CHUNK_BYTES // max(values[:1].nbytes, 1)))
-    return (rows, *values.shape[1:])
-
-
-def _rows(name: str, shape: tuple[int, ...], chunk: tuple[int, ...]) -> list[tuple[int, str]]:
-    """First row and member name of each chunk; only the first axis is divided."""
-    if 0 in shape:
-        return []
-    if not shape:
-        return [(0, f"{name}/c")]
-    rest = "/0" * (len(shape) - 1)
-    starts = range(0, shape[0], chunk[0])
-    return [(first, f"{name}/c/{i}{rest}") for i, first in zip(itertools.count(), starts)]
-
-
-def _read(name: str, meta: Mapping[str, Any], members: Mapping[str, bytes]) -> np.ndarray:
-    dtype = np.dtype(meta["data_type"]).newbyteorder("<")
-    shape = tuple(meta["shape"])
-    chunk = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
-    if meta["codecs"] != _codecs(dtype) or chunk[1:] != shape[1:]:
-        raise ValueError(f"array '{name}' is not in the layout of this version")
-    places = _rows(name, shape, chunk)
-    # an absent chunk is damage: zarr would give the fill value, a zero that nobody measured
-    present = [key for _, key in places if key in members]
-    if len(present) != len(places):
-        raise ValueError(f"array '{name}' has {len(present)} of {len(places)} chunks")
-    flat = np.frombuffer(b"".join(members[key] for key in present), dtype=dtype)
-    size = int(np.prod(shape))
-    if places and flat.size != len(places) * int(np.prod(chunk)):
-        raise ValueError(f"array '{name}' has chunks of the wrong size")
-    return flat[:size].reshape(shape).astype(dtype.newbyteorder("="))
+    shape = values.shape
+    if not shape or 0 in shape:
+        return tuple(max(size, 1) for size in shape)
+    row = math.prod(shape[1:]) * values.dtype.itemsize
+    return (max(1, min(shape[0], _CHUNK_BYTES // max(row, 1))), *shape[1:])

@@ -109,7 +109,7 @@ def test_text_towers_of_transformers_are_refused(directory, tmp_path, make_model
     settings = json.loads(json.dumps(SETTINGS))
     settings["text_cfg"] = {"hf_model_name": "roberta-base"}
     (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": settings}))
-    (tmp_path / "model.safetensors").write_bytes(b"")
+    save_file({"x": torch.zeros(1)}, tmp_path / "model.safetensors")
     model = make_model({"x": 1}, source="open_clip", reference=f"path:{tmp_path}")
     with pytest.raises(ModelError, match="source transformers"):
         open_model(model)

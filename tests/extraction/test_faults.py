@@ -10,7 +10,7 @@ from torch import nn
 from convergent.device import resolve_device
 from convergent.errors import DataError, DeviceError, LayerError, ModelError
 from convergent.extraction import extract
-from convergent.extraction._batches import run_in_batches
+from convergent.extraction._batches import run_batches
 from convergent.models import LoadedBaseline, LoadedModel
 
 
@@ -67,8 +67,8 @@ def test_single_item_that_does_not_fit_is_an_error():
     def process(start, stop):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with pytest.raises(DeviceError, match="single item"):
-        run_in_batches(5, 4, process, "model 'm'")
+    with pytest.raises(DeviceError, match="single input"):
+        run_batches([(0, 4), (4, 5)], process, "model 'm'")
 
 
 def test_other_errors_are_not_taken_for_full_memory():
@@ -76,7 +76,7 @@ def test_other_errors_are_not_taken_for_full_memory():
         raise RuntimeError("something else")
 
     with pytest.raises(RuntimeError, match="something else"):
-        run_in_batches(5, 4, process, "model 'm'")
+        run_batches([(0, 4), (4, 5)], process, "model 'm'")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
@@ -129,3 +129,58 @@ def test_gpu_agrees_with_cpu(make_model, open_model, hub_layout, sentences):
         for device in ("cpu", "cuda")
     )
     np.testing.assert_allclose(gpu, cpu, atol=1e-4)
+
+
+class Two(nn.Module):
+    """Returns a pair, and has a part that never runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.unused = nn.Linear(3, 4), nn.Linear(3, 4)
+
+    def forward(self, x):
+        return self.inner(x), x
+
+
+@pytest.mark.parametrize(
+    ("layer", "width", "message"),
+    [
+        ("0", 4, r"layer '0': the module returns tuple of float32 \(5, 4\), float32 \(5, 3\)"),
+        ("0.inner", 5, r"layer '0.inner': output float32 \(5, 4\) for 5 items is not .* 5 in"),
+        ("0.inner", 3, r"layer '0.inner': output float32 \(5, 4\) for 5 items is not .* 3 in"),
+        ("0.iner", 4, r"no module '0.iner'.*close paths: 0.inner"),
+        ("0.unused", 4, r"module '0.unused' did not run in the forward pass"),
+    ],
+)
+def test_rows_that_do_not_fit_the_network_are_named(layer, width, message, make_model, scenes):
+    row = {"modality": "vision", "source": "timm", "layout": "vector", "pooling": "none"}
+    model = make_model({layer: width}, **row)
+    for batch_size in (8, "auto"):
+        with pytest.raises(LayerError, match=message):
+            run(model, pixel_network(nn.Sequential(Two())), scenes, batch_size=batch_size)
+
+
+def test_one_bad_stimulus_fails_its_layer_and_is_named(colours, scenes):
+    images = scenes.images.copy()
+    images[3] = 0  # log(0)
+    network = nn.Sequential(nn.Identity(), Log())
+    model = replace(colours, layers=tuple(replace(layer, width=3) for layer in colours.layers))
+    result = run(model, pixel_network(network), replace(scenes, images=images), batch_size=2)
+    assert result["1"].reason == "NaN or infinity for 1 of 5 stimuli (first: i3)"
+    assert (result["0"].status, result["1"].status) == ("ok", "failed")
+    assert np.isfinite(result["1"].features[[0, 1, 2, 4]]).all()
+
+
+def test_what_half_precision_cannot_hold_is_a_failed_layer(colours, scenes):
+    class Large(nn.Module):
+        def forward(self, x):
+            return x * 1e4
+
+    result = run(
+        replace(colours, layers=tuple(replace(each, width=3) for each in colours.layers)),
+        pixel_network(nn.Sequential(nn.Identity(), Large())),
+        scenes,
+        store="float16",
+    )
+    assert result["0"].status == "ok" and result["0"].features.dtype == np.float16
+    assert "beyond float16 (at most 65504) for 5 of 5" in result["1"].reason

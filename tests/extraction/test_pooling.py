@@ -102,3 +102,32 @@ def test_rows_with_poolings_that_cannot_work_are_refused(
     else:
         with pytest.raises(ModelError, match=f"pooling '{pooling}' does not go"):
             check_pooling(model, design)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "last", "cls"])
+@pytest.mark.parametrize("skip", [0, 1])
+def test_the_side_of_the_padding_does_not_matter(pooling, skip):
+    values = torch.randn(3, 5, 4)
+    lengths = (5, 2, 3)
+    right, left = (torch.full((3, 5, 4), torch.nan) for _ in range(2))
+    masks = torch.zeros(2, 3, 5, dtype=torch.bool)
+    for row, length in enumerate(lengths):
+        right[row, :length] = left[row, 5 - length :] = values[row, :length]
+        masks[0, row, :length] = masks[1, row, 5 - length :] = True
+    options = {"layout": "tokens", "pooling": pooling, "skip": skip}
+    results = [pool(x, mask=mask, **options) for x, mask in zip((right, left), masks, strict=True)]
+    single = [
+        pool(values[row : row + 1, :length], mask=None, **options)[0]
+        for row, length in enumerate(lengths)
+    ]
+    for result in results:
+        np.testing.assert_allclose(result, single, atol=1e-6)
+
+
+def test_segments_find_their_tokens_behind_padding():
+    output = torch.randn(2, 5, 3)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [0, 0, 1, 1, 1]]).bool()
+    segments = Segments(np.array([0, 1, 1]), np.array([4, 0, 2]), np.array([0, 1]))
+    result = pool(output, layout="tokens", pooling="mean", mask=mask, skip=0, segments=segments)
+    expected = torch.stack([output[0, 4], (output[1, 2] + output[1, 4]) / 2])
+    np.testing.assert_allclose(result, expected.numpy(), atol=1e-6)

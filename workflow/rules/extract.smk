@@ -15,12 +15,12 @@ if BY_LAYER:
         conda:
             "../../envs/convergent.yaml"
         resources:
-            gpu=lambda w: resources.gpus(study.model(w.model)),
+            gpu=lambda w: resources.gpus(study, unit_of(w)),
             mem_mb=lambda w, attempt: resources.extract_mb(
-                study.model(w.model), attempt
+                study, unit_of(w), attempt
             ),
             runtime=lambda w, attempt: resources.extract_minutes(
-                study.model(w.model), attempt
+                study, unit_of(w), attempt, w.dataset
             ),
         params:
             identity=lambda w: study.identity("extract", **w),
@@ -46,12 +46,12 @@ else:
             conda:
                 "../../envs/convergent.yaml"
             resources:
-                gpu=resources.gpus(study.model(unit.model)),
-                mem_mb=lambda w, attempt, model=unit.model: resources.extract_mb(
-                    study.model(model), attempt
+                gpu=resources.gpus(study, unit),
+                mem_mb=lambda w, attempt, unit=unit: resources.extract_mb(
+                    study, unit, attempt
                 ),
-                runtime=lambda w, attempt, model=unit.model: resources.extract_minutes(
-                    study.model(model), attempt
+                runtime=lambda w, attempt, unit=unit: resources.extract_minutes(
+                    study, unit, attempt
                 ),
             params:
                 identity=study.unit_identity("extract", unit),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, Protocol
 
 import numpy as np
 
 from convergent.errors import DataError, IdError, NumericalError
+from convergent.store import StoredArray
 
 Design = Literal["items", "story"]
 
@@ -27,12 +29,16 @@ class StimulusSet:
     ids : ndarray of str, shape (stimulus,)
         Unique ids; everything is joined by them, never by position.
     images : ndarray of uint8, shape (stimulus, y, x, 3), optional
+        Or a `StoredArray`, whose images are read from disk when they are asked for.
     texts : tuple of str, optional
         Sentences (items) or words (story), one a stimulus.
     onset, offset : ndarray of float64, shape (stimulus,), optional
         Word times in seconds of story time.
     group : ndarray of str, shape (stimulus,), optional
         Stimuli of one group stay on one side of every split.
+    known_digest : str
+        What `digest` is, where it was computed when the stimuli were stored and hashing them
+        again would take long; their chunks are still checked as they are read.
     """
 
     name: str
@@ -44,6 +50,7 @@ class StimulusSet:
     onset: np.ndarray | None = None
     offset: np.ndarray | None = None
     group: np.ndarray | None = None
+    known_digest: str = ""
 
     def __post_init__(self) -> None:
         unique, counts = np.unique(self.ids, return_counts=True)
@@ -66,16 +73,20 @@ class StimulusSet:
     def __len__(self) -> int:
         return int(self.ids.size)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 over ids, contents and times: the identity of the stimulus set."""
+        if self.known_digest:
+            return self.known_digest
         sha = hashlib.sha256(f"{self.modality} {self.design}".encode())
         for value in (self.ids, self.images, self.texts, self.onset, self.offset, self.group):
             if value is None:
                 sha.update(b"\0none")
-            elif isinstance(value, np.ndarray) and value.dtype.kind in "iuf":
+            elif isinstance(value, np.ndarray | StoredArray) and value.dtype.kind in "iuf":
                 sha.update(f"\0{value.dtype.str}{value.shape}".encode())
-                sha.update(np.ascontiguousarray(value).tobytes())
+                pieces = value.pieces() if isinstance(value, StoredArray) else (value,)
+                for piece in pieces:
+                    sha.update(np.ascontiguousarray(piece).tobytes())
             else:
                 for text in value:
                     sha.update(b"\0" + str(text).encode())

@@ -8,7 +8,7 @@ import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load, settings
 from convergent.errors import ConvergentError
-from convergent.study import Study, Unit
+from convergent.study import Study, Unit, resources
 
 _PANEL = "Inspect"
 
@@ -40,8 +40,12 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.brains import open_dataset
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
+    from convergent.zoo import unpinned_mistake
 
-    mistakes: list[ConvergentError] = []
+    mistakes: list[ConvergentError] = resources.mistakes(study)
+    unpinned = unpinned_mistake(study.models.values())
+    if unpinned is not None:
+        mistakes.append(unpinned)
     if study.config.fit.similarities:
         try:
             check_metrics(study.config.fit.similarities)

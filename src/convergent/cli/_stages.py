@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 import typer
@@ -22,6 +23,11 @@ from convergent.cli._app import (
 )
 
 _PANEL = "Stages (in order)"
+
+
+def _without_network() -> None:
+    # Jobs read what the weights step recorded. Said before any library of the hub is imported.
+    os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @app.command(rich_help_panel=_PANEL)
@@ -78,6 +84,7 @@ def extract(
     overrides: Overrides = [],
 ) -> None:
     """Compute the activations of layers for the stimuli."""
+    _without_network()
     from convergent.stages import extract as stage
 
     stage.extract(load(study, overrides), model, checkpoint, layer, dataset)
@@ -86,6 +93,7 @@ def extract(
 @app.command(rich_help_panel=_PANEL)
 def evaluate(model: ModelKey, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Measure the performance of a model's checkpoints."""
+    _without_network()
     from convergent.stages import evaluate as stage
 
     stage.evaluate(load(study, overrides), model)

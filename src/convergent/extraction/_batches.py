@@ -1,57 +1,110 @@
-"""Batches that shrink when the GPU's memory does not hold them."""
+"""Which inputs share a forward pass, and what happens when memory does not hold them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
+
+import numpy as np
 
 from convergent.errors import DeviceError
 
+log = logging.getLogger(__name__)
 
-def run_in_batches(
-    number: int, batch_size: int, process: Callable[[int, int], None], where: str
-) -> int:
-    """Call ``process(start, stop)`` over all items, halving the batch when memory runs out.
+Batches = list[tuple[int, int]]
+
+# What allocators say where there is no class of its own for it.
+_FULL = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+def cut(lengths: np.ndarray, size_of: Callable[[int], int]) -> Batches:
+    """Cut inputs into batches.
 
     Parameters
     ----------
-    number : int
-        Number of items.
-    batch_size : int
-        Items a batch to begin with.
+    lengths : ndarray of int, shape (input,)
+        Tokens of each input, in the order of running; 1 for images.
+    size_of : callable
+        ``size_of(length)``: inputs that a batch may hold when its longest has so many tokens.
+
+    Returns
+    -------
+    list of (int, int)
+        First input of each batch and one past the last. They depend on nothing else, so that
+        every job that reads the same inputs runs the same passes.
+    """
+    batches, start = [], 0
+    while start < len(lengths):
+        stop = start + max(1, size_of(int(lengths[start])))
+        longest = int(lengths[start:stop].max())
+        if longest > lengths[start]:  # inputs are not sorted
+            stop = min(stop, start + max(1, size_of(longest)))
+        stop = min(stop, len(lengths))
+        batches.append((start, stop))
+        start = stop
+    return batches
+
+
+def run_batches(
+    batches: Sequence[tuple[int, int]], process: Callable[[int, int], None], where: str
+) -> int:
+    """Call ``process(start, stop)`` for all batches, in halves once memory has run out.
+
+    Parameters
+    ----------
+    batches : sequence of (int, int)
     process : callable
-        Handles items ``start`` to ``stop``; must be safe to call again after a failure.
+        Handles inputs ``start`` to ``stop``; must be safe to call again after a failure.
     where : str
-        For the error message.
+        For messages.
 
     Returns
     -------
     int
-        Batch size at the end.
+        How many times batches were halved: 0 if memory never ran out.
 
     Raises
     ------
     DeviceError
-        If a single item does not fit.
+        If a single input does not fit.
     """
+    halvings = 0
+    for first, end in batches:
+        start = first
+        while start < end:
+            size = max(1, (end - first) >> halvings)
+            stop = min(start + size, end)
+            if _fits(process, start, stop, where):
+                start = stop
+                continue
+            # Outside the handler: its traceback would keep the failed pass's tensors alive.
+            halvings += 1
+            _release()
+            log.warning("%s: out of memory with %d inputs: batches are halved", where, stop - start)
+    return halvings
+
+
+def _fits(process: Callable[[int, int], None], start: int, stop: int, where: str) -> bool:
     import torch
 
-    start, size = 0, max(1, batch_size)
-    while start < number:
-        full = False
-        try:
-            process(start, min(start + size, number))
-        except torch.OutOfMemoryError as error:
-            if size == 1:
-                raise DeviceError(
-                    "out of GPU memory with a single item",
-                    where=where,
-                    fix="use a larger GPU, a lower precision, or fewer layers a job",
-                ) from error
-            full = True
-        # Outside the handler: its traceback would keep the failed pass's tensors alive.
-        if full:
-            size //= 2
-            torch.cuda.empty_cache()
-        else:
-            start += size
-    return size
+    try:
+        process(start, stop)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+        if not known and not any(text in str(error) for text in _FULL):
+            raise
+        if stop - start == 1:
+            raise DeviceError(
+                "out of memory with a single input",
+                where=where,
+                fix="use a larger machine or GPU, a lower precision, or fewer layers a job",
+            ) from error
+        return False
+    return True
+
+
+def _release() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

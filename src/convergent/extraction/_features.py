@@ -9,16 +9,14 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class LayerFeatures:
-    """One layer's activations for all stimuli of a data set.
+class LayerSummary:
+    """What there is to say about one layer's activations for all stimuli of a data set.
 
     Attributes
     ----------
     layer : str
-    features : ndarray of float32, shape (stimulus, feature)
-        In the order of the stimulus set.
     status : {"ok", "failed"}
-        ``failed`` when the features are not finite; they are returned as they came out.
+        ``failed`` when an activation is not finite, or beyond what the stored type holds.
     reason : str
         Why the layer failed; empty otherwise.
     width : int
@@ -32,7 +30,6 @@ class LayerFeatures:
     """
 
     layer: str
-    features: np.ndarray
     status: Literal["ok", "failed"]
     reason: str
     width: int
@@ -41,38 +38,14 @@ class LayerFeatures:
     truncated: int = 0
 
 
-def judged(
-    layer: str,
-    features: np.ndarray,
-    ids: np.ndarray,
-    *,
-    width: int,
-    pooled_width: int,
-    projected: bool,
-    truncated: int = 0,
-) -> LayerFeatures:
-    """Wrap features, marked as failed if any is NaN or infinite.
+@dataclass(frozen=True, kw_only=True)
+class LayerFeatures(LayerSummary):
+    """A layer's activations themselves.
 
-    Parameters
+    Attributes
     ----------
-    layer : str
-    features : ndarray of float32, shape (stimulus, feature)
-    ids : ndarray of str, shape (stimulus,)
-        For the reason.
-    width, pooled_width, projected, truncated
-        See `LayerFeatures`.
+    features : ndarray of float32 or float16, shape (stimulus, feature)
+        In the order of the stimulus set. Those of a failed layer are as they came out.
     """
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    reason = ""
-    if bad.size:
-        reason = f"NaN or infinity for {bad.size} of {len(features)} stimuli (first: {ids[bad[0]]})"
-    return LayerFeatures(
-        layer=layer,
-        features=features,
-        status="failed" if reason else "ok",
-        reason=reason,
-        width=width,
-        pooled_width=pooled_width,
-        projected=projected,
-        truncated=truncated,
-    )
+
+    features: np.ndarray

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from convergent.errors import LayerError, ModelError
-from convergent.extraction._batches import run_in_batches
+from convergent.extraction._batches import Batches, run_batches
+from convergent.extraction._collect import Collected
 from convergent.extraction._hooks import find_modules, read_modules
 from convergent.extraction._plan import Plan
 from convergent.extraction._pooling import Segments, checked_output, pool
+from convergent.extraction._sizing import Cost, peak_bytes
 from convergent.models import Encoding, LoadedModel
 from convergent.study._types import Layer, Model
-
-Transform = Callable[[np.ndarray], np.ndarray]
 
 
 class LayerReader:
@@ -87,48 +87,49 @@ class LayerReader:
         read_modules(self._modules, lambda: self._loaded.forward(batch), keep, self._where)
         return pooled
 
-    def read_all(
-        self, plan: Plan, stimuli: int, batch_size: int, transform: Transform
-    ) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    def read_all(self, plan: Plan, batches: Batches, collected: Collected) -> None:
         """Every input of a plan, batch by batch.
 
         Parameters
         ----------
         plan : Plan
-        stimuli : int
-            Number of result rows.
-        batch_size : int
-        transform : callable
-            Applied to each batch's rows of each layer (projection).
-
-        Returns
-        -------
-        features : dict of str to ndarray of float32, shape (stimulus, feature)
-        pooled_width : dict of str to int
+        batches : list of (int, int)
+        collected : mapping of str to LayerRows
+            Takes each layer's rows.
         """
-        features: dict[str, np.ndarray] = {}
-        widths: dict[str, int] = {}
-        seen = np.zeros(stimuli, dtype=bool)
 
         def process(start: int, stop: int) -> None:
             rows, segments = plan.rows(start, stop)
             for name, values in self.read(plan.items(start, stop), segments).items():
-                if widths.setdefault(name, values.shape[1]) != values.shape[1]:
-                    raise LayerError(
-                        f"{values.shape[1]} features in one batch, {widths[name]} in another",
-                        where=f"{self._where}, layer '{name}'",
-                        fix="use a pooling other than flatten",
-                    )
-                values = transform(values)
-                if name not in features:
-                    features[name] = np.empty((stimuli, values.shape[1]), dtype=np.float32)
-                features[name][rows] = values
-            seen[rows] = True
+                collected[name].add(rows, values)
 
         with np.errstate(invalid="ignore", over="ignore"):
-            run_in_batches(plan.number, batch_size, process, self._where)
-        assert seen.all(), "a stimulus was never read"
-        return features, widths
+            run_batches(batches, process, self._where)
+
+    def cost(self, plan: Plan) -> Cost:
+        """Measure what one input needs on the way to the row's second layer.
+
+        The second layer and not those of this job: in every job of a model the same passes come
+        out. The first may be an embedding; a block after it is like all others, or, in networks
+        that shrink images as they go, larger than most.
+        """
+        probed = self._model.layers[min(1, len(self._model.layers) - 1)].name
+        modules = find_modules(self._loaded.module, [probed], self._where)
+
+        def measure(index: int) -> tuple[int, int]:
+            batch = self._loaded.prepare(plan.items(index, index + 1))
+
+            def run() -> None:
+                read_modules(
+                    modules, lambda: self._loaded.forward(batch), lambda *_: None, self._where
+                )
+
+            return int(plan.lengths[index]), peak_bytes(run)
+
+        # sorted by length: the longest, and one of half its tokens
+        half = int(np.searchsorted(-plan.lengths, -(plan.lengths[0] // 2)))
+        long = measure(0)
+        return Cost.through(measure(min(half, plan.number - 1)), long)
 
     def check_causal(self, plan: Plan, words: Sequence[str]) -> None:
         """Check that words which come later leave earlier vectors alone.

@@ -25,7 +25,10 @@ class Plan:
         Inputs: images, sentences or windows.
     order : ndarray of int64, shape (number,)
         Stimulus of each input; unused for stories.
+    lengths : ndarray of int64, shape (number,)
+        Tokens of each input, decreasing; 1 for images.
     images : ndarray of uint8, shape (stimulus, y, x, 3), optional
+        Or a `StoredArray`.
     encodings : list of Encoding, optional
     windows : list of Window, optional
         Stories: what each encoding covers.
@@ -35,6 +38,7 @@ class Plan:
 
     number: int
     order: np.ndarray
+    lengths: np.ndarray
     images: np.ndarray | None = None
     encodings: Sequence[Encoding] = ()
     windows: Sequence[Window] = ()
@@ -67,7 +71,12 @@ def plan_images(stimuli: StimulusSet, where: str) -> Plan:
         raise DataError(
             f"data set '{stimuli.name}' has no images", where=where, fix="check its modality"
         )
-    return Plan(len(stimuli), np.arange(len(stimuli), dtype=np.int64), images=stimuli.images)
+    return Plan(
+        number=len(stimuli),
+        order=np.arange(len(stimuli), dtype=np.int64),
+        lengths=np.ones(len(stimuli), dtype=np.int64),
+        images=stimuli.images,
+    )
 
 
 def plan_texts(stimuli: StimulusSet, text: TextEncoder, skip: int, where: str) -> Plan:
@@ -86,10 +95,11 @@ def plan_texts(stimuli: StimulusSet, text: TextEncoder, skip: int, where: str) -
                 where=where,
                 fix="remove the stimulus, or the option skip_tokens",
             )
-    order = _by_length(encodings)
+    order, lengths = _by_length(encodings)
     return Plan(
         number=len(encodings),
         order=order,
+        lengths=lengths,
         encodings=[encodings[index] for index in order],
         truncated=sum(encoding.truncated for encoding in encodings),
     )
@@ -109,18 +119,20 @@ def plan_story(
     windows = story_windows(len(words), context, model.attention, where)
     encodings = text.encode_words([words[window.first : window.stop] for window in windows])
     check_encodings(windows, encodings, words, where)
-    order = _by_length(encodings)
+    order, lengths = _by_length(encodings)
     return Plan(
         number=len(windows),
         order=order,
+        lengths=lengths,
         encodings=[encodings[index] for index in order],
         windows=[windows[index] for index in order],
     )
 
 
-def _by_length(encodings: Sequence[Encoding]) -> np.ndarray:
+def _by_length(encodings: Sequence[Encoding]) -> tuple[np.ndarray, np.ndarray]:
     lengths = np.array([len(encoding.ids) for encoding in encodings], dtype=np.int64)
-    return np.argsort(-lengths, kind="stable")
+    order = np.argsort(-lengths, kind="stable")
+    return order, lengths[order]
 
 
 def _texts(stimuli: StimulusSet, where: str) -> tuple[str, ...]:

@@ -157,13 +157,9 @@ def pool(
     ndarray of float32, shape (row, feature)
         A row is an item, or a segment.
     """
-    import torch
 
     if segments is not None:
-        item = torch.from_numpy(segments.item).to(output.device)
-        token = torch.from_numpy(segments.token).to(output.device)
-        members = output[item, token].float().cpu().numpy()
-        return _reduce(members, segments.start, pooling)
+        return _pool_segments(output, segments, pooling, mask)
     if layout == "tokens" and pooling != "flatten":
         pooled = _pool_tokens(output, pooling, mask, skip)
     elif layout == "channels_first" and pooling != "flatten":
@@ -186,15 +182,34 @@ def _pool_tokens(
         mask = torch.ones(output.shape[:2], dtype=torch.bool, device=output.device)
     mask = mask.to(output.device)
     rows = torch.arange(len(output), device=output.device)
+    # Real tokens are counted, wherever the padding is.
+    number = mask.cumsum(dim=1)
     if pooling == "cls":
-        return output[:, 0].float()
+        return output[rows, _first(mask)].float()
     if pooling == "last":
-        return output[rows, mask.sum(dim=1) - 1].float()
-    kept = mask.clone()
-    kept[:, :skip] = False
+        return output[rows, mask.shape[1] - 1 - _first(mask.flip(1))].float()
+    kept = mask & (number > skip)
     # where, not a product: activations of padding may be infinite
     values = torch.where(kept[..., None], output.float(), 0.0)
     return values.sum(dim=1) / kept.sum(dim=1, keepdim=True)
+
+
+def _first(mask: torch.Tensor) -> torch.Tensor:
+    """Position of the first real token of each item, (item,)."""
+    return mask.int().argmax(dim=1)
+
+
+def _pool_segments(
+    output: torch.Tensor, segments: Segments, pooling: str, mask: torch.Tensor | None
+) -> np.ndarray:
+    import torch
+
+    item = torch.from_numpy(segments.item).to(output.device)
+    token = torch.from_numpy(segments.token).to(output.device)
+    if mask is not None:
+        token = token + _first(mask.to(output.device))[item]
+    members = output[item, token].float().cpu().numpy()
+    return _reduce(members, segments.start, pooling)
 
 
 def _reduce(members: np.ndarray, start: np.ndarray, pooling: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from convergent.errors import WeightsError
 
-_SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-\d{5}(?P<suffix>\.\w+)")
+_SHARD = re.compile(r"(?P<stem>.+)-\d{5}-of-(?P<number>\d{5})(?P<suffix>\.\w+)")
 WEIGHT_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".gguf", ".onnx", ".npz")
 
 
@@ -38,7 +38,7 @@ def choose_weights(
     Raises
     ------
     WeightsError
-        If there are none, or several and nothing says which.
+        If there are none, or several and nothing says which, or shards are missing.
     """
     names = sorted(name for name in names if name.endswith(WEIGHT_SUFFIXES))
     if wanted:
@@ -55,9 +55,9 @@ def choose_weights(
         sets.setdefault(shard["stem"] + shard["suffix"] if shard else name, []).append(name)
     for name in preferred:
         if name in sets:
-            return sets[name]
+            return _complete(sets[name], where)
     if len(sets) == 1:
-        return next(iter(sets.values()))
+        return _complete(next(iter(sets.values())), where)
     if not sets:
         raise WeightsError(
             "no weight files found", where=where, fix="download them first, or correct the path"
@@ -67,6 +67,18 @@ def choose_weights(
         where=where,
         fix="name one with file=<name> in the preprocessing column",
     )
+
+
+def _complete(names: list[str], where: str) -> list[str]:
+    shard = _SHARD.fullmatch(names[0])
+    if shard and len(names) != int(shard["number"]):
+        raise WeightsError(
+            f"{len(names)} of {int(shard['number'])} shards of "
+            f"'{shard['stem']}{shard['suffix']}' are there",
+            where=where,
+            fix="fetch the missing files",
+        )
+    return names
 
 
 def choose_configs(names: Iterable[str], patterns: tuple[str, ...]) -> list[str]:

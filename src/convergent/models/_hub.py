@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 from pathlib import Path
 
 from convergent.errors import WeightsError
@@ -19,6 +21,7 @@ def snapshot(
     with_weights: bool,
     allow_download: bool,
     where: str,
+    cache: Path | None = None,
 ) -> Path:
     """Directory with one commit of a hub repository.
 
@@ -38,11 +41,14 @@ def snapshot(
         False, or ``HF_HUB_OFFLINE=1``: read the local cache only.
     where : str
         For error messages.
+    cache : Path, optional
+        The hub library's cache; that of the environment unless given.
 
     Raises
     ------
     WeightsError
-        If the commit is not in the cache and may not or cannot be downloaded.
+        If the commit is not in the cache and may not or cannot be downloaded: it is gated, the
+        network or disk fails, or its files are larger than the free space.
     """
     import huggingface_hub
 
@@ -55,9 +61,14 @@ def snapshot(
             patterns = choose_configs(top, config_patterns)
             if with_weights:
                 patterns += choose_weights(top, weight_names, wanted, where)
+            _check_room(repository, revision, patterns, where, cache)
         path = Path(
             huggingface_hub.snapshot_download(
-                repository, revision=revision, allow_patterns=patterns, local_files_only=offline
+                repository,
+                revision=revision,
+                allow_patterns=patterns,
+                local_files_only=offline,
+                **_in(cache),
             )
         )
     except WeightsError:
@@ -65,14 +76,7 @@ def snapshot(
     # The hub library raises HTTP, connection, cache and validation errors of many kinds;
     # all mean that this commit cannot be had.
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
-            f"commit {revision[:12]} of '{repository}' is not "
-            + (f"in the local cache ({first})" if offline else f"available ({first})"),
-            where=where,
-            fix="run the download step where the hub can be reached (HF_HUB_OFFLINE unset), "
-            "or check repository and revision",
-        ) from error
+        raise explain(error, repository, revision, offline, where) from error
     if path.name != revision:
         raise WeightsError(
             f"asked for commit {revision[:12]} of '{repository}' and got '{path.name[:12]}'",
@@ -80,3 +84,98 @@ def snapshot(
             fix="pin the commit that the hub names",
         )
     return path
+
+
+def _in(cache: Path | None) -> dict[str, Path]:
+    return {} if cache is None else {"cache_dir": cache}
+
+
+def _check_room(
+    repository: str, revision: str, patterns: list[str], where: str, cache: Path | None
+) -> None:
+    """Compare what is still to be downloaded with the free space of the cache's disk."""
+    import huggingface_hub
+    from huggingface_hub import constants
+
+    planned = huggingface_hub.snapshot_download(
+        repository, revision=revision, allow_patterns=patterns, dry_run=True, **_in(cache)
+    )
+    size = sum(int(file.file_size or 0) for file in planned if file.will_download)
+    place = cache or Path(constants.HF_HUB_CACHE)
+    existing = next(above for above in (place, *place.absolute().parents) if above.exists())
+    free = shutil.disk_usage(existing).free
+    if size > free:
+        raise WeightsError(
+            f"'{repository}' needs {size / 1e9:.1f} GB more, '{place}' has {free / 1e9:.1f} GB",
+            where=where,
+            fix="make room there, or set weights.cache or HF_HOME to a larger disk that the nodes see",
+        )
+
+
+def explain(
+    error: Exception, repository: str, revision: str, offline: bool, where: str
+) -> WeightsError:
+    """Say what kept a commit from being had, and what to do about it.
+
+    Parameters
+    ----------
+    error : Exception
+        What the hub library raised.
+    repository, revision : str
+    offline : bool
+        Whether only the local cache was read.
+    where : str
+    """
+    from huggingface_hub import errors
+
+    commit = f"commit {revision[:12]} of '{repository}'"
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if offline:
+        what, fix = (
+            f"{commit} is not in the local cache ({first})",
+            "run the weights step on a machine that reaches the hub, with HF_HUB_OFFLINE unset "
+            "and the same HF_HOME",
+        )
+    elif isinstance(error, errors.GatedRepoError) or status in (401, 403):
+        what, fix = (
+            f"'{repository}' is gated or private, and this account may not read it ({first})",
+            f"accept its licence at {_endpoint()}/{repository}, then run `hf auth login`",
+        )
+    elif isinstance(error, errors.RepositoryNotFoundError | errors.RevisionNotFoundError):
+        what, fix = (
+            f"the hub has no {commit} ({first})",
+            "check reference and revision columns; for a private repository run `hf auth login`",
+        )
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        what, fix = (
+            f"the disk or quota is full while {commit} is downloaded ({first})",
+            "make room, or set HF_HOME to a larger disk; what was downloaded is kept",
+        )
+    elif _is_network(error):
+        what, fix = (
+            f"the hub cannot be reached for {commit} ({type(error).__name__}: {first})",
+            "run the weights step where the network is, for example on the login node",
+        )
+    else:
+        what, fix = (
+            f"{commit} is not available ({type(error).__name__}: {first})",
+            "check repository and revision, and try again",
+        )
+    return WeightsError(what, where=where, fix=fix)
+
+
+def _is_network(error: BaseException | None) -> bool:
+    # By name: which HTTP library the hub's own uses depends on its version.
+    names = {"TransportError", "ConnectionError", "TimeoutError", "LocalEntryNotFoundError"}
+    while error is not None:
+        if names.intersection(kind.__name__ for kind in type(error).__mro__):
+            return True
+        error = error.__cause__
+    return False
+
+
+def _endpoint() -> str:
+    from huggingface_hub import constants
+
+    return str(constants.ENDPOINT)

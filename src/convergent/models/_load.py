@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from convergent.errors import ModelError, WeightsError
@@ -23,7 +24,9 @@ def load(
     *,
     device: str = "cpu",
     dtype: str | None = None,
-    full_check: bool = True,
+    full_check: bool = False,
+    layers: Sequence[str] | None = None,
+    offload: str = "none",
 ) -> LoadedModel | LoadedBaseline:
     """Load a checkpoint, after checking that its files are those of the manifest.
 
@@ -37,7 +40,14 @@ def load(
     dtype : {"float32", "bfloat16", "float16"}, optional
         The model's declared precision unless given.
     full_check : bool
-        Hash the weights again (see `verify`); sizes alone otherwise.
+        Hash the weights again (see `verify`); sizes and times of change otherwise.
+    layers : sequence of str, optional
+        The only layers that will be read. Weights that their outputs do not depend on are left
+        in the file where its format and the network allow it: parameters stay on the meta
+        device, or the modules that hold them are replaced. ``LoadedModel.reading`` says how
+        much was read; the outputs are the same bytes.
+    offload : {"none", "cpu"}
+        Whether weights that fit on no GPU may wait in host memory (transformers only).
 
     Returns
     -------
@@ -49,6 +59,8 @@ def load(
         If the manifest is missing, of another checkpoint, or its files changed.
     ModelError
         If the row's options, precision or architecture are wrong.
+    DeviceError
+        If the weights fit neither on the device nor on the GPUs of the machine.
     """
     where = f"model '{model.key}', checkpoint '{checkpoint.name}'"
     if model.is_control:
@@ -75,5 +87,7 @@ def load(
         weight_files=manifest.weight_files,
         device=device,
         dtype=precision,
+        layers=None if layers is None else tuple(layers),
+        offload=offload,
     )
     return kind.load(request, Path(manifest.directory) if manifest.directory else None)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from convergent.brains._types import StimulusSet
+from convergent.models._partial import Reading
 
 if TYPE_CHECKING:
     import torch
@@ -105,6 +106,8 @@ class LoadedModel:
         Parameters that the checkpoint does not have and that were therefore initialised.
     preprocessing : dict
         What was actually done to the inputs, for provenance.
+    reading : Reading
+        How much of the weights was read.
     """
 
     module: torch.nn.Module
@@ -116,6 +119,7 @@ class LoadedModel:
     tuple_outputs: bool = False
     fresh: tuple[str, ...] = ()
     preprocessing: dict[str, object] = field(default_factory=dict)
+    reading: Reading = field(default_factory=Reading)
 
     def prepare(self, items: np.ndarray | Sequence[Encoding]) -> Batch:
         """Make the inputs of one forward pass, on the model's device.

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from convergent.errors import WeightsError
 from convergent.models._files import file_sha256
+from convergent.models._headers import read_header
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,15 @@ class WeightsFile:
         Bytes.
     sha256 : str
     role : {"weights", "config"}
+    mtime_ns : int
+        When the content last changed, as the file system says; 0 if that is not known.
     """
 
     name: str
     size: int
     sha256: str
     role: str
+    mtime_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,33 +125,41 @@ class WeightsManifest:
             ) from error
 
 
-def verify(manifest: WeightsManifest, *, full: bool = True) -> None:
+def verify(manifest: WeightsManifest, *, full: bool = False) -> None:
     """Check that the files are those that the manifest recorded.
+
+    Contents are hashed when they are recorded. Afterwards a file whose size and time of change
+    are as recorded counts as the same: whatever writes to a file changes its time. A file with
+    another time (a copy, say) is hashed again, and so is all code. Headers of safetensors files
+    are always compared with their size.
 
     Parameters
     ----------
     manifest : WeightsManifest
     full : bool
-        Whether to hash the contents; sizes alone otherwise.
+        Whether to hash every file whatever its time.
 
     Raises
     ------
     WeightsError
-        If a file is missing or has changed under the same name.
+        If a file is missing, damaged, or has changed under the same name.
     """
     fix = "run the weights step again, so that everything computed from them is recomputed"
     for file in manifest.files:
         path = Path(manifest.directory) / file.name
         if not path.is_file():
             raise WeightsError(f"'{path}' is missing", where=manifest.where, fix=fix)
-        size = path.stat().st_size
-        if size != file.size:
+        status = path.stat()
+        if status.st_size != file.size:
             raise WeightsError(
-                f"'{path}' has {size} bytes, {file.size} were recorded",
+                f"'{path}' has {status.st_size} bytes, {file.size} were recorded",
                 where=manifest.where,
                 fix=fix,
             )
-        if full and file_sha256(path) != file.sha256:
+        if path.suffix == ".safetensors" and file.role == "weights":
+            read_header(path, manifest.where)
+        trusted = status.st_mtime_ns == file.mtime_ns and path.suffix != ".py" and not full
+        if not trusted and file_sha256(path) != file.sha256:
             raise WeightsError(
                 f"the content of '{path}' has changed since it was recorded",
                 where=manifest.where,
@@ -154,23 +167,37 @@ def verify(manifest: WeightsManifest, *, full: bool = True) -> None:
             )
 
 
-def check_distinct(manifests: Iterable[WeightsManifest]) -> None:
+def check_distinct(
+    manifests: Iterable[WeightsManifest],
+    copies: Mapping[tuple[str, str], tuple[str, str]] = MappingProxyType({}),
+) -> None:
     """Check that no two checkpoints have the same weights.
 
     A revision that is silently ignored makes every checkpoint of a trajectory the same model.
-    The towers of a dual encoder share one file: a vision and a language model may.
+    The towers of a dual encoder share one file: a vision and a language model may. Random
+    weights are those of an architecture and a seed, and several models may share these; within
+    one model they are told apart as well.
+
+    Parameters
+    ----------
+    manifests : iterable of WeightsManifest
+    copies : mapping of (model, checkpoint) to (model, checkpoint)
+        Origin of checkpoints that are known to be published with the weights of another.
 
     Raises
     ------
     WeightsError
         Naming the two.
     """
-    seen: dict[tuple[str, str], WeightsManifest] = {}
+    seen: dict[tuple[str, str, str], WeightsManifest] = {}
     for manifest in manifests:
-        first = seen.setdefault((manifest.modality, manifest.sha256), manifest)
-        if (first.model, first.checkpoint) != (manifest.model, manifest.checkpoint):
+        group = manifest.model if manifest.role == "random" else ""
+        first = seen.setdefault((manifest.modality, group, manifest.sha256), manifest)
+        names = [(one.model, one.checkpoint) for one in (first, manifest)]
+        if len({copies.get(name, name) for name in names}) > 1:
             raise WeightsError(
                 f"the same weights as {first.where} (sha256 {manifest.sha256[:12]})",
                 where=manifest.where,
-                fix="check both revisions (or seeds), or remove one of the rows",
+                fix="check both revisions (or seeds), or remove one of the rows; if the weights "
+                "were published twice, say so in the column same_as",
             )

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ModelError, UnknownKeyError, WeightsError, did_you_mean
 from convergent.models._images import ImageTransform, image_transform
+from convergent.models._lazy import open_state
 from convergent.models._loaded import Batch, Encoding, LoadedModel
 from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
+from convergent.models._partial import Reading, fill
 from convergent.models._place import build, freeze
 from convergent.models._registry import register_source
 from convergent.models._request import LoadRequest
-from convergent.models._state import load_by_name, read_state
 from convergent.models._tokens import pad
 
 if TYPE_CHECKING:
@@ -57,11 +58,7 @@ class OpenClipSource:
     def load(self, request: LoadRequest, directory: Path | None) -> LoadedModel:
         """Build both towers and run the one of the model's modality."""
         settings, images = _settings(request, directory)
-        module: Any = build(lambda: _create(settings, request), request.seed)
-        if request.seed is None and directory is not None:
-            state = read_state(directory / request.weight_files[0], request.where)
-            load_by_name(module, _converted(module, state), request.where)
-        module = freeze(module, request.device, request.dtype)
+        module, reading = _network(request, directory, settings, images)
         if request.model.modality == "vision":
             transform = image_transform(request.options, images)
             return LoadedModel(
@@ -71,6 +68,7 @@ class OpenClipSource:
                 dtype=request.dtype,
                 images=transform,
                 preprocessing=transform.describe(),
+                reading=reading,
             )
         text = _ClipTokenizer(settings["text_cfg"], request)
         return LoadedModel(
@@ -80,6 +78,7 @@ class OpenClipSource:
             dtype=request.dtype,
             text=text,
             preprocessing={"max_tokens": text.max_tokens},
+            reading=reading,
         )
 
 
@@ -128,7 +127,7 @@ class _ClipTokenizer:
 
 def _settings(
     request: LoadRequest, directory: Path | None
-) -> tuple[dict[str, Any], ImageTransform | None]:
+) -> tuple[dict[str, Any], ImageTransform]:
     import open_clip
 
     preprocess: dict[str, Any] = {}
@@ -155,6 +154,28 @@ def _settings(
         interpolation=preprocess.get("interpolation", "bicubic"),
         resize="squash" if preprocess.get("resize_mode") == "squash" else "crop",
     )
+
+
+def _network(
+    request: LoadRequest, directory: Path | None, settings: dict[str, Any], images: ImageTransform
+) -> tuple[Any, Reading]:
+    def make() -> torch.nn.Module:
+        return build(lambda: _create(settings, request), request.seed)
+
+    def run(module: Any, device: str) -> Any:
+        import torch
+
+        if request.model.modality == "vision":
+            size = image_transform(request.options, images).size
+            return module.encode_image(torch.zeros(1, 3, size, size, device=device))
+        length = int(settings["text_cfg"].get("context_length", 77))
+        return module.encode_text(torch.zeros(1, length, dtype=torch.int64, device=device))
+
+    if request.seed is not None or directory is None:
+        return freeze(make(), request.device, request.dtype), Reading()
+    state = open_state([directory / name for name in request.weight_files], request.where)
+    module, reading = fill(make, state, _converted, run, request.layers, request.where)
+    return freeze(module, request.device, request.dtype), reading
 
 
 def _create(settings: dict[str, Any], request: LoadRequest) -> torch.nn.Module:

@@ -77,7 +77,8 @@ def require_commit(revision: str, hub_id: str, where: str) -> str:
         raise WeightsError(
             f"revision of '{hub_id}' is {shown}, not a pinned commit",
             where=where,
-            fix="put the 40 hexadecimal digits of the commit into the revision column",
+            fix="run `convergent models pin <table>` where the network is, or put the commit's 40 "
+            "hexadecimal digits into the revision column",
         )
     return revision
 

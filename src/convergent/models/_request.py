@@ -22,6 +22,10 @@ class LoadRequest:
     device : str
         ``cpu``, ``cuda`` or ``cuda:<n>``.
     dtype : {"float32", "bfloat16", "float16"}
+    layers : tuple of str, optional
+        The layers that will be read: weights that they do not need may stay in the file.
+    offload : {"none", "cpu"}
+        Whether weights that fit on no GPU may wait in host memory.
     """
 
     model: Model
@@ -30,6 +34,8 @@ class LoadRequest:
     weight_files: tuple[str, ...]
     device: str
     dtype: str
+    layers: tuple[str, ...] | None = None
+    offload: str = "none"
 
     @property
     def where(self) -> str:

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-import pickle
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from convergent.errors import WeightsError
+from convergent.models._lazy import open_state
 
 if TYPE_CHECKING:
     import torch
 
 State = dict[str, "torch.Tensor"]
+
+
+class Shaped(Protocol):
+    """Anything with a shape."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        ...
 
 
 def read_state(path: Path, where: str) -> State:
@@ -22,39 +32,27 @@ def read_state(path: Path, where: str) -> State:
     WeightsError
         If the file is damaged or holds anything but tensors: such a pickle could run code.
     """
-    import torch
+    return open_state([path], where).read()
 
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
 
-            loaded: State = load_file(path)
-            return loaded
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+def check_names(own: Mapping[str, Shaped], given: Mapping[str, Shaped], where: str) -> None:
+    """Check that two sets of tensors have the same names and shapes.
+
+    Raises
+    ------
+    WeightsError
+        Naming the first missing, unexpected or misshapen parameter.
+    """
+    missing, unexpected = sorted(own.keys() - given.keys()), sorted(given.keys() - own.keys())
+    if missing or unexpected:
         raise WeightsError(
-            f"'{path.name}' holds more than tensors and was not opened",
+            f"{len(missing)} parameters missing (first: {missing[:1]}), "
+            f"{len(unexpected)} unexpected (first: {unexpected[:1]})",
             where=where,
-            fix="convert the weights to safetensors in a place that you trust",
-        ) from error
-    except Exception as error:  # safetensors, zip and tar readers each raise their own kinds
-        raise WeightsError(
-            f"cannot read '{path.name}' ({type(error).__name__}: {error})",
-            where=where,
-            fix="fetch the file again",
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    if not isinstance(state, dict) or not all(
-        isinstance(value, torch.Tensor) for value in state.values()
-    ):
-        raise WeightsError(
-            f"'{path.name}' is not a state dictionary",
-            where=where,
-            fix="name the right file with file=<name> in the preprocessing column",
+            fix="check the architecture column, or options such as num_classes",
         )
-    return state
+    for name, value in own.items():
+        _check_shape(name, tuple(given[name].shape), name, tuple(value.shape), where)
 
 
 def load_by_name(module: torch.nn.Module, state: State, where: str) -> None:
@@ -65,17 +63,7 @@ def load_by_name(module: torch.nn.Module, state: State, where: str) -> None:
     WeightsError
         Naming the first missing, unexpected or misshapen parameter.
     """
-    own = module.state_dict()
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    if missing or unexpected:
-        raise WeightsError(
-            f"{len(missing)} parameters missing (first: {missing[:1]}), "
-            f"{len(unexpected)} unexpected (first: {unexpected[:1]})",
-            where=where,
-            fix="check the architecture column, or options such as num_classes",
-        )
-    for name, value in own.items():
-        _check_shape(name, tuple(state[name].shape), name, tuple(value.shape), where)
+    check_names(module.state_dict(), state, where)
     module.load_state_dict(state, strict=True)
 
 

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ModelError, UnknownKeyError, did_you_mean
 from convergent.models._images import ImageTransform, image_transform
+from convergent.models._lazy import open_state
 from convergent.models._loaded import LoadedModel
 from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
+from convergent.models._partial import Reading, fill
 from convergent.models._place import build, freeze
 from convergent.models._registry import register_source
 from convergent.models._request import LoadRequest
-from convergent.models._state import load_by_name, load_in_order, read_state
+from convergent.models._state import load_in_order
 
 if TYPE_CHECKING:
     import torch
@@ -41,17 +43,29 @@ class TimmSource:
 
     def load(self, request: LoadRequest, directory: Path | None) -> LoadedModel:
         """Build the network and read its weights."""
-        module = build(lambda: _create(request, directory), request.seed)
-        if request.seed is None and directory is not None:
-            state = read_state(directory / request.weight_files[0], request.where)
-            how = request.options.choice("weights", "by_name", ("by_name", "in_order"))
-            if how == "in_order":
-                load_in_order(module, state, request.where)
+
+        def make() -> torch.nn.Module:
+            return build(lambda: _create(request, directory), request.seed)
+
+        reading = Reading()
+        if request.seed is not None or directory is None:
+            module = make()
+        else:
+            state = open_state([directory / name for name in request.weight_files], request.where)
+            if request.options.choice("weights", "by_name", ("by_name", "in_order")) == "in_order":
+                module = make()
+                load_in_order(module, state.read(), request.where)
+                reading = Reading(state.bytes_read, state.total, "copied in order")
             else:
-                state = _converted(module, state)
-                if "num_classes" in request.options:
-                    state = _without_head(module, state)
-                load_by_name(module, state, request.where)
+                headless = "num_classes" in request.options
+                module, reading = fill(
+                    make,
+                    state,
+                    lambda own, found: _converted(own, found, headless),
+                    lambda own, device: own(_pixels(request, own, device)),
+                    request.layers,
+                    request.where,
+                )
         transform = image_transform(request.options, _own_transform(module))
         module = freeze(module, request.device, request.dtype)
         return LoadedModel(
@@ -61,7 +75,15 @@ class TimmSource:
             dtype=request.dtype,
             images=transform,
             preprocessing=transform.describe(),
+            reading=reading,
         )
+
+
+def _pixels(request: LoadRequest, module: torch.nn.Module, device: str) -> torch.Tensor:
+    import torch
+
+    size = image_transform(request.options, _own_transform(module)).size
+    return torch.zeros(1, 3, size, size, device=device)
 
 
 def _create(request: LoadRequest, directory: Path | None) -> torch.nn.Module:
@@ -100,14 +122,17 @@ def _create(request: LoadRequest, directory: Path | None) -> torch.nn.Module:
     return module
 
 
-def _converted(module: torch.nn.Module, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _converted(
+    module: torch.nn.Module, state: dict[str, torch.Tensor], headless: bool
+) -> dict[str, torch.Tensor]:
     # Some architectures publish weights in another layout and bring their own converter.
     import importlib
 
     home = importlib.import_module(type(module).__module__)
     convert = getattr(home, "checkpoint_filter_fn", None)
-    same = state.keys() == module.state_dict().keys()
-    return state if same or convert is None else dict(convert(state, module))
+    if state.keys() != module.state_dict().keys() and convert is not None:
+        state = dict(convert(state, module))
+    return _without_head(module, state) if headless else state
 
 
 def _without_head(

@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.errors import DeviceError, ModelError, WeightsError
+from convergent.errors import ModelError, WeightsError
 from convergent.models._images import image_transform
 from convergent.models._loaded import LoadedModel
 from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
-from convergent.models._place import build, freeze
 from convergent.models._registry import register_source
+from convergent.models._remote import OPTION as REMOTE_CODE
 from convergent.models._request import LoadRequest
 from convergent.models._tokens import FastTokenizer
+from convergent.models._transformers_network import load_network, read
 
 if TYPE_CHECKING:
     import torch
@@ -24,14 +25,16 @@ if TYPE_CHECKING:
 class TransformersSource:
     """A directory in the hub's layout, read with ``AutoModel``: layers are its modules.
 
-    Code that comes with a repository is never run. Dual encoders (CLIP, SigLIP) run the
-    tower of the model's modality; encoder-decoders run their encoder.
+    Code that comes with a repository is not run, unless the row says so. Dual encoders
+    (CLIP, SigLIP) run the tower of the model's modality; encoder-decoders run their encoder.
 
     Options: those of images and tokens; ``gguf=<name>`` for a quantised file;
-    ``device_map=auto`` spreads a large model over the machine's GPUs.
+    ``device_map=auto`` spreads a model over the job's GPUs even if one would hold it;
+    ``remote_code=<commit>`` runs the code that comes with the weights at that commit, which
+    must be the row's revision, and the row's notes must say why.
     """
 
-    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"gguf", "device_map"}
+    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"gguf", "device_map", REMOTE_CODE}
     weight_names = ("model.safetensors", "pytorch_model.bin")
     config_patterns = (
         "config.json",
@@ -77,91 +80,41 @@ def _quiet() -> Iterator[None]:
 
 def _load(request: LoadRequest, directory: Path) -> LoadedModel:
     gguf = {"gguf_file": request.options.text("gguf")} if "gguf" in request.options else {}
-    config = _local("AutoConfig", request, directory, **gguf)
-    module, fresh = _network(request, directory, config, gguf)
-    encoder = _runner(module, config, request)
+    config = read("AutoConfig", request, directory, **gguf)
     preprocessing: dict[str, object] = {}
     images, text = None, None
     if request.model.modality == "vision":
         images, preprocessing = _images(request, directory)
-    else:
+
+    def trial(module: Any, device: str) -> Any:
+        return _runner(module, config, request)(_smallest(images, device))
+
+    network = load_network(request, directory, config, gguf, trial)
+    module = network.module
+    if request.model.modality == "language":
         text = _text(request, directory, module, config, gguf)
         preprocessing = {"max_tokens": text.max_tokens}
     return LoadedModel(
         module=module,
-        run=encoder,
-        device=request.device,
+        run=_runner(module, config, request),
+        device=network.device,
         dtype=request.dtype,
         images=images,
         text=text,
         tuple_outputs=True,
-        fresh=fresh,
+        fresh=network.fresh,
         preprocessing=preprocessing,
+        reading=network.reading,
     )
 
 
-def _local(auto: str, request: LoadRequest, directory: Path, **arguments: Any) -> Any:
-    import transformers
-
-    try:
-        return getattr(transformers, auto).from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False, **arguments
-        )
-    # Readers of safetensors, pickles, JSON and tokenizers each raise their own kinds.
-    except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
-            f"{auto} cannot read '{directory}' ({type(error).__name__}: {first})",
-            where=request.where,
-            fix="check that the files are complete, hold tensors only and need no own code",
-        ) from error
-
-
-def _network(
-    request: LoadRequest, directory: Path, config: Any, gguf: dict[str, str]
-) -> tuple[torch.nn.Module, tuple[str, ...]]:
+def _smallest(images: Callable[[Any], torch.Tensor] | None, device: str) -> dict[str, torch.Tensor]:
+    import numpy as np
     import torch
-    from transformers import AutoModel
 
-    if request.seed is not None:
-        module = build(lambda: AutoModel.from_config(config, dtype=torch.float32), request.seed)
-        return freeze(_without_cache(module), request.device, request.dtype), ()
-    spread = request.options.choice("device_map", "none", ("none", "auto")) == "auto"
-    placement = {"device_map": "auto"} if spread else {}
-    module, info = _local(
-        "AutoModel",
-        request,
-        directory,
-        config=config,
-        dtype=getattr(torch, request.dtype),
-        output_loading_info=True,
-        **placement,
-        **gguf,
-    )
-    fresh = tuple(sorted(info["missing_keys"]))
-    # Published checkpoints often lack the pooler; anything else missing means wrong weights.
-    essential = [name for name in fresh if "pooler" not in name.split(".")]
-    if essential:
-        raise WeightsError(
-            f"{len(essential)} parameters are not in the weights (first: {essential[0]})",
-            where=request.where,
-            fix="check that the weights belong to this architecture",
-        )
-    if not spread:
-        return freeze(_without_cache(module), request.device, request.dtype), fresh
-    if any(parameter.device.type != "cuda" for parameter in module.parameters()):
-        raise DeviceError(
-            "the model does not fit on the GPUs of this machine",
-            where=request.where,
-            fix="ask for more GPUs, or lower the precision",
-        )
-    return _without_cache(module).eval().requires_grad_(False), fresh
-
-
-def _without_cache(module: Any) -> Any:
-    if getattr(module.config, "use_cache", False):
-        module.config.use_cache = False
-    return module
+    if images is not None:
+        return {"pixels": images(np.zeros((1, 256, 256, 3), np.uint8)).to(device)}
+    return {"input_ids": torch.zeros(1, 8, dtype=torch.int64, device=device)}
 
 
 def _runner(
@@ -190,7 +143,7 @@ def _images(
     if any(key in request.options for key in IMAGE_OPTIONS):
         transform = image_transform(request.options)
         return transform, transform.describe()
-    processor = _local("AutoImageProcessor", request, directory)
+    processor = read("AutoImageProcessor", request, directory)
 
     def process(images: Any) -> torch.Tensor:
         done = processor(
@@ -205,7 +158,7 @@ def _images(
 def _text(
     request: LoadRequest, directory: Path, module: Any, config: Any, gguf: dict[str, str]
 ) -> FastTokenizer:
-    tokenizer = _local("AutoTokenizer", request, directory, use_fast=True, **gguf)
+    tokenizer = read("AutoTokenizer", request, directory, use_fast=True, **gguf)
     limit = request.options.integer("max_length", _longest(tokenizer, module, config))
     return FastTokenizer(tokenizer, limit, _opening(request, tokenizer), request.where)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from convergent.errors import WeightsError
 from convergent.models._files import choose_configs, choose_weights, file_sha256, joint_sha256
+from convergent.models._headers import check_index, read_header
 from convergent.models._hub import snapshot
 from convergent.models._manifest import WeightsFile, WeightsManifest
 from convergent.models._options import Options
@@ -18,6 +19,8 @@ from convergent.models._reference import (
     require_commit,
 )
 from convergent.models._registry import Source, source
+from convergent.models._remote import OPTION as REMOTE_CODE
+from convergent.models._remote import PATTERN as REMOTE_CODE_FILES
 from convergent.study._types import Checkpoint, Model
 
 
@@ -27,6 +30,7 @@ def make_manifest(
     *,
     trained_dir: str | Path | None = None,
     allow_download: bool = False,
+    cache: str | Path | None = None,
 ) -> WeightsManifest:
     """Find a checkpoint's weights, download them if allowed, and hash them.
 
@@ -37,6 +41,8 @@ def make_manifest(
         For ``trained:`` references: the directory that training wrote for this checkpoint.
     allow_download : bool
         Whether the hub may be asked; the local cache alone is read otherwise.
+    cache : path, optional
+        Cache of downloads; that of the environment unless given.
 
     Returns
     -------
@@ -60,6 +66,7 @@ def make_manifest(
         )
     reference, revision = parse_reference(text, where), ""
     wanted = options.text("gguf") or options.text("file")
+    patterns = kind.config_patterns + ((REMOTE_CODE_FILES,) if REMOTE_CODE in options else ())
     if reference.kind in ("hub", "tag"):
         repository = (
             kind.hub_id(model.architecture, reference.value)
@@ -71,11 +78,12 @@ def make_manifest(
             repository,
             revision,
             weight_names=kind.weight_names,
-            config_patterns=kind.config_patterns,
+            config_patterns=patterns,
             wanted=wanted,
             with_weights=not random or "gguf" in options,
             allow_download=allow_download,
             where=where,
+            cache=None if cache is None else Path(cache).expanduser().absolute(),
         )
     else:
         directory = _local(reference, trained_dir, random, where)
@@ -85,10 +93,14 @@ def make_manifest(
     names = _weight_names(kind, directory, wanted, where) if not random else []
     if random and "gguf" in options:
         names = [wanted]
-    files = _files(kind, directory, names, random)
+    if directory is not None:
+        _check_whole(directory, tuple(names), where)
+    files = _files(patterns, directory, names, random)
     config_sha256 = joint_sha256(file.sha256 for file in files if file.role == "config")
     if random:
         identity = f"random:{model.source}:{model.architecture}:{config_sha256}:{checkpoint.seed}"
+        if model.precision != "float32":
+            identity += f":{model.precision}"  # drawn in it
         sha256 = hashlib.sha256(identity.encode()).hexdigest()
     else:
         sha256 = joint_sha256(file.sha256 for file in files if file.role == "weights")
@@ -158,13 +170,21 @@ def _weight_names(kind: Source, directory: Path | None, wanted: str, where: str)
     return choose_weights(names, kind.weight_names, wanted, f"{where}, {directory}")
 
 
+def _check_whole(directory: Path, names: tuple[str, ...], where: str) -> None:
+    """Find damaged and missing files now, before anything waits for a GPU."""
+    check_index(directory, names, where)
+    for name in names:
+        if name.endswith(".safetensors"):
+            read_header(directory / name, where)
+
+
 def _files(
-    kind: Source, directory: Path | None, weights: list[str], random: bool
+    patterns: tuple[str, ...], directory: Path | None, weights: list[str], random: bool
 ) -> tuple[WeightsFile, ...]:
     if directory is None:
         return ()
     names = [path.name for path in directory.iterdir() if path.is_file()]
-    roles = dict.fromkeys(choose_configs(names, kind.config_patterns), "config")
+    roles = dict.fromkeys(choose_configs(names, patterns), "config")
     roles |= dict.fromkeys(weights, "config" if random else "weights")
     return tuple(
         WeightsFile(
@@ -172,6 +192,7 @@ def _files(
             size=(directory / name).stat().st_size,
             sha256=file_sha256(directory / name),
             role=role,
+            mtime_ns=(directory / name).stat().st_mtime_ns,
         )
         for name, role in sorted(roles.items())
     )

@@ -107,6 +107,11 @@ def _encoding(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
             f" For stories, features enter at delays of {delays} volumes, folds are contiguous and "
             f"{fit.get('trim', '?')} volumes are left out at each border."
         )
+    if fit.get("pca"):
+        text += (
+            f" Features are first reduced to {fit['pca']} principal components of each fold's "
+            "training samples."
+        )
     return text
 
 

@@ -15,6 +15,8 @@ from convergent.study import Study
 log = logging.getLogger(__name__)
 
 _OPTIONAL = ("images", "onset", "offset", "group")
+# Larger stimuli are not hashed again by every job that reads them: that would take minutes.
+_HASHED_BYTES = 1 << 30
 
 
 def reader_of(study: Study, dataset: str) -> DatasetReader:
@@ -49,7 +51,7 @@ def write_stimuli(study: Study, dataset: str) -> None:
 
 
 def read_stimuli(study: Study, dataset: str) -> StimulusSet:
-    """Read the stimuli store of a data set.
+    """Read the stimuli store of a data set; its images stay on disk until they are asked for.
 
     Raises
     ------
@@ -59,8 +61,9 @@ def read_stimuli(study: Study, dataset: str) -> StimulusSet:
         The contents are not those whose digest the store carries.
     """
     path = study.paths.stimuli(dataset)
-    store = read_store(path, "stimuli", where=f"stimuli of '{dataset}'")
-    texts = store.arrays.get("texts")
+    store = read_store(path, "stimuli", where=f"stimuli of '{dataset}'", lazy=("images",))
+    texts, images = store.arrays.get("texts"), store.arrays.get("images")
+    large = images is not None and images.nbytes > _HASHED_BYTES
     stimuli = StimulusSet(
         name=dataset,
         modality=store.attrs["modality"],
@@ -68,6 +71,7 @@ def read_stimuli(study: Study, dataset: str) -> StimulusSet:
         ids=store["stimulus_id"],
         texts=None if texts is None else tuple(str(text) for text in texts),
         **{name: store.arrays.get(name) for name in _OPTIONAL},
+        known_digest=store.attrs["stimuli_sha256"] if large else "",
     )
     if stimuli.digest != store.attrs["stimuli_sha256"]:
         raise IdError(

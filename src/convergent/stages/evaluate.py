@@ -57,7 +57,7 @@ def evaluate(study: Study, model: str) -> None:
             loaded=loaded,
             manifest=manifest,
             reader=with_benchmark[0],
-            batch_size=study.config.extraction.batch_size,
+            batch_size=study.config.extraction.fixed_batch_size,
         )
     with (
         publish(study.paths.performance(model)) as temporary,

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from convergent.brains import StimulusSet
-from convergent.device import resolve_device
-from convergent.extraction import LayerFeatures
-from convergent.extraction import extract as extract_features
-from convergent.models import WeightsManifest, load
+from convergent.extraction import LayerSummary, Settings, extract_rows
+from convergent.models import LoadedBaseline, LoadedModel, WeightsManifest
 from convergent.stages.data import read_stimuli
-from convergent.stages.weights import read_manifest
-from convergent.store import write_store
-from convergent.study import Checkpoint, Model, Study, Unit
+from convergent.stages.weights import load_checkpoint
+from convergent.store import RowFile, write_store
+from convergent.study import Checkpoint, Study, Unit
 
 log = logging.getLogger(__name__)
 
@@ -33,80 +36,100 @@ def extract(
         if dataset in (None, data):
             wanted.setdefault(check, {}).setdefault(data, []).append(name)
     stimuli = {name: read_stimuli(study, name) for per in wanted.values() for name in per}
-    settings = study.config.extraction
-    device = resolve_device(settings.device)
     for check, per_dataset in wanted.items():
-        manifest = read_manifest(study, model, check)
-        loaded = load(row, study.checkpoint(model, check), manifest, device=device)
+        read = {name for names in per_dataset.values() for name in names}
+        # automatic batches are sized by a probe of the second layer
+        read |= {each.name for each in row.layers[:2]}
+        needed = [each.name for each in row.layers if each.name in read]
+        loaded, manifest = load_checkpoint(study, model, check, layers=needed)
         # data sets of the same stimuli (single listeners and their average) share a pass
-        passes: dict[tuple[str, tuple[str, ...]], dict[str, LayerFeatures]] = {}
+        passes: dict[tuple[str, tuple[str, ...]], list[StimulusSet]] = {}
         for data, names in per_dataset.items():
-            key = (stimuli[data].digest, tuple(names))
-            if key not in passes:
-                passes[key] = extract_features(
-                    row,
-                    study.checkpoint(model, check),
-                    [study.layer(model, name) for name in names],
-                    stimuli[data],
-                    loaded=loaded,
-                    batch_size=settings.batch_size,
-                    projection=settings.projection,
-                    projection_seed=settings.projection_seed,
-                    context_words=settings.context_words,
-                )
-            for name, result in passes[key].items():
-                _write(
-                    study,
-                    row,
-                    study.checkpoint(model, check),
-                    name,
-                    stimuli[data],
-                    manifest,
-                    result,
-                )
+            passes.setdefault((stimuli[data].digest, tuple(names)), []).append(stimuli[data])
+        for (_, layers), sets in passes.items():
+            _Pass(study, model, study.checkpoint(model, check), manifest, loaded).run(layers, sets)
 
 
-def _write(
-    study: Study,
-    model: Model,
-    checkpoint: Checkpoint,
-    layer: str,
-    stimuli: StimulusSet,
-    manifest: WeightsManifest | None,
-    result: LayerFeatures,
-) -> None:
-    keys = {
-        "dataset": stimuli.name,
-        "model": model.key,
-        "checkpoint": checkpoint.name,
-        "layer": layer,
-    }
-    attrs: dict[str, Any] = {
-        **keys,
-        "identity": study.identity("extract", **keys),
-        "status": result.status,
-        "reason": result.reason,
-        "width": study.layer(model.key, layer).width,
-        "device": study.config.extraction.device,
-        "pooled_width": result.pooled_width,
-        "projected": result.projected,
-        "truncated": result.truncated,
-        "stimuli_sha256": stimuli.digest,
-        "weights_sha256": manifest.sha256 if manifest else "",
-        "config_sha256": manifest.config_sha256 if manifest else "",
-        "revision": manifest.revision if manifest else "",
-        "preprocessing": model.preprocessing,
-        "pooling": model.pooling,
-        "precision": model.precision,
-    }
-    if result.status != "ok":
-        log.warning("%s: failed: %s", keys, result.reason)
-    write_store(
-        study.paths.features(stimuli.name, model.key, checkpoint.name, layer),
-        "features",
-        {
-            "features": (("stimulus", "feature"), result.features),
-            "stimulus_id": (("stimulus",), stimuli.ids),
-        },
-        attrs,
-    )
+class _Pass:
+    """Forward passes of one checkpoint over one stimulus set, and the stores they give."""
+
+    def __init__(
+        self,
+        study: Study,
+        model: str,
+        checkpoint: Checkpoint,
+        manifest: WeightsManifest | None,
+        loaded: LoadedModel | LoadedBaseline,
+    ) -> None:
+        self._study, self._model, self._checkpoint = study, study.model(model), checkpoint
+        self._manifest, self._loaded = manifest, loaded
+
+    def run(self, layers: Sequence[str], sets: Sequence[StimulusSet]) -> None:
+        """Write the stores of layers for data sets that have the same stimuli."""
+        config = self._study.config.extraction
+        with ExitStack() as files:
+            rows: dict[str, RowFile] = {}
+
+            def open_rows(name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> RowFile:
+                folder = Path(self._path(sets[0].name, name)).parent
+                rows[name] = files.enter_context(RowFile(folder, shape, dtype))
+                return rows[name]
+
+            found = extract_rows(
+                self._model,
+                self._checkpoint,
+                [self._study.layer(self._model.key, name) for name in layers],
+                sets[0],
+                loaded=self._loaded,
+                open_rows=open_rows,
+                settings=Settings(**config.model_dump(include=set(Settings.__dataclass_fields__))),
+            )
+            for stimuli in sets:
+                for name in layers:
+                    self._write(stimuli, found[name], rows[name])
+
+    def _path(self, dataset: str, layer: str) -> str:
+        return self._study.paths.features(dataset, self._model.key, self._checkpoint.name, layer)
+
+    def _write(self, stimuli: StimulusSet, result: LayerSummary, rows: RowFile) -> None:
+        keys = {
+            "dataset": stimuli.name,
+            "model": self._model.key,
+            "checkpoint": self._checkpoint.name,
+            "layer": result.layer,
+        }
+        attrs: dict[str, Any] = {
+            **keys,
+            "identity": self._study.identity("extract", **keys),
+            "status": result.status,
+            "reason": result.reason,
+            "width": result.width,
+            "device": self._study.config.extraction.device,
+            "pooled_width": result.pooled_width,
+            "projected": result.projected,
+            "truncated": result.truncated,
+            "stimuli_sha256": stimuli.digest,
+            "preprocessing": self._model.preprocessing,
+            "pooling": self._model.pooling,
+            "precision": self._study.config.extraction.precision or self._model.precision,
+            **self._weights(),
+        }
+        if result.status != "ok":
+            log.warning("%s: failed: %s", keys, result.reason)
+        write_store(
+            self._path(stimuli.name, result.layer),
+            "features",
+            {
+                "features": (("stimulus", "feature"), rows),
+                "stimulus_id": (("stimulus",), stimuli.ids),
+            },
+            attrs,
+        )
+
+    def _weights(self) -> Mapping[str, str]:
+        manifest = self._manifest
+        return {
+            "weights_sha256": manifest.sha256 if manifest else "",
+            "config_sha256": manifest.config_sha256 if manifest else "",
+            "revision": manifest.revision if manifest else "",
+        }

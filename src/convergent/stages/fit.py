@@ -71,6 +71,8 @@ def _fit_layers(
         where = f"features of '{model}', checkpoint '{check}', layer '{name}' for '{dataset}'"
         path = study.paths.features(dataset, model, check, name)
         features = read_store(path, "features", where=where)
+        # half precision is for keeping, not for computing
+        features.arrays["features"] = features["features"].astype(np.float32, copy=False)
         for brain, store in brains:
             same = {features.attrs["stimuli_sha256"], store.attrs["stimuli_sha256"]}
             if same != {stimuli.digest}:
@@ -154,7 +156,7 @@ def _write(
         "width": features.attrs["width"],
         "weights_sha256": features.attrs["weights_sha256"],
         "features_identity": features.attrs["identity"],
-        "fit": study.config.fit.model_dump(mode="json"),
+        "fit": study.config.fit.facts() | {"device": study.config.fit.device},
         "design": brain.design,
         **facts,
     }

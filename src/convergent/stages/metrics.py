@@ -61,6 +61,7 @@ def ridge(
         selection=chosen,
         inner_splits=samples.inner_splits(config) if chosen == "folds" else None,
         standardize=config.standardize,
+        components=config.pca,
         device=config.device,
         dtype=config.dtype,
     )

@@ -6,12 +6,21 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from convergent.device import resolve_device
 from convergent.errors import ConfigError, WeightsError
-from convergent.models import WeightsManifest, check_distinct, make_manifest
+from convergent.models import (
+    LoadedBaseline,
+    LoadedModel,
+    WeightsManifest,
+    check_distinct,
+    load,
+    make_manifest,
+)
 from convergent.store import publish
-from convergent.study import Study, Unit
+from convergent.study import Study, Unit, same_weights
 
 log = logging.getLogger(__name__)
 
@@ -81,11 +90,19 @@ def write_manifests(study: Study, model: str, checkpoint: str | None) -> None:
             study.checkpoint(model, name),
             trained_dir=trained_dir,
             allow_download=os.environ.get("HF_HUB_OFFLINE", "0") != "1",
+            cache=study.config.weights.cache,
         )
-    others = [item.name for item in row.checkpoints if item.name not in manifests]
-    known = [Path(study.paths.weights(model, name)) for name in others]
+    # Models of other families are compared before results are published; reading all would
+    # make this step slower with every row of the study.
+    known = [
+        Path(study.paths.weights(key, item.name))
+        for key in study.family(row.family)
+        for item in study.model(key).checkpoints
+        if (key, item.name) not in {(model, name) for name in manifests}
+    ]
     check_distinct(
-        [*manifests.values(), *(WeightsManifest.read(path) for path in known if path.exists())]
+        [*(WeightsManifest.read(path) for path in known if path.exists()), *manifests.values()],
+        same_weights(study.models.values()),
     )
     for name, manifest in manifests.items():
         manifest.write(study.paths.weights(model, name))
@@ -105,12 +122,45 @@ def read_manifest(study: Study, model: str, checkpoint: str) -> WeightsManifest 
     return WeightsManifest.read(path)
 
 
+def load_checkpoint(
+    study: Study, model: str, checkpoint: str, *, layers: Sequence[str] | None = None
+) -> tuple[LoadedModel | LoadedBaseline, WeightsManifest | None]:
+    """Load a checkpoint as the study's configuration says.
+
+    Parameters
+    ----------
+    study : Study
+    model, checkpoint : str
+    layers : sequence of str, optional
+        The only layers that will be read; all unless given.
+
+    Returns
+    -------
+    loaded : LoadedModel or LoadedBaseline
+    manifest : WeightsManifest or None
+        None for baselines.
+    """
+    settings = study.config.extraction
+    manifest = read_manifest(study, model, checkpoint)
+    loaded = load(
+        study.model(model),
+        study.checkpoint(model, checkpoint),
+        manifest,
+        device=resolve_device(settings.device),
+        dtype=settings.precision,
+        full_check=study.config.weights.check == "full",
+        layers=layers,
+        offload=settings.offload,
+    )
+    return loaded, manifest
+
+
 def check_all_distinct(study: Study) -> None:
     """Refuse a study in which two checkpoints, of whatever models, have the same weights."""
-    check_distinct(
-        manifest
+    manifests = (
+        WeightsManifest.read(path)
         for model in study.models.values()
         for path in study.weights_files(Unit(model.key))
         if Path(path).exists()
-        for manifest in [WeightsManifest.read(path)]
     )
+    check_distinct(manifests, same_weights(study.models.values()))

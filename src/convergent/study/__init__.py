@@ -9,6 +9,7 @@ from convergent.study._config import (
 )
 from convergent.study._identity import STAGE_VERSIONS
 from convergent.study._jobs import share_with_jobs, shared_overrides
+from convergent.study._same import same_weights
 from convergent.study._study import Study
 from convergent.study._types import (
     Checkpoint,
@@ -39,6 +40,7 @@ __all__ = [
     "Unit",
     "parse_overrides",
     "read_config",
+    "same_weights",
     "share_with_jobs",
     "shared_overrides",
 ]

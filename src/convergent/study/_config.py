@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from convergent.errors import ConfigError, did_you_mean
+from convergent.study._sections import (
+    Key,
+    Names,
+    PerformanceConfig,
+    ResourcesConfig,
+    Section,
+    Twins,
+    WeightsConfig,
+)
 
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-Names = tuple[str, ...]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Tables(_Section):
+class Tables(Section):
     """Tables of the study, relative to the configuration file."""
 
     models: Names = Field(min_length=1)
@@ -26,14 +28,18 @@ class Tables(_Section):
     performance: Names = ()
 
 
-class DatasetConfig(_Section):
-    """One data set: who saw or heard what."""
+class DatasetConfig(Section):
+    """One data set: who saw or heard what.
+
+    ``stimuli`` is about how many there are: time limits of jobs grow with it.
+    """
 
     reader: str
     modality: Literal["vision", "language"]
     design: Literal["items", "story"]
     subjects: tuple[Key, ...] = Field(min_length=1)
-    options: dict[str, Any] = {}
+    stimuli: int = Field(default=10_000, ge=1)
+    options: dict[str, Any] = Field(default={})
 
     @field_validator("subjects")
     @classmethod
@@ -43,7 +49,7 @@ class DatasetConfig(_Section):
         return value
 
 
-class Select(_Section):
+class Select(Section):
     """Which rows of the models table take part; empty means all."""
 
     families: Names = ()
@@ -51,17 +57,42 @@ class Select(_Section):
     exclude: Names = ()
 
 
-class ExtractionConfig(_Section):
+class ExtractionConfig(Section):
     """How activations are computed."""
 
     device: str = "cpu"
-    batch_size: int = Field(default=64, ge=1)
+    offload: Literal["none", "cpu"] = "none"
+    batch_size: int | Literal["auto"] = "auto"
+    memory_gb: float | None = Field(default=None, gt=0)
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    store: Literal["float32", "float16"] = "float32"
     projection: int | None = Field(default=None, ge=1)
     projection_seed: int = 0
     context_words: int = Field(default=64, ge=1)
 
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> int | str:
+        text = str(value)
+        if text == "auto":
+            return text
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError("a number of at least 1, or auto")
+        return int(text)
 
-class Alphas(_Section):
+    @property
+    def fixed_batch_size(self) -> int:
+        """Items a pass where passes are not planned by their cost."""
+        return 64 if self.batch_size == "auto" else self.batch_size
+
+    def facts(self) -> dict[str, Any]:
+        """What of this decides the features; keys that came later count once they are used."""
+        always = {"projection", "projection_seed", "context_words"}
+        later = self.model_dump(include={"precision", "store"}, exclude_defaults=True)
+        return self.model_dump(include=always) | later
+
+
+class Alphas(Section):
     """Logarithmic grid of ridge penalties, as powers of ten."""
 
     low: float = -1.0
@@ -69,7 +100,7 @@ class Alphas(_Section):
     number: int = Field(default=19, ge=2)
 
 
-class FitConfig(_Section):
+class FitConfig(Section):
     """Which metrics compare layers with brains, and how they are computed.
 
     The first metric is the primary one: the headline, the trajectories and the region profiles
@@ -87,6 +118,7 @@ class FitConfig(_Section):
     inner_folds: int = Field(default=5, ge=2)
     selection: Literal["gcv", "loo", "folds"] = "gcv"
     standardize: bool = True
+    pca: int | None = Field(default=None, ge=1)
     seed: int = 0
     delays: tuple[int, ...] = (1, 2, 3, 4)
     trim: int = Field(default=5, ge=0)
@@ -95,6 +127,11 @@ class FitConfig(_Section):
     block: int = Field(default=20, ge=1)
     similarity_stimuli: int | None = Field(default=None, ge=8)
     fixed_depth: float = Field(default=0.5, ge=0.0, le=1.0)
+
+    def facts(self) -> dict[str, Any]:
+        """All that decides the scores; keys that came later count once they are used."""
+        left_out = {"device"} | ({"pca"} if self.pca is None else set())
+        return self.model_dump(mode="json", exclude=left_out)
 
     @property
     def primary(self) -> str:
@@ -119,14 +156,7 @@ class FitConfig(_Section):
         return value
 
 
-class PerformanceConfig(_Section):
-    """Which scores stand for performance, and which are measured here."""
-
-    benchmarks: dict[Literal["vision", "language"], str] = {}
-    evaluations: Names = ()
-
-
-class StatisticsConfig(_Section):
+class StatisticsConfig(Section):
     """How the study's claims are tested."""
 
     bootstraps: int = Field(default=2000, ge=100)
@@ -135,7 +165,7 @@ class StatisticsConfig(_Section):
     ceiling_threshold: float = Field(default=0.05, ge=0.0, lt=1.0)
 
 
-class CoverageConfig(_Section):
+class CoverageConfig(Section):
     """How much of the study must be there before a headline is printed."""
 
     minimum: float = Field(default=1.0, gt=0.0, le=1.0)
@@ -144,7 +174,7 @@ class CoverageConfig(_Section):
 Granularity = Literal["layer", "checkpoint", "model"]
 
 
-class StudyConfig(_Section):
+class StudyConfig(Section):
     """A whole study."""
 
     study: Key
@@ -154,12 +184,15 @@ class StudyConfig(_Section):
     tables: Tables
     datasets: dict[Key, DatasetConfig] = Field(min_length=1)
     select: Select = Select()
+    twins: Twins = Twins()
+    weights: WeightsConfig = WeightsConfig()
+    resources: ResourcesConfig = ResourcesConfig()
     extraction: ExtractionConfig = ExtractionConfig()
     fit: FitConfig = FitConfig()
     performance: PerformanceConfig = PerformanceConfig()
     statistics: StatisticsConfig = StatisticsConfig()
     coverage: CoverageConfig = CoverageConfig()
-    training: dict[str, dict[str, Any]] = {}
+    training: dict[str, dict[str, Any]] = Field(default={})
     granularity: Granularity = "layer"
 
 

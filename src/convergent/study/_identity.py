@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from convergent.study._types import Checkpoint
+
 if TYPE_CHECKING:
     from convergent.study._study import Study
 
@@ -60,9 +62,9 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     if keys.get("model"):
         facts["model"] = _model_facts(study, stage, keys)
     if stage == "extract":
-        facts["extraction"] = study.config.extraction.model_dump(exclude={"device", "batch_size"})
+        facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
-        facts["fit"] = study.config.fit.model_dump(exclude={"device"})
+        facts["fit"] = study.config.fit.facts()
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
@@ -72,11 +74,13 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["datasets"] = [
             [name, data.reader, data.options] for name, data in study.config.datasets.items()
         ]
+        facts |= study.config.performance.measured()
     if stage == "measure":
         facts["threshold"] = study.config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
         facts["statistics"] = study.config.statistics.model_dump()
-        facts["performance"] = study.config.performance.model_dump()
+        chosen = {"benchmarks", "evaluations"}
+        facts["performance"] = study.config.performance.model_dump(include=chosen)
         facts["coverage"] = study.config.coverage.model_dump()
         facts["published"] = [asdict(score) for score in study.published]
         facts["text"] = [study.config.title, study.config.description]
@@ -98,12 +102,18 @@ def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[
     elif stage in ("measure", "evaluate", "train"):
         facts["layers"] = [asdict(layer) for layer in model.layers]
     if keys.get("checkpoint"):
-        checkpoint = asdict(study.checkpoint(model.key, str(keys["checkpoint"])))
+        checkpoint = _checkpoint_facts(study.checkpoint(model.key, str(keys["checkpoint"])))
         if stage in ("extract", "fit", "weights"):
             del checkpoint["step"], checkpoint["final"]
         facts["checkpoint"] = checkpoint
     elif stage in ("measure", "evaluate", "train"):
-        facts["checkpoints"] = [asdict(checkpoint) for checkpoint in model.checkpoints]
+        facts["checkpoints"] = [_checkpoint_facts(checkpoint) for checkpoint in model.checkpoints]
     if stage == "train":
         facts["training"] = study.config.training.get(model.reference.split(":", 1)[1], {})
+    return facts
+
+
+def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+    facts = asdict(checkpoint)
+    del facts["same_as"]  # permits what is found, and changes nothing that is computed
     return facts

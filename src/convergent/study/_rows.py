@@ -17,7 +17,16 @@ MODEL_OPTIONAL = (
     "revision", "architecture", "precision", "preprocessing", "attention", "tags", "notes",
 )  # fmt: skip
 CHECKPOINT_COLUMNS = ("model", "checkpoint")
-CHECKPOINT_OPTIONAL = ("role", "step", "reference", "revision", "seed", "final")
+CHECKPOINT_OPTIONAL = (
+    "role",
+    "step",
+    "reference",
+    "branch",
+    "revision",
+    "seed",
+    "final",
+    "same_as",
+)
 PERFORMANCE_COLUMNS = ("model", "checkpoint", "benchmark", "score", "source")
 
 SOURCES = ("transformers", "open_clip", "timm", "baseline")
@@ -61,6 +70,13 @@ def build_model(row: Row) -> Model:
     assert parameters is not None
     if parameters < 0:
         raise row.error("parameters", f"{parameters} is negative", "give the number of parameters")
+    preprocessing = _pairs(row, "preprocessing")
+    if "remote_code" in preprocessing and not row.values.get("notes"):
+        raise row.error(
+            "notes",
+            "the row runs code of its repository and gives no reason",
+            "say who reviewed that code and why the model can't do without, or remove remote_code",
+        )
     return Model(
         key=row.key("model"),
         family=row.key("family"),
@@ -74,7 +90,7 @@ def build_model(row: Row) -> Model:
         layout=layout,
         pooling=pooling,
         precision=row.choice("precision", _PRECISIONS, default="float32"),
-        preprocessing=_pairs(row, "preprocessing"),
+        preprocessing=preprocessing,
         attention=attention,
         tags=tuple(tag for tag in row.values.get("tags", "").split() if tag),
         checkpoints=(),
@@ -166,15 +182,29 @@ def build_checkpoint(row: Row, models: dict[str, Model]) -> tuple[str, Checkpoin
     final = row.choice("final", ("yes", "no"), default="no") == "yes"
     if final and role == "random":
         raise row.error("final", "random weights can't stand for the model", "set final to 'no'")
+    # A branch's commit is its own: the model's would be other weights under this name.
+    inherited = "" if row.values.get("branch") else model.revision
     return model.key, Checkpoint(
         name=row.key("checkpoint"),
         role=role,  # type: ignore[arg-type]
         step=row.number("step", int, optional=True),
         reference=row.values.get("reference", "") or model.reference,
-        revision=row.values.get("revision", "") or model.revision,
+        revision=row.values.get("revision", "") or inherited,
         seed=seed,
         final=final,
+        same_as=_same_as(row),
     )
+
+
+def _same_as(row: Row) -> str:
+    text = row.values.get("same_as", "")
+    if text and (text.count("/") > 1 or text == row.values.get("checkpoint")):
+        raise row.error(
+            "same_as",
+            f"'{text}' is no other checkpoint",
+            "write <checkpoint> or <model>/<checkpoint>",
+        )
+    return text
 
 
 def default_checkpoint(model: Model) -> Checkpoint:

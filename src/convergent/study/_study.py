@@ -19,6 +19,7 @@ from convergent.paths import Paths
 from convergent.study import _load as load
 from convergent.study._config import DatasetConfig, StudyConfig, read_config
 from convergent.study._identity import identity
+from convergent.study._twins import add_twins
 from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
 
 STUDY_TABLES = (
@@ -95,8 +96,10 @@ class Study:
         base = Path(path).parent
         tables = config.tables
         models, wrong = load.read_models(base, tables.models, tables.checkpoints, errors)
+        asked: list[ConvergentError] = []
+        models = add_twins(config.twins, models, str(path), asked)
         published = load.read_performance(base, tables.performance, models, wrong, errors)
-        everything: list[ConvergentError] = list(errors)
+        everything: list[ConvergentError] = [*errors, *asked]
         everything += load.selection_mistakes(config, models, str(path))
         selected = {key: model for key, model in models.items() if load.selected(config, model)}
         if not everything:

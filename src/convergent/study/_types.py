@@ -53,6 +53,8 @@ class Checkpoint:
         Seed of the random weights.
     final : bool
         Whether this is the checkpoint that stands for the model in cross-model comparisons.
+    same_as : str
+        Checkpoint (or ``model/checkpoint``) that was published with the same weights.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Checkpoint:
     revision: str
     seed: int | None
     final: bool
+    same_as: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class Model:
     revision : str
         Pinned revision of the reference; empty for local directories and packages.
     architecture : str
-        Source-specific architecture name (timm or open_clip name; empty for transformers).
+        Source-specific architecture name (timm or open_clip name; for transformers
+        the file that describes the network for checks without weights).
     parameters : int
         Number of parameters; 0 for controls.
     layers : tuple of Layer

@@ -1,31 +1,151 @@
-"""What a job asks of the cluster, from a model's size and the attempt."""
+"""What a job asks of the cluster: from the model's size, precision and depth, and the stimuli.
+
+Estimates are upper bounds that a retry raises: too little memory ends a job, too much only
+keeps it waiting.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from typing import TYPE_CHECKING
 
-from convergent.study._types import Model
+from convergent.errors import ConfigError, ConvergentError
+from convergent.study._types import Checkpoint, Model, Unit
+
+if TYPE_CHECKING:
+    from convergent.study._study import Study
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-_GPU_MB = 80_000  # one large GPU; weights fill at most three quarters of it
-_FILL = 0.75
+_FILL = 0.75  # share of a GPU that weights fill: activations need the rest
+_HOST = 1.5  # host memory over weights: files are mapped while tensors are made
+_BASE_MB = 4000  # Python, libraries, a batch of stimuli
+_BASE_MINUTES = 20
+_EMBEDDINGS = 0.15  # share of the weights in front of the first block
+_TOKENS = {"vision": 256, "language": 64}  # a stimulus, if it is an item
+_SPARE = 3.0  # time asked over time expected
+_BUS_MB_S = 10_000.0  # from host memory to a GPU
+_BATCH = 64
+_CPU = 0.01  # rate of a CPU over that of a GPU
 
 
-def weights_mb(model: Model) -> int:
-    """Size of a model's weights in the precision of its row, in MB."""
-    return math.ceil(model.parameters * _BYTES[model.precision] / 1e6)
+def weights_mb(study: Study, model: Model) -> int:
+    """Size of a model's weights in the precision that they are computed in, in MB."""
+    precision = study.config.extraction.precision or model.precision
+    return math.ceil(model.parameters * _BYTES[precision] / 1e6)
 
 
-def gpus(model: Model) -> int:
-    """GPUs that hold the weights; baselines run in their layer's job like any model."""
-    return max(1, math.ceil(weights_mb(model) / (_FILL * _GPU_MB)))
+def fraction(model: Model, layer: str | None) -> float:
+    """Share of the weights that a layer needs, at most; 1 for all layers.
+
+    A block ``layers.7`` needs the embeddings and blocks 0 to 7 of at least as many blocks as
+    the row lists. Networks whose blocks grow with depth, or are not numbered, count whole.
+    """
+    if layer is None or model.layout != "tokens":
+        return 1.0
+    numbers = {item.name: re.findall(r"(?<![^.])\d+(?![^.])", item.name) for item in model.layers}
+    if layer not in numbers or len(numbers[layer]) != 1:
+        return 1.0
+    last = max(int(found[0]) for found in numbers.values() if len(found) == 1)
+    return min(1.0, _EMBEDDINGS + (int(numbers[layer][0]) + 1) / (last + 1))
 
 
-def extract_mb(model: Model, attempt: int) -> int:
-    """Host memory of an extraction, in MB: weights twice (file and tensors) and room to work."""
-    return (4000 + 2 * weights_mb(model)) * attempt
+def gpus(study: Study, unit: Unit) -> int:
+    """GPUs of a unit's job: as many as hold its weights, at least one.
+
+    With ``extraction.offload: cpu`` at most those of a node: the rest waits in host memory.
+    """
+    machine = study.config.resources
+    needed = max(1, math.ceil(_loaded_mb(study, unit) / (_FILL * machine.gpu_mb)))
+    return min(needed, machine.gpus) if study.config.extraction.offload == "cpu" else needed
 
 
-def extract_minutes(model: Model, attempt: int) -> int:
-    """Time limit of an extraction, in minutes: grows with the weights to load and run."""
-    return math.ceil(20 + weights_mb(model) / 250) * attempt
+def extract_mb(study: Study, unit: Unit, attempt: int) -> int:
+    """Host memory of a unit's extraction, in MB."""
+    model = study.model(unit.model)
+    held = _HOST * _loaded_mb(study, unit)
+    if any(checkpoint.role == "random" for checkpoint in _checkpoints(study, unit)):
+        held = _HOST * weights_mb(study, model)  # drawn whole, whatever the layer
+    return math.ceil(_BASE_MB + held) * attempt
+
+
+def extract_minutes(study: Study, unit: Unit, attempt: int, dataset: str | None = None) -> int:
+    """Time limit of a unit's extraction, in minutes: reading weights, and computing."""
+    model = study.model(unit.model)
+    machine = study.config.resources
+    read = _loaded_mb(study, unit) / machine.read_mb_s
+    compute = sum(
+        _seconds(study, model, name, fraction(model, unit.layer))
+        for name in study.datasets_of(unit.model)
+        if dataset in (None, name)
+    )
+    wait = 0.0
+    if study.config.extraction.offload == "cpu":
+        outside = _loaded_mb(study, unit) - _FILL * machine.gpu_mb * gpus(study, unit)
+        items = sum(study.dataset(name).stimuli for name in study.datasets_of(unit.model))
+        wait = max(0.0, outside) / _BUS_MB_S * items / _BATCH
+    seconds = (read + compute + wait) * len(_checkpoints(study, unit))
+    return math.ceil(_BASE_MINUTES + _SPARE * seconds / 60) * attempt
+
+
+def mistakes(study: Study) -> list[ConvergentError]:
+    """Models whose jobs fit no node, told before anything is submitted."""
+    machine = study.config.resources
+    found: list[ConvergentError] = []
+    for model in study.models.values():
+        units = _units(study, model)
+        most = max((gpus(study, unit) for unit in units), default=1)
+        memory = max((extract_mb(study, unit, 1) for unit in units), default=0)
+        size = weights_mb(study, model) / 1000
+        if most > machine.gpus:
+            found.append(
+                ConfigError(
+                    f"model '{model.key}' has {size:.0f} GB of weights and asks {most} GPUs of "
+                    f"{machine.gpu_mb / 1000:.0f} GB, a node has {machine.gpus}",
+                    where=model.source_location,
+                    fix="correct resources.gpu_mb and resources.gpus, choose a smaller precision, "
+                    "set extraction.offload to cpu, or exclude the model",
+                )
+            )
+        if machine.node_mb is not None and memory > machine.node_mb:
+            found.append(
+                ConfigError(
+                    f"model '{model.key}' asks {memory / 1000:.0f} GB of host memory, a node has "
+                    f"{machine.node_mb / 1000:.0f} GB",
+                    where=model.source_location,
+                    fix="correct resources.node_mb, choose a smaller precision, or exclude it",
+                )
+            )
+    return found
+
+
+def _units(study: Study, model: Model) -> list[Unit]:
+    if study.config.granularity == "layer":
+        return [
+            Unit(model.key, checkpoint.name, layer.name)
+            for checkpoint in model.checkpoints
+            for layer in model.layers
+        ]
+    return [Unit(model.key, checkpoint.name) for checkpoint in model.checkpoints]
+
+
+def _checkpoints(study: Study, unit: Unit) -> list[Checkpoint]:
+    model = study.model(unit.model)
+    return [item for item in model.checkpoints if unit.checkpoint in (None, item.name)]
+
+
+def _loaded_mb(study: Study, unit: Unit) -> float:
+    model = study.model(unit.model)
+    return weights_mb(study, model) * fraction(model, unit.layer)
+
+
+def _seconds(study: Study, model: Model, dataset: str, share: float) -> float:
+    """Time of the passes over one data set: two operations a parameter and token."""
+    data = study.dataset(dataset)
+    story = data.design == "story"
+    tokens = 1.5 * study.config.extraction.context_words if story else _TOKENS[model.modality]
+    precision = study.config.extraction.precision or model.precision
+    rate = study.config.resources.teraflops * 1e12 * (4 / _BYTES[precision]) ** 2
+    if study.config.extraction.device == "cpu":
+        rate = study.config.resources.teraflops * 1e12 * _CPU
+    return 2.0 * model.parameters * share * tokens * data.stimuli / rate

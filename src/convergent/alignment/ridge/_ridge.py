@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from convergent.alignment._dtype import resolve_dtype
 from convergent.alignment._splits import Index, Split, check_splits
 from convergent.alignment._validate import check_alphas, finite_floats
+from convergent.alignment.ridge._components import PrincipalSource
 from convergent.alignment.ridge._eigen import diagonalise
 from convergent.alignment.ridge._folds import InnerFolds
 from convergent.alignment.ridge._gcv import GcvFold
@@ -46,6 +47,7 @@ def fit_ridge(
     inner_splits: InnerSplits | None = None,
     force: bool = False,
     standardize: bool = True,
+    components: int | None = None,
     permutations: ArrayLike | None = None,
     region_index: ArrayLike | None = None,
     return_predictions: bool = False,
@@ -84,6 +86,8 @@ def fit_ridge(
         Allow the first two on a story, where neighbouring volumes leak into each other.
     standardize : bool
         Scale features to unit training variance (they are always centred).
+    components : int, optional
+        Reduce the features to so many principal components of each fold's training rows.
     permutations, region_index
         See `Problem`.
     return_predictions : bool
@@ -131,6 +135,7 @@ def fit_ridge(
         inner_splits=inner_splits,
         force=force,
         standardize=standardize,
+        components=components,
         return_predictions=return_predictions,
         missing=missing,
         target_batch=target_batch,
@@ -151,6 +156,7 @@ def fit_subjects(
     inner_splits: InnerSplits | None = None,
     force: bool = False,
     standardize: bool = True,
+    components: int | None = None,
     return_predictions: bool = False,
     missing: Missing = "error",
     target_batch: int = 1024,
@@ -167,8 +173,8 @@ def fit_subjects(
     features : array_like, shape (sample, feature), or Gram
     problems : sequence of Problem
         One a subject; the same samples in the same order.
-    splits, design, alphas, selection, inner_splits, force, standardize, return_predictions,
-    missing, target_batch, device, dtype
+    splits, design, alphas, selection, inner_splits, force, standardize, components,
+    return_predictions, missing, target_batch, device, dtype
         See `fit_ridge`.
 
     Returns
@@ -184,6 +190,8 @@ def fit_subjects(
         raise ConfigError(f"missing is '{missing}'", where="ridge", fix="use 'error' or 'mask'")
     make_inner = _inner(design, selection, inner_splits, force)
     known = _source(features, work, standardize, len(splits))
+    if components is not None:
+        known = PrincipalSource(known, components, float(grid[0]))
     subjects = [
         SubjectFit(problem, known.samples, keep=return_predictions, missing=missing)
         for problem in problems

@@ -1,0 +1,197 @@
+"""Arrays too large for memory: one being filled row by row, one read a chunk at a time."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from convergent._zarr_layout import Layout
+from convergent.errors import StoreError
+
+
+class RowFile:
+    """An array on disk whose rows are written in any order, in a file without a name.
+
+    The file is removed by the system when it is closed, however the process ends. It is written
+    and read by position, not mapped: what has been written does not count as the process's memory.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Where the file lies; made if it does not exist.
+    shape : tuple of int
+        (row, ...).
+    dtype : dtype
+
+    Raises
+    ------
+    StoreError
+        The disk or quota is full, or the directory cannot be written.
+    """
+
+    def __init__(self, directory: str | Path, shape: tuple[int, ...], dtype: Any) -> None:
+        self.shape = tuple(shape)
+        self.dtype: np.dtype[Any] = np.dtype(dtype)
+        self._where = str(directory)
+        self._row = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        try:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+            self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def __enter__(self) -> RowFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()
+
+    def write(self, rows: np.ndarray, values: np.ndarray) -> None:
+        """Write rows.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (item,)
+            In any order.
+        values : ndarray, shape (item, ...)
+
+        Raises
+        ------
+        StoreError
+            The disk or quota is full.
+        """
+        if values.shape != (len(rows), *self.shape[1:]):
+            raise ValueError(f"values {values.shape} for {len(rows)} rows of {self.shape}")
+        if not values.size:
+            return
+        order = np.argsort(rows, kind="stable")
+        rows, values = np.asarray(rows)[order], values[order].astype(self.dtype, copy=False)
+        values = np.ascontiguousarray(values)
+        # neighbours go together: images arrive in order, and a call a batch is enough
+        edges = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+        try:
+            for first, stop in itertools.pairwise(edges):
+                self._write_at(memoryview(values[first:stop].data).cast("B"), int(rows[first]))
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _write_at(self, data: memoryview, row: int) -> None:
+        place = row * self._row
+        while data:
+            done = os.pwrite(self._file.fileno(), data, place)
+            data, place = data[done:], place + done
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        """Rows ``start`` to ``stop``; those never written are 0."""
+        stop = min(stop, self.shape[0])
+        wanted, place = (stop - start) * self._row, start * self._row
+        parts: list[bytes] = []
+        while wanted:
+            part = os.pread(self._file.fileno(), wanted, place)
+            if not part:  # past the last row that was written
+                parts.append(bytes(wanted))
+                break
+            parts.append(part)
+            wanted, place = wanted - len(part), place + len(part)
+        return np.frombuffer(b"".join(parts), dtype=self.dtype).reshape(-1, *self.shape[1:])
+
+    def _failed(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"rows can't be kept: {error.strerror or error}",
+            where=self._where,
+            fix="check free space, quota and permissions of the results directory",
+        )
+
+
+class StoredArray:
+    """An array of a store that is read from disk when its rows are asked for.
+
+    It has the length, shape, type and row indexing of an ndarray. Each chunk is checked
+    (CRC-32) whenever it is read; the last one read is kept.
+
+    Parameters
+    ----------
+    path : str or Path
+        The store.
+    name : str
+        For messages.
+    layout : Layout
+    """
+
+    def __init__(self, path: str | Path, name: str, layout: Layout) -> None:
+        self._path, self._name, self._layout = Path(path), name, layout
+        self.shape, self.dtype, self.ndim = layout.shape, layout.dtype, len(layout.shape)
+        self._archive: zipfile.ZipFile | None = None
+        self._kept: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all values."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def __getitem__(self, key: int | slice | np.ndarray) -> np.ndarray:
+        """One row, a slice of rows, or rows by position."""
+        if isinstance(key, int | np.integer):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"row {key} of {len(self)}")
+            picked: np.ndarray = self._rows(np.array([key % len(self)]))[0]
+            return picked
+        index = np.arange(len(self))[key]
+        return self._rows(index)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for piece in self.pieces():
+            yield from piece
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """All rows, in memory."""
+        values = self[:]
+        return values if dtype is None else values.astype(dtype)
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """All rows, a chunk at a time."""
+        for number in range(len(self._layout.members)):
+            yield self._chunk(number)
+
+    def _rows(self, index: np.ndarray) -> np.ndarray:
+        values = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
+        chunk = index // self._layout.rows
+        for number in np.unique(chunk):
+            here = chunk == number
+            values[here] = self._chunk(int(number))[index[here] - number * self._layout.rows]
+        return values
+
+    def _chunk(self, number: int) -> np.ndarray:
+        if self._kept is None or self._kept[0] != number:
+            self._kept = None  # before the next one is read, so that there is only one
+            try:
+                if self._archive is None:
+                    self._archive = zipfile.ZipFile(self._path)
+                self._kept = number, self._layout.chunk(number, self._archive.read)
+            except (zipfile.BadZipFile, EOFError, OSError, KeyError, ValueError) as error:
+                raise StoreError(
+                    f"array '{self._name}' of the store is damaged ({error})",
+                    where=str(self._path),
+                    fix="delete the file and rerun its rule",
+                ) from None
+        return self._kept[1]

@@ -1,0 +1,127 @@
+"""Sections of the configuration about weights, machines and performance."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Names = tuple[str, ...]
+
+
+class Section(BaseModel):
+    """A section: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Twins(Section):
+    """Random-weight twins: checkpoints ``random-<seed>`` of models, without rows of their own.
+
+    Families and models say which; all with weights if neither does.
+    """
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    families: Names = ()
+    models: Names = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a seed is listed twice")
+        return value
+
+
+class WeightsConfig(Section):
+    """Where downloaded weights lie, and how they are checked in each job.
+
+    Attributes
+    ----------
+    cache : str or None
+        Cache of Hugging Face, relative to the working directory; that of the environment
+        (``HF_HOME``) unless given.
+    check : {"quick", "full"}
+        Whether each job hashes every file again.
+    """
+
+    cache: str | None = None
+    check: Literal["quick", "full"] = "quick"
+
+
+class ResourcesConfig(Section):
+    """The machine that jobs run on: what they ask of it, and what cannot fit.
+
+    Attributes
+    ----------
+    gpu_mb : int
+        Memory of one GPU, MB.
+    gpus : int
+        GPUs of one node.
+    node_mb : int or None
+        Memory of one node, MB; not checked unless given.
+    teraflops : float
+        Sustained rate of one GPU in float32; half precision counts four times as much.
+    read_mb_s : float
+        Rate at which weights are read, MB a second.
+    """
+
+    gpu_mb: int = Field(default=80_000, ge=1000)
+    gpus: int = Field(default=8, ge=1)
+    node_mb: int | None = Field(default=None, ge=1000)
+    teraflops: float = Field(default=10.0, gt=0)
+    read_mb_s: float = Field(default=200.0, gt=0)
+
+
+class PerformanceConfig(Section):
+    """Which scores stand for performance, and which are measured here.
+
+    Attributes
+    ----------
+    benchmarks : dict
+        The benchmark that stands for performance, by modality.
+    evaluations : tuple of str
+        Scores to measure here.
+    text : str or None
+        UTF-8 file for causal language models; relative to the working directory.
+    images : str or None
+        Folder of one folder of images a class.
+    classes : str or None
+        Table of those folders: index of the class, and its names.
+    templates : tuple of str
+        Sentences around a class name for zero-shot classification.
+    window, stride : int
+        Tokens of a window of ``text``, and by how many it moves on.
+    """
+
+    benchmarks: dict[Literal["vision", "language"], str] = {}
+    evaluations: Names = ()
+    text: str | None = None
+    images: str | None = None
+    classes: str | None = None
+    templates: Names = ("a photo of a {}.",)
+    window: int = Field(default=1024, ge=2)
+    stride: int = Field(default=512, ge=1)
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_place(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or any(text.count("{}") != 1 for text in value):
+            raise ValueError("each template has one {} for the name of a class")
+        return value
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> PerformanceConfig:
+        if self.stride > self.window - 1:
+            raise ValueError("stride must be smaller than window, or tokens would be left out")
+        return self
+
+    def measured(self) -> dict[str, object]:
+        """What decides the scores measured here; keys count once they are used."""
+        facts: dict[str, object] = {}
+        if self.text:
+            facts["text"] = [self.text, self.window, self.stride]
+        if self.images:
+            facts["images"] = [self.images, self.classes, list(self.templates)]
+        return facts

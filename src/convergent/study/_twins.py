@@ -1,0 +1,81 @@
+"""Random-weight twins that a study asks for, beside those that have rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from convergent.errors import ConfigError, ConvergentError, UnknownKeyError, did_you_mean
+from convergent.study._sections import Twins
+from convergent.study._types import Checkpoint, Model
+
+
+def add_twins(
+    twins: Twins, models: dict[str, Model], where: str, errors: list[ConvergentError]
+) -> dict[str, Model]:
+    """Give models the checkpoints ``random-<seed>``.
+
+    Parameters
+    ----------
+    twins : Twins
+    models : dict of str to Model
+    where : str
+        The configuration file, for messages.
+    errors : list
+        Receives unknown names, and twins that a row names already.
+
+    Returns
+    -------
+    dict of str to Model
+        All models, those that are meant with their twins.
+    """
+    for label, names, known in (
+        ("twins.families", twins.families, {model.family for model in models.values()}),
+        ("twins.models", twins.models, set(models)),
+    ):
+        errors += [
+            UnknownKeyError(
+                f"'{label}' names unknown '{name}'", where=where, fix=did_you_mean(name, known)
+            )
+            for name in names
+            if name not in known
+        ]
+    return {
+        key: _with_twins(twins, model, where, errors) if _meant(twins, model) else model
+        for key, model in models.items()
+    }
+
+
+def _meant(twins: Twins, model: Model) -> bool:
+    everyone = not twins.families and not twins.models
+    chosen = everyone or model.family in twins.families or model.key in twins.models
+    return bool(twins.seeds) and chosen and not model.is_control
+
+
+def _with_twins(twins: Twins, model: Model, where: str, errors: list[ConvergentError]) -> Model:
+    names = {checkpoint.name for checkpoint in model.checkpoints}
+    seeds = {checkpoint.seed: checkpoint.name for checkpoint in model.checkpoints}
+    added = []
+    for seed in twins.seeds:
+        name = f"random-{seed}"
+        if name in names or seed in seeds:
+            errors.append(
+                ConfigError(
+                    f"'twins.seeds' gives model '{model.key}' the checkpoint '{name}', and its row "
+                    f"'{seeds.get(seed, name)}' is that already",
+                    where=where,
+                    fix="delete the row of the checkpoints table, or the seed",
+                )
+            )
+            continue
+        added.append(
+            Checkpoint(
+                name=name,
+                role="random",
+                step=None,
+                reference=model.reference,
+                revision=model.revision,
+                seed=seed,
+                final=False,
+            )
+        )
+    return replace(model, checkpoints=(*model.checkpoints, *added))

@@ -1,0 +1,176 @@
+"""Tables of open_clip's towers with their zero-shot scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convergent.errors import ConvergentError
+from convergent.study._types import Modality
+from convergent.zoo._build import Built, Progress, Table, Wanted
+from convergent.zoo._families import open_clip_family
+from convergent.zoo._figures import Figures
+from convergent.zoo._propose import Proposal
+from convergent.zoo._rows import ModelRow, ScoreRow
+from convergent.zoo._sketches import by_network, run_all
+from convergent.zoo._stub import propose_for, stub
+from convergent.zoo._training_data import training_tags
+
+_FILE = "openclip_results.csv"
+_SCORES = {
+    "imagenet_zeroshot_top1": "ImageNet 1k",
+    "imagenet_v2_zeroshot_top1": "ImageNet v2",
+    "imagenet_a_zeroshot_top1": "ImageNet-A",
+    "imagenet_r_zeroshot_top1": "ImageNet-R",
+    "imagenet_sketch_zeroshot_top1": "ImageNet Sketch",
+    "objectnet_zeroshot_top1": "ObjectNet",
+    "flickr_retrieval": "Flickr",
+    "mscoco_retrieval": "MSCOCO",
+    "openclip_average_38": "Average perf. on 38 datasets",
+}
+_COMMENT = """\
+{towers} towers of open_clip with published zero-shot scores; made by `convergent models build`.
+Parameters are the tower's. Tags: training data; coco, coco-unknown: docs/models.md."""
+_SCORES_COMMENT = """\
+Scores of both towers together, in percent; made by `convergent models build`."""
+
+Pair = tuple[str, str]
+
+
+def build(
+    figures: Figures, jobs: int, wanted: Wanted | None = None, progress: Progress | None = None
+) -> Built:
+    """Build the tables of open_clip's towers; see `convergent.zoo.build`."""
+    left_out: dict[str, str] = {}
+    pairs: dict[Pair, dict[str, str]] = {}
+    hubs: dict[Pair, str] = {}
+    for row in figures.rows(_FILE):
+        pair = (row["name"], row["pretrained"])
+        name = f"{row['name']}.{row['pretrained']}"
+        if wanted is not None and not wanted(name):
+            continue
+        try:
+            hubs[pair] = _hub(*pair)
+            pairs[pair] = row
+        except ConvergentError as error:
+            left_out[name] = error.what
+    tables: list[Table] = []
+    for modality in ("vision", "language"):
+        tables += _tables(figures, modality, pairs, hubs, left_out, jobs, progress)
+    return Built(tuple(tables), left_out)
+
+
+def _hub(architecture: str, pretrained: str) -> str:
+    from convergent.models import source
+
+    return source("open_clip").hub_id(architecture, pretrained)
+
+
+def _tables(
+    figures: Figures,
+    modality: Modality,
+    pairs: dict[Pair, dict[str, str]],
+    hubs: dict[Pair, str],
+    left_out: dict[str, str],
+    jobs: int,
+    progress: Progress | None,
+) -> list[Table]:
+    tower = "image" if modality == "vision" else "text"
+    models = {
+        pair: stub("open_clip", pair[0], key=".".join(pair), modality=modality) for pair in pairs
+    }
+    groups = by_network(models.values())
+    results = run_all(propose_for, [group[0] for group in groups], jobs, progress)
+    proposals = {
+        model.key: result for group, result in zip(groups, results, strict=True) for model in group
+    }
+    rows, scores = [], []
+    origin = figures.origin(_FILE)
+    for pair, figure in pairs.items():
+        name = ".".join(pair)
+        proposal = proposals[name]
+        reason = proposal.what if isinstance(proposal, ConvergentError) else ""
+        if modality == "language":
+            reason = reason or _unread(pair[0])
+        if reason or isinstance(proposal, ConvergentError):
+            left_out[f"{name} ({tower})"] = reason
+            continue
+        row = _row(pair, hubs[pair], modality, proposal)
+        rows.append(row)
+        scores += [
+            ScoreRow(
+                model=row.model,
+                benchmark=benchmark,
+                score=round(100 * float(figure[column]), 4),
+                source=origin,
+            )
+            for benchmark, column in _SCORES.items()
+            if figure[column]
+        ]
+    comment = _COMMENT.format(towers=tower.capitalize())
+    if not rows:
+        return []
+    return [
+        Table(f"open_clip_{tower}.tsv", rows, comment),
+        Table(f"open_clip_{tower}_performance.tsv", scores, _SCORES_COMMENT),
+    ]
+
+
+def _unread(architecture: str) -> str:
+    import open_clip
+
+    text = open_clip.get_model_config(architecture)["text_cfg"]
+    if "hf_tokenizer_name" in text or "hf_model_name" in text:
+        return "its tokenizer is of transformers, which is not read through open_clip"
+    return ""
+
+
+def _row(pair: Pair, hub: str, modality: Modality, proposal: Proposal) -> ModelRow:
+    architecture, pretrained = pair
+    family = open_clip_family(architecture, pretrained)
+    text = modality == "language"
+    return ModelRow(
+        model=".".join(pair) + (".text" if text else ""),
+        family=f"{family}-text" if text else family,
+        modality=modality,
+        source="open_clip",
+        reference=hub,
+        architecture=architecture,
+        parameters=proposal.parameters,
+        layers=proposal.layers,
+        widths=proposal.widths,
+        layout=proposal.layout,
+        # A causal text tower is trained to say everything at the last token.
+        pooling="last" if text else proposal.pooling,
+        preprocessing={} if text else _preprocessing(pair) | proposal.options,
+        attention=("causal" if _causal(architecture) else "bidirectional") if text else "",
+        tags=training_tags(architecture, pretrained),
+        notes=proposal.notes,
+    )
+
+
+def _causal(architecture: str) -> bool:
+    import open_clip
+
+    return not open_clip.get_model_config(architecture)["text_cfg"].get("no_causal_mask", False)
+
+
+def _preprocessing(pair: Pair) -> dict[str, str]:
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    size: Any = open_clip.get_model_config(pair[0])["vision_cfg"].get("image_size", 224)
+    config = get_pretrained_cfg(*pair)
+    options = {
+        "size": str(size[0] if isinstance(size, (list, tuple)) else size),
+        "crop": "1",
+        "mean": _numbers(config.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        "std": _numbers(config.get("std") or open_clip.OPENAI_DATASET_STD),
+        "interpolation": config.get("interpolation") or "bicubic",
+    }
+    if config.get("resize_mode") == "squash":
+        options["resize"] = "squash"
+    return options
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return ",".join(f"{value:.10g}" for value in (values[:1] if len(set(values)) == 1 else values))
