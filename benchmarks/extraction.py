@@ -8,7 +8,8 @@ Networks have the published sizes and random weights, and are loaded as studies 
 of the processor, one thread; what is compared is interleaved in one process; ratios are medians.
 Memory is the peak resident size of a process of its own, less what it was before the passes.
 
-    overhead     every block read and written to stores / bare forward passes over the same batches
+    overhead     every block read and written to stores / bare forward passes over the same batches;
+                 and, from within one run, the time that is not the network's
     granularity  one job a layer / one job for all layers (passes only, without loading)
     depth        reading one layer at 25, 50, 75 % of the depth / reading the last
     batches      seconds an input for several batch sizes, and for automatic ones
@@ -27,6 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -188,10 +190,45 @@ def overhead(name: str, count: int, batch: int, repeats: int, folder: Path) -> N
     }
     times = compare(calls, repeats)
     share = ratio(times, "engine", "bare") - 1
+    own = median(own_share(model, loaded, stimuli, batch, folder) for _ in range(repeats))
     print(
         f"overhead     {name}: bare {median(times['bare']):.2f} s, engine with {len(model.layers)} "
-        f"layers {median(times['engine']):.2f} s, overhead {share:+.1%}", flush=True,
+        f"layers {median(times['engine']):.2f} s, overhead {share:+.1%}; inside one run, what the "
+        f"engine adds to the network's own time: {own:.1%}", flush=True,
     )  # fmt: skip
+
+
+def own_share(
+    model: Model, loaded: LoadedModel, stimuli: StimulusSet, batch: int, folder: Path
+) -> float:
+    """Time of the engine that is not the network's, over the network's, within one run."""
+    from convergent.extraction import _network
+
+    spent = {"network": 0.0, "pooling": 0.0}
+
+    def timed(call: Callable[..., Any], where: str) -> Callable[..., Any]:
+        def run(*arguments: Any, **named: Any) -> Any:
+            begun = time.process_time()
+            try:  # reading the last layer ends a pass by an exception
+                return call(*arguments, **named)
+            finally:
+                spent[where] += time.process_time() - begun
+
+        return run
+
+    pool = _network.pool
+    _network.pool = timed(pool, "pooling")
+    try:
+        whole = seconds(
+            lambda: engine(
+                model, replace(loaded, run=timed(loaded.run, "network")), stimuli, model.layers,
+                batch, folder,
+            )
+        )  # fmt: skip
+    finally:
+        _network.pool = pool
+    network = spent["network"] - spent["pooling"]
+    return (whole - network) / network
 
 
 def granularity(name: str, count: int, batch: int, repeats: int, folder: Path) -> None:
@@ -278,8 +315,8 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", default=[], choices=[*PARTS, []])
     parser.add_argument("--models", nargs="*", default=["gpt2", "vit"], choices=["gpt2", "vit"])
     parser.add_argument("--count", type=int, default=0, help="stimuli; by model unless given")
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--stimuli", nargs="*", type=int, default=[1000, 20000])
     options = parser.parse_args()
     import torch
@@ -294,7 +331,7 @@ def main() -> None:
                 memory(f"small-{name}", options.stimuli)
             continue
         for name in options.models:
-            count = options.count or {"gpt2": 32, "vit": 16}[name]
+            count = options.count or {"gpt2": 16, "vit": 8}[name]
             with tempfile.TemporaryDirectory() as folder:
                 timed[part](name, count, options.batch, options.repeats, Path(folder))
 

@@ -174,3 +174,20 @@ def test_out_of_memory_on_the_way_changes_no_layer(make_model, open_model, hub_l
     for name, expected in whole.items():
         scale = np.abs(expected.features).max()
         np.testing.assert_allclose(halved[name].features, expected.features, atol=1e-5 * scale)
+
+
+def test_an_input_that_does_not_fit_is_named_by_the_probe(
+    make_model, open_model, hub_layout, texts
+):
+    model = make_model(SIZES, reference=f"path:{hub_layout('gpt2')}")
+    loaded = open_model(model)
+
+    def full(_module, _arguments):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    handle = loaded.module.get_submodule("h.1").register_forward_pre_hook(full)
+    with pytest.raises(DeviceError, match="out of memory with a single input"):
+        extract(
+            model, model.checkpoints[0], model.layers[:1], texts, loaded=loaded, batch_size="auto"
+        )
+    handle.remove()

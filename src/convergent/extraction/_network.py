@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,8 +14,11 @@ from convergent.extraction._hooks import find_modules, read_modules
 from convergent.extraction._plan import Plan
 from convergent.extraction._pooling import Segments, checked_output, pool
 from convergent.extraction._sizing import Cost, peak_bytes
-from convergent.models import Encoding, LoadedModel
+from convergent.models import Batch, Encoding, LoadedModel
 from convergent.study._types import Layer, Model
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class LayerReader:
@@ -117,19 +120,25 @@ class LayerReader:
         modules = find_modules(self._loaded.module, [probed], self._where)
 
         def measure(index: int) -> tuple[int, int]:
-            batch = self._loaded.prepare(plan.items(index, index + 1))
+            bytes_: list[int] = []
 
-            def run() -> None:
-                read_modules(
-                    modules, lambda: self._loaded.forward(batch), lambda *_: None, self._where
-                )
+            def probe(start: int, stop: int) -> None:
+                batch = self._loaded.prepare(plan.items(start, stop))
+                bytes_.append(peak_bytes(lambda: self._run(modules, batch)))
 
-            return int(plan.lengths[index]), peak_bytes(run)
+            run_batches([(index, index + 1)], probe, self._where)
+            return int(plan.lengths[index]), bytes_[0]
 
         # sorted by length: the longest, and one of half its tokens
         half = int(np.searchsorted(-plan.lengths, -(plan.lengths[0] // 2)))
         long = measure(0)
         return Cost.through(measure(min(half, plan.number - 1)), long)
+
+    def _run(self, modules: Mapping[str, nn.Module], batch: Batch) -> None:
+        """Run a pass until the modules have run, and keep nothing."""
+        read_modules(
+            modules, lambda: self._loaded.forward(batch), lambda name, output: None, self._where
+        )
 
     def check_causal(self, plan: Plan, words: Sequence[str]) -> None:
         """Check that words which come later leave earlier vectors alone.
