@@ -47,7 +47,7 @@ def test_keys_are_unique_over_all_tables(tables):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_is_plausible(tables, name):
     for model in tables[name][0].values():
-        assert 3e5 < model.parameters < 6e9, model.key
+        assert 2.5e5 < model.parameters < 6e9, model.key
         assert 4 <= len(model.layers) <= 200, model.key
         assert all(8 <= layer.width <= 10_000 for layer in model.layers), model.key
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.reference), model.key
