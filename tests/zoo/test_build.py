@@ -63,6 +63,20 @@ def test_models_without_weights_on_the_hub_are_left_out_by_name(shared_data):
     assert dict(built.tables[0].rows[0].preprocessing)["size"] == "288"
 
 
+def test_weights_with_two_names_in_the_figures_are_one_row(shared_data):
+    figures = Figures(shared_data / "performance")
+    chosen = ("RN50.openai", "RN50-quickgelu.openai", "RN50x4.openai")
+    built = build_tables("open_clip", figures, wanted=lambda name: name in chosen)
+    rows = {row.model: row for table in built.tables for row in table.rows if hasattr(row, "tags")}
+    assert set(rows) == {
+        "RN50-quickgelu.openai", "RN50-quickgelu.openai.text",
+        "RN50x4.openai", "RN50x4.openai.text",
+    }  # fmt: skip
+    assert "the same repository as RN50-quickgelu.openai" in built.left_out["RN50.openai"]
+    # Trained with QuickGELU, though the figures' name does not say so.
+    assert rows["RN50x4.openai"].architecture == "RN50x4-quickgelu"
+
+
 def test_figures_need_a_source_with_a_commit(tmp_path):
     figures = Figures(tmp_path)
     with pytest.raises(DataError, match="no such file of figures"):
