@@ -6,9 +6,9 @@ import re
 
 import pytest
 from typer.testing import CliRunner
-from workflow_fixtures import Workflow
 
 from convergent.cli import app
+from workflow_fixtures import Workflow
 
 HEADER = (
     "model\tfamily\tmodality\tsource\treference\trevision\tparameters\tlayers\twidth\tlayout"

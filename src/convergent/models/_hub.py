@@ -108,7 +108,7 @@ def _check_room(
         raise WeightsError(
             f"'{repository}' needs {size / 1e9:.1f} GB more, '{place}' has {free / 1e9:.1f} GB",
             where=where,
-            fix="make room there, or set weights.cache or HF_HOME to a larger disk that the nodes see",
+            fix="make room, or set weights.cache or HF_HOME to a larger disk that the nodes see",
         )
 
 

@@ -69,6 +69,7 @@ class OpenClipSource:
                 images=transform,
                 preprocessing=transform.describe(),
                 reading=reading,
+                embed_texts=lambda texts: _embed(module, settings, request, texts),
             )
         text = _ClipTokenizer(settings["text_cfg"], request)
         return LoadedModel(
@@ -80,6 +81,18 @@ class OpenClipSource:
             preprocessing={"max_tokens": text.max_tokens},
             reading=reading,
         )
+
+
+def _embed(
+    module: Any, settings: dict[str, Any], request: LoadRequest, texts: Sequence[str]
+) -> torch.Tensor:
+    import torch
+
+    tokenizer = _ClipTokenizer(settings["text_cfg"], request)
+    batch = tokenizer.collate(tokenizer.encode(texts)).to(request.device)
+    with torch.inference_mode():
+        found: torch.Tensor = module.encode_text(batch.inputs["text"])
+    return found
 
 
 class _ClipTokenizer:

@@ -111,7 +111,7 @@ def load_network(
         arguments = {"config": config, "dtype": dtype_of(request), "output_loading_info": True}
         if places is not None:
             arguments["device_map"] = places
-        module, info = read("AutoModel", request, directory, **arguments, **gguf)
+        module, info = read(_auto(request), request, directory, **arguments, **gguf)
         total = sum((directory / name).stat().st_size for name in request.weight_files)
         reading = Reading(total, total, why_whole if request.layers is not None else "")
     fresh = tuple(sorted(info["missing_keys"]))
@@ -124,7 +124,7 @@ def _sketch(
 ) -> tuple[Any, str]:
     """Build the network on the meta device; or tell why it can't be built without its weights."""
     import torch
-    from transformers import AutoModel
+    import transformers
 
     if gguf:
         return None, "a gguf file is decoded whole"
@@ -134,10 +134,15 @@ def _sketch(
         return None, "the network is code of the repository"
     try:
         with torch.device("meta"):
-            return AutoModel.from_config(config, dtype=dtype_of(request)).eval(), ""
+            network = getattr(transformers, _auto(request))
+            return network.from_config(config, dtype=dtype_of(request)).eval(), ""
     # Some constructors compute with values, each failing in its own way without data.
     except Exception as error:
         return None, f"the network can't be built without data ({type(error).__name__})"
+
+
+def _auto(request: LoadRequest) -> str:
+    return "AutoModelForCausalLM" if request.head else "AutoModel"
 
 
 def _places(request: LoadRequest, sketch: Any) -> DeviceMap | None:
@@ -158,10 +163,17 @@ def _places(request: LoadRequest, sketch: Any) -> DeviceMap | None:
 def _random(
     request: LoadRequest, config: Any, wanted: frozenset[str] | None, places: DeviceMap | None
 ) -> Network:
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForCausalLM
 
     # Drawn whole, on the CPU: the same numbers whatever the layers and the machine's GPUs.
-    module = build(lambda: AutoModel.from_config(config, dtype=dtype_of(request)), request.seed)
+    dtype = dtype_of(request)
+    module: Any = build(lambda: AutoModel.from_config(config, dtype=dtype), request.seed)
+    if request.head:
+        below, seed = module, request.seed
+        module = build(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype), seed)
+        # the twin that is extracted, with a head on it
+        setattr(module, module.base_model_prefix, below)
+        module.tie_weights()
     if wanted is not None:
         prune(module, wanted)
     if places is not None:
