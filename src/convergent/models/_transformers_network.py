@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.errors import DeviceError, WeightsError
+from convergent.errors import DeviceError, ModelError, WeightsError
 from convergent.models._headers import check_index
 from convergent.models._needed import needed, prune
 from convergent.models._partial import Reading
@@ -171,6 +171,12 @@ def _random(
     if request.head:
         below, seed = module, request.seed
         module = build(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype), seed)
+        if type(getattr(module, module.base_model_prefix)) is not type(below):
+            raise ModelError(
+                f"'{type(module).__name__}' is no '{type(below).__name__}' with a head",
+                where=request.where,
+                fix="leave evaluations that need a head out for the model",
+            )
         # the twin that is extracted, with a head on it
         setattr(module, module.base_model_prefix, below)
         module.tie_weights()
