@@ -121,6 +121,7 @@ def test_a_tower_of_clip_leaves_the_other_in_the_file(tower, make_model, tmp_pat
 
 TIMM = {
     "resnet10t": ("layer2", {}),
+    "rexnet_100": ("features.8", {"size": "64"}),
     "vit_tiny_patch16_224": ("blocks.3", {"img_size": "32", "size": "32"}),
     "swin_tiny_patch4_window7_224": ("layers.1.blocks.0", {}),
     "convnext_atto": ("stages.1", {"size": "32"}),
