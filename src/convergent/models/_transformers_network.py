@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from convergent.models._place import build, freeze
 from convergent.models._remote import runs_remote_code
 from convergent.models._request import LoadRequest
 from convergent.models._spread import DeviceMap, device_map
-from convergent.models._transformers_partial import dtype_of, load_partly, unreadable
+from convergent.models._transformers_partial import INFORM, dtype_of, load_partly, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -108,13 +108,14 @@ def load_network(
             request, directory, config, type(sketch), wanted, places
         )
     else:
-        arguments = {"config": config, "dtype": dtype_of(request), "output_loading_info": True}
+        arguments = {"config": config, "dtype": dtype_of(request), **INFORM}
         if places is not None:
             arguments["device_map"] = places
         module, info = read(_auto(request), request, directory, **arguments, **gguf)
         total = sum((directory / name).stat().st_size for name in request.weight_files)
         reading = Reading(total, total, why_whole if request.layers is not None else "")
     fresh = tuple(sorted(info["missing_keys"]))
+    _check_shapes(info["mismatched_keys"], request.where)
     _check_complete(fresh, request.where)
     return _placed(request, module, fresh, reading, places)
 
@@ -187,6 +188,15 @@ def _random(
 
         module = dispatch_model(module, device_map=places)
     return _placed(request, module, (), Reading(), places)
+
+
+def _check_shapes(mismatched: Iterable[tuple[str, Any, Any]], where: str) -> None:
+    for name, given, needed_shape in sorted(mismatched, key=lambda item: item[0]):
+        raise WeightsError(
+            f"'{name}' has shape {tuple(given)}, the configuration needs {tuple(needed_shape)}",
+            where=where,
+            fix="check that weights and config.json are of one commit",
+        )
 
 
 def _check_complete(fresh: tuple[str, ...], where: str) -> None:
