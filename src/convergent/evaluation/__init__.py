@@ -8,12 +8,12 @@ from convergent.evaluation._probe import Probe, linear_probe
 from convergent.evaluation._registry import (
     Evaluation,
     Needs,
-    Subject,
     check_evaluations,
     evaluate,
     evaluation_names,
     register_evaluation,
 )
+from convergent.evaluation._subject import Subject
 
 __all__ = [
     "Evaluation",

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from convergent.errors import ConfigError, DataError
 from convergent.evaluation._material import ImageFolder, image_folder
-from convergent.evaluation._registry import Needs, Subject, register_evaluation
+from convergent.evaluation._registry import Needs, register_evaluation
+from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.study._types import Model
 

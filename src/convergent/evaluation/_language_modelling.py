@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import DataError, ModelError
-from convergent.evaluation._registry import Needs, Subject, register_evaluation
+from convergent.evaluation._registry import Needs, register_evaluation
+from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.models import FastTokenizer as Tokenizer
 from convergent.study._types import Model
