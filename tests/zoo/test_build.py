@@ -35,7 +35,7 @@ def one_in(share: int):
     return lambda name: int(hashlib.sha256(name.encode()).hexdigest(), 16) % share == 0
 
 
-@pytest.mark.parametrize(("name", "share"), [("timm", 90), ("open_clip", 25)])
+@pytest.mark.parametrize(("name", "share"), [("timm", 100), ("open_clip", 40)])
 def test_building_again_gives_the_committed_rows(shared_data, name, share, tmp_path):
     built = build_tables(name, Figures(shared_data / "performance"), wanted=one_in(share))
     assert built.tables
@@ -48,7 +48,7 @@ def test_building_again_gives_the_committed_rows(shared_data, name, share, tmp_p
             if kind is ModelRow:
                 expected["revision"] = ""  # pinned later, from the hub
             assert cells == expected
-    assert sum(len(table.rows) for table in built.tables) >= 30
+    assert sum(len(table.rows) for table in built.tables) >= 10
 
 
 def test_models_without_weights_on_the_hub_are_left_out_by_name(shared_data):

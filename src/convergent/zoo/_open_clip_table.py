@@ -44,9 +44,7 @@ def build(
     hubs: dict[Pair, str] = {}
     for row in figures.rows(_FILE):
         pair = (row["name"], row["pretrained"])
-        name = f"{row['name']}.{row['pretrained']}"
-        if wanted is not None and not wanted(name):
-            continue
+        name = ".".join(pair)
         try:
             hubs[pair] = _hub(*pair)
             pairs[pair] = row
@@ -55,6 +53,9 @@ def build(
     for pair, reason in same_weights(pairs, hubs).items():
         left_out[".".join(pair)] = reason
         del pairs[pair]
+    if wanted is not None:
+        pairs = {pair: row for pair, row in pairs.items() if wanted(".".join(pair))}
+        left_out = {name: reason for name, reason in left_out.items() if wanted(name)}
     tables: list[Table] = []
     for modality in ("vision", "language"):
         tables += _tables(figures, modality, pairs, hubs, left_out, jobs, progress)
