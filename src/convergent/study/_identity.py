@@ -31,7 +31,7 @@ STAGE_VERSIONS = {
 # Options that say where something lies, not what it is: moving data is no reason to recompute.
 _LOCATION_OPTIONS = frozenset({"data", "scratch"})
 # Their stimuli are those that the study's subjects saw: another subject makes other stimuli.
-_STIMULI_OF_SUBJECTS = frozenset({"nsd", "nsd-captions"})
+_STIMULI_OF_SUBJECTS = frozenset({"nsd"})
 
 
 def identity(study: Study, stage: str, **keys: str | None) -> str:
