@@ -122,7 +122,7 @@ class StimulusSet:
         if self.known_digest:
             return self.known_digest
         sha = hashlib.sha256(f"{self.modality} {self.design}".encode())
-        values = [self.ids, self.images, self.texts, self.onset, self.offset, self.group]
+        values: list[Any] = [self.ids, self.images, self.texts, self.onset, self.offset, self.group]
         if self.item is not None:  # stimuli without items keep the digests that stores carry
             values.append(self.item)
         for value in values:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergent.brains.nsd._files import Format
+from convergent.brains.nsd._mgh import open_mgh
 from convergent.errors import DataError
 
 SCALE = 300.0
@@ -138,19 +139,17 @@ def _nifti(path: Path, volume: bool) -> Iterator[Session]:
 
 @contextmanager
 def _mgh(path: Path, volume: bool) -> Iterator[Session]:
-    import nibabel
+    with open_mgh(path) as image:
+        _check_type(image.get_data_dtype().newbyteorder("="), np.dtype(np.float32), path)
+        if len(image.shape) != 4 or image.shape[1:3] != (1, 1) or volume:
+            raise ValueError(f"betas of shape {image.shape}")
 
-    image = nibabel.load(path)
-    _check_type(image.get_data_dtype().newbyteorder("="), np.dtype(np.float32), path)
-    if len(image.shape) != 4 or image.shape[1:3] != (1, 1) or volume:
-        raise ValueError(f"betas of shape {image.shape}")
+        def read(places: Places) -> Floats:
+            first = int(places[0])
+            part = np.asarray(image.dataobj[first : int(places[-1]) + 1, 0, 0, :])
+            return part[places - first].T.astype(np.float32)
 
-    def read(places: Places) -> Floats:
-        first = int(places[0])
-        part = np.asarray(image.dataobj[first : int(places[-1]) + 1, 0, 0, :])
-        return part[places - first].T.astype(np.float32)
-
-    yield Session(path, (image.shape[0],), image.shape[3], read)
+        yield Session(path, (image.shape[0],), image.shape[3], read)
 
 
 def _check_type(found: np.dtype[Any], expected: np.dtype[Any], path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -59,6 +60,10 @@ class Rows:
         for file in self.files:
             file.close()
 
+    def __del__(self) -> None:
+        for file in getattr(self, "files", ()):
+            file.close()
+
     def add(self, chunk: int, rows: NDArray[np.intp], values: NDArray[np.float32]) -> None:
         """Add values (trial, target of the chunk) to rows, several of which may be one."""
         file = self.files[chunk]
@@ -69,7 +74,7 @@ class Rows:
         edges = np.flatnonzero(np.diff(unique, prepend=-2, append=rows.max() + 2) != 1)
         before = [
             file.read(int(unique[first]), int(unique[stop - 1]) + 1)
-            for first, stop in zip(edges[:-1], edges[1:], strict=True)
+            for first, stop in itertools.pairwise(edges)
         ]
         file.write(unique, sums + np.concatenate(before))
 
@@ -129,7 +134,8 @@ class Means:
             for file, chunk in zip(self._sums.files, self._sums.chunks, strict=True)
         ]
         values: NDArray[np.float32] = np.concatenate(parts, axis=1)
-        return values / self._counts[rows, None].astype(np.float32)
+        values /= self._counts[rows, None].astype(np.float32)
+        return values
 
     def pieces(self) -> Iterator[NDArray[np.float32]]:
         """All images, some at a time."""
@@ -140,11 +146,8 @@ class Means:
     def __array__(self, dtype: object = None, copy: bool | None = None) -> NDArray[np.float32]:
         """All of it, in memory."""
         values = self.read(0, self.shape[0])
-        return values if dtype is None else values.astype(dtype)  # type: ignore[call-overload,no-any-return]
+        return values if dtype is None else values.astype(dtype)  # type: ignore[call-overload]
 
     def close(self) -> None:
         """Remove the files; nothing can be read any more."""
         self._sums.close()
-
-    def __del__(self) -> None:
-        self.close()
