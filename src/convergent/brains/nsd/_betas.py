@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergent.brains.nsd._files import Format
-from convergent.brains.nsd._mgh import open_mgh
+from convergent.brains.nsd._image_files import open_image
 from convergent.errors import DataError
 
 SCALE = 300.0
@@ -78,8 +78,10 @@ def _damages() -> tuple[type[Exception], ...]:
 
     from nibabel.filebasedimages import ImageFileError
     from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
 
-    return (OSError, EOFError, KeyError, ValueError, zlib.error, ImageFileError, HeaderDataError)
+    nibabel = (ImageFileError, HeaderDataError, WrapStructError)
+    return (OSError, EOFError, KeyError, ValueError, TypeError, zlib.error, *nibabel)
 
 
 @contextmanager
@@ -120,26 +122,24 @@ def _read_volume(betas: Any, places: Places) -> Floats:
 
 @contextmanager
 def _nifti(path: Path, volume: bool) -> Iterator[Session]:
-    import nibabel
-
-    image = nibabel.load(path)
-    _check_type(image.get_data_dtype(), np.dtype(np.int16), path)
-    if len(image.shape) != 4 or not volume:
-        raise ValueError(f"betas of shape {image.shape}")
-    # compressed files have no other way than to be read whole
-    whole = np.asarray(image.dataobj.get_unscaled())
-    flat = whole.reshape(-1, image.shape[3], order="F")
+    with open_image(path) as image:
+        _check_type(image.get_data_dtype().newbyteorder("="), np.dtype(np.int16), path)
+        if len(image.shape) != 4 or not volume:
+            raise ValueError(f"betas of shape {image.shape}")
+        # compressed files have no other way than to be read whole
+        whole = np.asarray(image.dataobj.get_unscaled())
+    flat = whole.reshape(-1, whole.shape[3], order="F")
     yield Session(
         path,
-        tuple(image.shape[:3]),
-        image.shape[3],
+        whole.shape[:3],
+        whole.shape[3],
         lambda places: flat[places].T.astype(np.float32) / np.float32(SCALE),
     )
 
 
 @contextmanager
 def _mgh(path: Path, volume: bool) -> Iterator[Session]:
-    with open_mgh(path) as image:
+    with open_image(path) as image:
         _check_type(image.get_data_dtype().newbyteorder("="), np.dtype(np.float32), path)
         if len(image.shape) != 4 or image.shape[1:3] != (1, 1) or volume:
             raise ValueError(f"betas of shape {image.shape}")

@@ -14,8 +14,8 @@ from convergent.errors import DataError
 
 log = logging.getLogger(__name__)
 
-# Difference of the medians' order that sampling alone does not make
-_TOLERANCE = 0.05
+# Median difference that estimators and sampling alone do not make
+_TOLERANCE = 0.1
 
 Floats = NDArray[np.float64]
 

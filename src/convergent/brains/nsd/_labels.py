@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convergent.brains._types import Region
 from convergent.brains.nsd._files import HEMISPHERES, Atlas, Folder, Space, label_folder
-from convergent.brains.nsd._mgh import open_mgh
+from convergent.brains.nsd._image_files import open_image
 from convergent.errors import DataError
 
 _AGAIN = "download the file again"
@@ -198,16 +198,13 @@ def read_map(path: Path) -> NDArray[np.float64]:
     DataError
         Damaged.
     """
-    import nibabel
-
     try:
-        if path.name.endswith((".mgz", ".mgh")):
-            with open_mgh(path) as image:
-                return np.asarray(image.dataobj, dtype=np.float64).reshape(-1, order="F")
-        return np.asarray(nibabel.load(path).dataobj, dtype=np.float64)
+        with open_image(path) as image:
+            values = np.asarray(image.dataobj, dtype=np.float64)
     except Exception as error:
         # gzip, zlib and nibabel raise what they like on a broken file
         raise DataError(f"the file cannot be read ({error})", where=str(path), fix=_AGAIN) from None
+    return values if path.name.endswith(".nii.gz") else values.reshape(-1, order="F")
 
 
 def read_names(path: Path) -> dict[int, str]:

@@ -194,6 +194,7 @@ class NsdReader:
                 where=where,
                 fix=did_you_mean(subject, files.SUBJECTS),
             )
+        choice = Choice(self._left_out, self._single, self._minimum)
         relative = files.betas_folder(subject, self._space, self._betas)
         parts = self._labelling.parts(subject)
         hemispheres = tuple(part.hemisphere for part in parts)
@@ -232,7 +233,6 @@ class NsdReader:
                 prepared.noise, parts, self._folder, relative, where
             ),
         }
-        choice = Choice(self._left_out, self._single, self._minimum)
         return assemble(self._name, subject, self._plan, trials, prepared, parts, choice, attrs)
 
     def _missing(self, subject: str, sessions: tuple[int, ...]) -> list[int]:
