@@ -120,18 +120,20 @@ def trained_language(tmp_path_factory):
     )
     train("topics-gpt", model, directory, options={"batch_size": 4})
     manifest = make_manifest(model, checkpoint, trained_dir=directory / "final")
-    return model, checkpoint, load(model, checkpoint, manifest), manifest
+    return model, checkpoint, opener(model, checkpoint, manifest), manifest
+
+
+def opener(model, checkpoint, manifest):
+    return lambda head: load(model, checkpoint, manifest, head=head)
 
 
 def test_bits_per_byte_agrees_with_one_sentence_at_a_time(trained_language):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model, checkpoint, loaded, manifest = trained_language
+    model, checkpoint, network, manifest = trained_language
     reader = SimulatedSentences()
-    (found,) = evaluate(
-        ["bits_per_byte"], model, checkpoint, loaded=loaded, manifest=manifest, reader=reader
-    )
+    (found,) = evaluate(["bits_per_byte"], model, checkpoint, open_network=network, reader=reader)
     network = AutoModelForCausalLM.from_pretrained(manifest.directory).eval()
     tokenizer = AutoTokenizer.from_pretrained(manifest.directory)
     texts = reader.benchmark().stimuli.texts
@@ -147,13 +149,12 @@ def test_bits_per_byte_agrees_with_one_sentence_at_a_time(trained_language):
 
 
 def test_every_evaluation_of_a_language_model_says_how_it_was_measured(trained_language):
-    model, checkpoint, loaded, manifest = trained_language
+    model, checkpoint, network, _ = trained_language
     scores = evaluate(
         evaluation_names(),
         model,
         checkpoint,
-        loaded=loaded,
-        manifest=manifest,
+        open_network=network,
         reader=SimulatedSentences(),
     )
     assert {score.benchmark for score in scores} >= {
@@ -172,13 +173,11 @@ def test_every_evaluation_of_a_language_model_says_how_it_was_measured(trained_l
 def test_vision_models_have_probes_and_no_bits_per_byte():
     model = make_model("vision", "layer1", 64)
     manifest = make_manifest(model, RANDOM)
-    loaded = load(model, RANDOM, manifest)
     scores = evaluate(
         ["bits_per_byte", "probe_top1", "probe_logloss"],
         model,
         RANDOM,
-        loaded=loaded,
-        manifest=manifest,
+        open_network=opener(model, RANDOM, manifest),
         reader=SimulatedScenes(),
     )
     assert [score.benchmark for score in scores] == ["probe_top1", "probe_logloss"]
@@ -189,7 +188,7 @@ def test_unknown_evaluation_suggests_one():
     with pytest.raises(UnknownKeyError, match="probe_top1"):
         evaluate(
             ["probe_top"], make_model("vision", "layer1", 64), RANDOM,
-            loaded=None, manifest=None, reader=SimulatedScenes(),
+            open_network=None, reader=SimulatedScenes(),
         )  # fmt: skip
 
 
@@ -197,7 +196,7 @@ def test_data_set_of_another_modality_is_refused():
     with pytest.raises(DataError, match="no benchmark for vision"):
         evaluate(
             ["probe_top1"], make_model("vision", "layer1", 64), RANDOM,
-            loaded=None, manifest=None, reader=SimulatedSentences(),
+            open_network=None, reader=SimulatedSentences(),
         )  # fmt: skip
 
 

@@ -55,6 +55,15 @@ def test_cutting_covers_all_inputs_in_order():
     assert unsorted == [(0, 1), (1, 2), (2, 3), (3, 4)]
 
 
+def test_texts_of_unlike_length_do_not_share_a_batch():
+    lengths = np.array([100, 80, 75, 74, 60, 20, 19, 2, 1])
+    assert cut(lengths, lambda length: 8, alike=0.75) == [
+        (0, 3), (3, 5), (5, 7), (7, 8), (8, 9),
+    ]  # fmt: skip
+    assert cut(lengths, lambda length: 2, alike=0.75)[0] == (0, 2)
+    assert cut(np.ones(9), lambda length: 8, alike=0.75) == [(0, 8), (8, 9)]
+
+
 def plan(free, total, monkeypatch, device="cuda", weights=0, memory_gb=None, cost=None):
     monkeypatch.setattr(_sizing, "memory_of", lambda device: (int(free * GIB), int(total * GIB)))
     return plan_sizes(

@@ -12,15 +12,16 @@ HALF = (0.5, 0.5, 0.5)
 
 @pytest.mark.parametrize(("crop", "filter_"), [(0.875, "bicubic"), (1.0, "bilinear")])
 @pytest.mark.parametrize("shape", [(50, 70), (70, 41), (32, 32)])
-def test_agrees_with_timm(crop, filter_, shape):
+@pytest.mark.parametrize(("resize", "mode"), [("crop", "center"), ("squash", "squash")])
+def test_agrees_with_timm(crop, filter_, shape, resize, mode):
     from timm.data import create_transform
 
     images = np.random.default_rng(0).integers(0, 256, (3, *shape, 3), dtype=np.uint8)
     theirs = create_transform(
-        (3, 32, 32), crop_pct=crop, interpolation=filter_, mean=HALF, std=HALF
+        (3, 32, 32), crop_pct=crop, crop_mode=mode, interpolation=filter_, mean=HALF, std=HALF
     )
     expected = torch.stack([theirs(Image.fromarray(image)) for image in images])
-    result = ImageTransform(32, crop, HALF, HALF, filter_)(images)
+    result = ImageTransform(32, crop, HALF, HALF, filter_, resize)(images)
     torch.testing.assert_close(result, expected, atol=1e-6, rtol=0)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -161,6 +162,25 @@ def test_a_chain_of_convolutions_without_blocks_is_read_before_each_next_one():
     found = inspect(sketch_of(make))
     assert [item.path for item in found.listed()] == ["2", "5"]
     assert [item.axes.width for item in found.listed()] == [8, 16]
+
+
+def test_a_network_that_resizes_its_images_is_built_for_the_larger_ones():
+    class Resizing(Network):
+        def __init__(self, side: int = 32) -> None:
+            super().__init__()
+            self.side = side
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(nn.functional.interpolate(x, (self.side, self.side)))
+
+    sketch = sketch_of(Resizing)
+    with pytest.raises(LayerError, match="which axis holds the channels"):
+        inspect(sketch).listed()
+    with torch.device("meta"):
+        larger = Resizing(64).eval()
+    second = replace(sketch.passes[1], otherwise=lambda: image_pass(larger, 5, 64))
+    found = inspect(replace(sketch, passes=(sketch.passes[0], second)))
+    assert [path for kind, path in listed(found) if kind == "block"] == BLOCKS
 
 
 def test_a_network_in_which_nothing_repeats_is_refused():

@@ -1,5 +1,6 @@
 """Loading what some layers need: the same outputs, fewer bytes, and whole where it must be."""
 
+import json
 import re
 
 import pytest
@@ -9,6 +10,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from convergent.errors import WeightsError
 from convergent.models import load, make_manifest
 from convergent.models._needed import needed, prune
 from small_weights import (
@@ -121,6 +123,7 @@ def test_a_tower_of_clip_leaves_the_other_in_the_file(tower, make_model, tmp_pat
 
 TIMM = {
     "resnet10t": ("layer2", {}),
+    "rexnet_100": ("features.8", {"size": "64"}),
     "vit_tiny_patch16_224": ("blocks.3", {"img_size": "32", "size": "32"}),
     "swin_tiny_patch4_window7_224": ("layers.1.blocks.0", {}),
     "convnext_atto": ("stages.1", {"size": "32"}),
@@ -189,8 +192,6 @@ def test_copies_by_position_are_read_whole(make_model, tmp_path):
 def test_an_open_clip_tower_leaves_the_other_in_the_file(
     modality, layer, inputs, make_model, tmp_path
 ):
-    import json
-
     from open_clip.model import CLIP
 
     settings = {
@@ -256,3 +257,49 @@ def test_a_layer_that_does_not_run_is_loaded_whole(make_model, tmp_path):
     save_language("Bert", tmp_path)
     _, part = both(language_row(make_model, tmp_path), "no.such.layer")
     assert part.reading.whole == "there is no module 'no.such.layer'"
+
+
+@pytest.mark.parametrize("layers", [None, ["layers.1"]])
+def test_weights_of_another_width_than_the_configuration_are_refused(layers, make_model, tmp_path):
+    save_language("Llama", tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "intermediate_size": 64}))
+    model = language_row(make_model, tmp_path)
+    manifest = make_manifest(model, model.checkpoints[0])
+    with pytest.raises(
+        WeightsError, match=r"mlp.*' has shape .*48.*, the configuration needs .*64"
+    ):
+        load(model, model.checkpoints[0], manifest, layers=layers)
+
+
+@pytest.mark.parametrize("layers", [None, ["layers.1"]])
+def test_a_parameter_that_a_layer_needs_and_the_file_lacks_is_named(layers, make_model, tmp_path):
+    save_language("Llama", tmp_path)
+    state = load_file(tmp_path / "model.safetensors")
+    name = next(key for key in state if key.endswith("layers.0.mlp.up_proj.weight"))
+    del state[name]
+    save_file(state, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    model = language_row(make_model, tmp_path)
+    with pytest.raises(WeightsError, match=r"1 parameters are not in the weights.*up_proj"):
+        load(model, model.checkpoints[0], make_manifest(model, model.checkpoints[0]), layers=layers)
+
+
+def test_a_shard_that_changes_after_it_was_recorded_is_named(make_model, tmp_path):
+    torch.manual_seed(0)
+    transformers.AutoModel.from_config(config_of("Llama")).save_pretrained(
+        tmp_path, max_shard_size="20KB"
+    )
+    add_tokenizer(tmp_path)
+    model = language_row(make_model, tmp_path)
+    manifest = make_manifest(model, model.checkpoints[0])
+    shard = tmp_path / manifest.weight_files[1]
+    content = bytearray(shard.read_bytes())
+    content[-3] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(WeightsError, match=rf"content of '.*{shard.name}' has changed"):
+        load(model, model.checkpoints[0], manifest, layers=["layers.0"])
+    shard.write_bytes(content[:-40])
+    with pytest.raises(WeightsError, match=rf"'.*{shard.name}' has \d+ bytes"):
+        load(model, model.checkpoints[0], manifest, layers=["layers.0"])
+    with pytest.raises(WeightsError, match=rf"'{shard.name}' is damaged"):
+        make_manifest(model, model.checkpoints[0])

@@ -35,7 +35,7 @@ def one_in(share: int):
     return lambda name: int(hashlib.sha256(name.encode()).hexdigest(), 16) % share == 0
 
 
-@pytest.mark.parametrize(("name", "share"), [("timm", 90), ("open_clip", 25)])
+@pytest.mark.parametrize(("name", "share"), [("timm", 100), ("open_clip", 40)])
 def test_building_again_gives_the_committed_rows(shared_data, name, share, tmp_path):
     built = build_tables(name, Figures(shared_data / "performance"), wanted=one_in(share))
     assert built.tables
@@ -48,7 +48,7 @@ def test_building_again_gives_the_committed_rows(shared_data, name, share, tmp_p
             if kind is ModelRow:
                 expected["revision"] = ""  # pinned later, from the hub
             assert cells == expected
-    assert sum(len(table.rows) for table in built.tables) >= 30
+    assert sum(len(table.rows) for table in built.tables) >= 10
 
 
 def test_models_without_weights_on_the_hub_are_left_out_by_name(shared_data):
@@ -61,6 +61,20 @@ def test_models_without_weights_on_the_hub_are_left_out_by_name(shared_data):
     scores = {row.benchmark: row.score for row in built.tables[1].rows}
     assert scores["imagenet_top1"] == 73.164 and len(scores) == 6
     assert dict(built.tables[0].rows[0].preprocessing)["size"] == "288"
+
+
+def test_weights_with_two_names_in_the_figures_are_one_row(shared_data):
+    figures = Figures(shared_data / "performance")
+    chosen = ("RN50.openai", "RN50-quickgelu.openai", "RN50x4.openai")
+    built = build_tables("open_clip", figures, wanted=lambda name: name in chosen)
+    rows = {row.model: row for table in built.tables for row in table.rows if hasattr(row, "tags")}
+    assert set(rows) == {
+        "RN50-quickgelu.openai", "RN50-quickgelu.openai.text",
+        "RN50x4.openai", "RN50x4.openai.text",
+    }  # fmt: skip
+    assert "the same repository as RN50-quickgelu.openai" in built.left_out["RN50.openai"]
+    # Trained with QuickGELU, though the figures' name does not say so.
+    assert rows["RN50x4.openai"].architecture == "RN50x4-quickgelu"
 
 
 def test_figures_need_a_source_with_a_commit(tmp_path):

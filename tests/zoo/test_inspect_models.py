@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 
+from convergent.cli import main
 from convergent.errors import LayerError, UnknownKeyError, WeightsError
 from convergent.models._inspect import inspect
+from convergent.study._load import read_models
 from convergent.zoo import compress_braces, resolve, sketch
 from convergent.zoo._propose import Proposal, propose
 from convergent.zoo._stub import propose_for, stub
@@ -123,6 +126,26 @@ def test_a_folder_of_open_clip_is_read_with_its_own_sizes(tmp_path: Path) -> Non
     found = propose_for_folder(model, directory)
     assert layers_of(found) == "token_embedding;transformer.resblocks.{0-2};ln_final"
     assert set(found.widths) == {32}
+
+
+def test_the_command_proposes_a_row_that_the_study_reads(monkeypatch, capsys, tmp_path) -> None:
+    arguments = ["convergent", "models", "inspect", "timm/resnet18.a1_in1k"]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit):
+        main()
+    out = capsys.readouterr().out
+    assert "layer1.0" in out and "BasicBlock" in out and "the same tensor as 'layer1.1'" in out
+    (tmp_path / "models.tsv").write_text("\n".join(out.splitlines()[-2:]) + "\n")
+    errors: list = []
+    models, _ = read_models(tmp_path, ("models.tsv",), (), errors)
+    assert errors == []
+    (model,) = models.values()
+    assert (model.key, model.family, model.reference) == (
+        "resnet18.a1_in1k",
+        "resnet",
+        "timm/resnet18.a1_in1k",
+    )
+    assert [layer.width for layer in model.layers] == [64, 64, 64, 128, 128, 256, 256, 512, 512]
 
 
 @pytest.mark.parametrize(

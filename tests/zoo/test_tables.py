@@ -34,6 +34,11 @@ def tables() -> dict[str, Read]:
     return read
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as handle:
+        return list(csv.DictReader(handle))
+
+
 def test_keys_are_unique_over_all_tables(tables):
     errors: list = []
     files = tuple(f"{name}.tsv" for name in NAMES)
@@ -47,9 +52,9 @@ def test_keys_are_unique_over_all_tables(tables):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_row_is_plausible(tables, name):
     for model in tables[name][0].values():
-        assert 3e5 < model.parameters < 6e9, model.key
+        assert 2.5e5 < model.parameters < 6e9, model.key
         assert 4 <= len(model.layers) <= 200, model.key
-        assert all(8 <= layer.width <= 10_000 for layer in model.layers), model.key
+        assert all(3 <= layer.width <= 30_000 for layer in model.layers), model.key
         assert re.fullmatch(r"[\w.-]+/[\w.-]+", model.reference), model.key
         assert re.fullmatch(r"([0-9a-f]{40})?", model.revision), model.key
         assert model.tags, model.key
@@ -99,14 +104,13 @@ def test_parameters_are_those_of_the_figures(tables, shared_data):
     figures = shared_data / "performance"
     published = {
         row["model"]: float(row["param_count"].replace(",", ""))
-        for row in csv.DictReader((figures / "timm_imagenet.csv").open())
+        for row in rows_of(figures / "timm_imagenet.csv")
     }
     for model in tables["timm"][0].values():
         assert model.parameters / 1e6 == pytest.approx(published[model.key], abs=0.006)
-    profile = {
-        row["model"]: row for row in csv.DictReader((figures / "openclip_model_profile.csv").open())
-    }
+    profile = {row["model"]: row for row in rows_of(figures / "openclip_model_profile.csv")}
     for name, column in (("image", "image_mparams"), ("text", "text_mparams")):
         for model in tables[f"open_clip_{name}"][0].values():
-            expected = float(profile[model.architecture][column])
+            name_of = model.architecture.removesuffix("-quickgelu")
+            expected = float(profile[name_of if name_of in profile else model.architecture][column])
             assert model.parameters / 1e6 == pytest.approx(expected, abs=0.006)

@@ -5,6 +5,7 @@ rule evaluate:
     input:
         stimuli=lambda w: [paths.stimuli(d) for d in study.datasets_of(w.model)],
         weights=lambda w: study.weights_files(Unit(w.model)),
+        files=study.performance_files(),
     output:
         paths.performance("{model}"),
     log:

@@ -16,9 +16,7 @@ if BY_LAYER:
             "../../envs/convergent.yaml"
         resources:
             gpu=lambda w: resources.gpus(study, unit_of(w)),
-            mem_mb=lambda w, attempt: resources.extract_mb(
-                study, unit_of(w), attempt
-            ),
+            mem_mb=lambda w, attempt: resources.extract_mb(study, unit_of(w), attempt),
             runtime=lambda w, attempt: resources.extract_minutes(
                 study, unit_of(w), attempt, w.dataset
             ),

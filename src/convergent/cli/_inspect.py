@@ -38,8 +38,10 @@ def validate(
 def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.alignment.similarity import check_metrics
     from convergent.brains import open_dataset
+    from convergent.evaluation import check_evaluations
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
+    from convergent.stages.evaluate import material_of
     from convergent.zoo import unpinned_mistake
 
     mistakes: list[ConvergentError] = resources.mistakes(study)
@@ -51,6 +53,10 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
             check_metrics(study.config.fit.similarities)
         except ConvergentError as error:
             mistakes.append(error)
+    try:
+        check_evaluations(study.config.performance.evaluations, material_of(study))
+    except ConvergentError as error:
+        mistakes.append(error)
     for model in study.models.values():
         try:
             Options(model, source(model.source).options)

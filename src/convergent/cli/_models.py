@@ -82,7 +82,7 @@ def _show_candidates(name: str, parameters: int, found: object) -> None:
     if not console.is_terminal:
         console = Console(width=240)  # whole paths, for files and pipes
     console.print(table)
-    console.print(f"* in the proposed row; {len(found.left_out)} modules left out:")
+    console.print(f"* in the proposed row; modules left out: {len(found.left_out)}")
     for left in found.left_out:
         console.print(f"  {left.path}: {left.reason}", highlight=False, soft_wrap=True)
 

@@ -1,21 +1,27 @@
-"""Performance measured here, on stimuli that no subject saw.
+"""Performance measured here: on stimuli that no subject saw, or on files of the study.
 
 Importing this package imports no deep-learning library; evaluating does.
 """
 
+from convergent.evaluation._material import Material
 from convergent.evaluation._probe import Probe, linear_probe
 from convergent.evaluation._registry import (
     Evaluation,
-    Subject,
+    Needs,
+    check_evaluations,
     evaluate,
     evaluation_names,
     register_evaluation,
 )
+from convergent.evaluation._subject import Subject
 
 __all__ = [
     "Evaluation",
+    "Material",
+    "Needs",
     "Probe",
     "Subject",
+    "check_evaluations",
     "evaluate",
     "evaluation_names",
     "linear_probe",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import DataError, ModelError
-from convergent.evaluation._registry import Subject, register_evaluation
+from convergent.evaluation._registry import Needs, register_evaluation
+from convergent.evaluation._subject import Subject
+from convergent.models import Batch, LoadedModel
+from convergent.models import FastTokenizer as Tokenizer
 from convergent.study._types import Model
 
 if TYPE_CHECKING:
     import torch
+
+_TOKENS = 4096  # of one pass
 
 
 def is_causal_lm(model: Model) -> bool:
@@ -23,81 +30,191 @@ def is_causal_lm(model: Model) -> bool:
     )
 
 
-@register_evaluation("bits_per_byte", is_causal_lm)
+@dataclass(frozen=True)
+class Predictions:
+    """How well a text was predicted.
+
+    Attributes
+    ----------
+    nats : float
+        Total negative log probability of all tokens.
+    correct, tokens : int
+    bytes : int
+        Of the text in UTF-8.
+    source : str
+        On what, and how, it was measured.
+    """
+
+    nats: float
+    correct: int
+    tokens: int
+    bytes: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Tokens of one pass: those from ``scored`` on are predicted, the others are context."""
+
+    ids: tuple[int, ...]
+    scored: int
+
+
+@register_evaluation("bits_per_byte", is_causal_lm, needs=Needs(text=True))
 def bits_per_byte(subject: Subject) -> tuple[float, str]:
     """Bits a byte of UTF-8: comparable between models with other tokenizers; lower is better."""
-    nats, _, _ = _predict(subject)
-    size = sum(len(text.encode("utf-8")) for text in _texts(subject))
-    return nats / size / math.log(2), _source(subject, f"{size} bytes")
+    found = subject.cached("predictions", lambda: predict(subject))
+    return found.nats / found.bytes / math.log(2), f"{found.source}, {found.bytes} bytes"
 
 
-@register_evaluation("next_token_accuracy", is_causal_lm)
+@register_evaluation("next_token_accuracy", is_causal_lm, needs=Needs(text=True))
 def next_token_accuracy(subject: Subject) -> tuple[float, str]:
     """Share of tokens that are the model's first guess."""
-    _, correct, tokens = _predict(subject)
-    return correct / tokens, _source(subject, f"{tokens} tokens")
+    found = subject.cached("predictions", lambda: predict(subject))
+    return found.correct / found.tokens, f"{found.source}, {found.tokens} tokens"
 
 
-def _predict(subject: Subject) -> tuple[float, int, int]:
-    """Total negative log probability (nats), tokens guessed right, tokens.
+def predict(subject: Subject) -> Predictions:
+    """Predict every token of the study's text, or of the data set's held-out texts, once.
 
-    Every token of a text counts, the first given a start token.
+    The first token is predicted from a start token. A text that is longer than a window is read
+    in windows that overlap: each scores the tokens that those before it have not, and its other
+    tokens are their context.
     """
-    import torch
-    from torch.nn import functional
-
-    if subject.loaded.text is None:
+    loaded = subject.network(head=True)
+    if not isinstance(loaded.text, Tokenizer):
         raise ModelError("no tokenizer", where=subject.where, fix="correct the modality column")
-    network = _network(subject).to(subject.loaded.device).eval()
-    start = _start(network, subject)
-    # Texts of like length together: padding is computed for nothing.
-    encodings = sorted(subject.loaded.text.encode(_texts(subject)), key=lambda e: len(e.ids))
+    start = _start(loaded, subject)
+    if subject.material.text is None:
+        windows, size, source = _benchmark_windows(subject, loaded.text, start)
+    else:
+        windows, size, source = _text_windows(subject, loaded.text, start)
+    nats, correct, tokens = 0.0, 0, 0
+    for chosen in _batches(windows, subject.batch_size):
+        losses, hits = _score(loaded, chosen)
+        nats += float(losses.double().sum())
+        correct += int(hits.sum())
+        tokens += int(losses.numel())
+    return Predictions(nats, correct, tokens, size, f"measured: {source}, {loaded.dtype}")
+
+
+def cut_windows(
+    ids: Sequence[int], start: int, *, window: int, stride: int, opens: bool
+) -> Iterator[Window]:
+    """Cut a text into windows in which every token is predicted exactly once.
+
+    Parameters
+    ----------
+    ids : sequence of int
+        Tokens of the text.
+    start : int
+        Token that the first one is predicted from.
+    window : int
+        Tokens of a window, the start token included.
+    stride : int
+        Tokens by which a window moves on; every token but those of the first window has at
+        least ``window - stride - 1`` tokens before it.
+    opens : bool
+        Whether every window begins with the start token, as the model's texts do.
+    """
+    sequence = (start, *ids)
+    begin, done = 0, 1
+    while done < len(sequence):
+        if begin and opens:
+            piece = (start, *sequence[begin + 1 : begin + window])
+        else:
+            piece = sequence[begin : begin + window]
+        yield Window(piece, done - begin)
+        done = begin + len(piece)
+        begin += stride
+
+
+def _text_windows(
+    subject: Subject, tokenizer: Tokenizer, start: int
+) -> tuple[list[Window], int, str]:
+    path = subject.material.text
+    assert path is not None
+    try:
+        content = path.read_bytes()
+        text = content.decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(
+            f"cannot read the text ({error})", where=str(path), fix="give a UTF-8 file"
+        ) from error
+    running = tokenizer.running_text(text)
+    if running.unknown:
+        raise DataError(
+            f"{running.unknown} tokens of the text are unknown to the model, so the bits that "
+            "they stand for cannot be counted",
+            where=f"{subject.where}, {path}",
+            fix="choose another text, or leave this evaluation out for the model",
+        )
+    if not running.ids:
+        raise DataError("the text is empty", where=str(path), fix="choose another text")
+    window = min(subject.material.window, tokenizer.max_tokens)
+    stride = min(subject.material.stride, max(1, window // 2))
+    windows = cut_windows(running.ids, start, window=window, stride=stride, opens=running.opens)
+    return list(windows), len(content), f"{path.name}, windows of {window} tokens by {stride}"
+
+
+def _benchmark_windows(
+    subject: Subject, tokenizer: Tokenizer, start: int
+) -> tuple[list[Window], int, str]:
+    texts = subject.benchmark.stimuli.texts
+    if texts is None:
+        raise DataError("no texts", where=subject.where, fix="use a language data set")
+    encodings = tokenizer.encode(texts)
     if any(encoding.truncated for encoding in encodings):
         raise DataError(
             "a held-out text is longer than the model can read",
             where=subject.where,
-            fix="leave this evaluation out for the model",
+            fix="leave this evaluation out for the model, or give a text: performance.text",
         )
-    nats, correct, tokens = 0.0, 0, 0
-    for first in range(0, len(encodings), subject.batch_size):
-        chosen = encodings[first : first + subject.batch_size]
-        rows = [e.ids if e.ids[0] == start else (start, *e.ids) for e in chosen]
-        ids = torch.zeros((len(rows), max(map(len, rows))), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for index, row in enumerate(rows):
-            ids[index, : len(row)] = torch.tensor(row)
-            mask[index, : len(row)] = 1
-        ids, mask = ids.to(subject.loaded.device), mask.to(subject.loaded.device)
-        with torch.inference_mode():
-            logits: torch.Tensor = network(input_ids=ids, attention_mask=mask).logits[:, :-1]
-        target, real = ids[:, 1:], mask[:, 1:].bool()
-        losses = functional.cross_entropy(
-            logits.float().flatten(0, 1), target.flatten(), reduction="none"
-        ).view(target.shape)
-        nats += float(losses[real].double().sum())
-        correct += int((logits.argmax(dim=-1) == target)[real].sum())
-        tokens += int(real.sum())
-    return nats, correct, tokens
+    rows = [e.ids if e.ids[0] == start else (start, *e.ids) for e in encodings]
+    size = sum(len(text.encode("utf-8")) for text in texts)
+    return [Window(row, 1) for row in rows], size, f"{len(texts)} held-out sentences"
 
 
-def _network(subject: Subject) -> Any:
+def _batches(windows: list[Window], size: int) -> Iterator[list[Window]]:
+    """Windows of like length together, and few enough for a row of the vocabulary a token."""
+    chosen: list[Window] = []
+    for window in sorted(windows, key=lambda window: len(window.ids)):
+        full = (len(chosen) + 1) * len(window.ids) > _TOKENS or len(chosen) == size
+        if chosen and full:
+            yield chosen
+            chosen = []
+        chosen.append(window)
+    if chosen:
+        yield chosen
+
+
+def _score(loaded: LoadedModel, windows: Sequence[Window]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Loss in nats of each scored token, and whether it was the first guess."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from torch.nn import functional
 
-    directory = subject.manifest.directory
-    if subject.checkpoint.role == "random":
-        config = AutoConfig.from_pretrained(directory, local_files_only=True)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(subject.checkpoint.seed or 0)
-            return AutoModelForCausalLM.from_config(config)
-    return AutoModelForCausalLM.from_pretrained(
-        directory, local_files_only=True, trust_remote_code=False, dtype=torch.float32
-    )
+    shape = (len(windows), max(len(window.ids) for window in windows))
+    ids, mask = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    scored = torch.zeros(shape, dtype=torch.bool)
+    for index, window in enumerate(windows):
+        length = len(window.ids)
+        ids[index, :length] = torch.tensor(window.ids)
+        mask[index, :length] = 1
+        scored[index, window.scored : length] = True
+    batch = Batch({"input_ids": ids, "attention_mask": mask}, len(windows)).to(loaded.device)
+    output: Any = loaded.forward(batch)
+    wanted = scored[:, 1:].to(output.logits.device)
+    logits = output.logits[:, :-1][wanted].float()
+    target = ids[:, 1:].to(wanted.device)[wanted]
+    losses = functional.cross_entropy(logits, target, reduction="none")
+    return losses, logits.argmax(dim=-1) == target
 
 
-def _start(network: Any, subject: Subject) -> int:
+def _start(loaded: LoadedModel, subject: Subject) -> int:
+    config: Any = loaded.module.config
     for name in ("bos_token_id", "eos_token_id"):
-        token = getattr(network.config, name, None)
+        token = getattr(config, name, None)
+        token = token[0] if isinstance(token, list) and token else token
         if isinstance(token, int):
             return token
     raise ModelError(
@@ -105,14 +222,3 @@ def _start(network: Any, subject: Subject) -> int:
         where=subject.where,
         fix="leave this evaluation out for the model",
     )
-
-
-def _texts(subject: Subject) -> tuple[str, ...]:
-    texts = subject.benchmark.stimuli.texts
-    if texts is None:
-        raise DataError("no texts", where=subject.where, fix="use a language data set")
-    return texts
-
-
-def _source(subject: Subject, size: str) -> str:
-    return f"measured: {len(subject.benchmark.stimuli)} held-out sentences, {size}"

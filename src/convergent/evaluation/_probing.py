@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from convergent.evaluation._registry import Subject, register_evaluation
+from convergent.evaluation._registry import register_evaluation
+from convergent.evaluation._subject import Subject
 
 
 @register_evaluation("probe_top1")

@@ -2,79 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-
-import numpy as np
-from numpy.typing import NDArray
 
 from convergent.brains._types import DatasetReader
-from convergent.brains.simulated import Benchmark
 from convergent.errors import ConfigError, DataError, NumericalError, UnknownKeyError, did_you_mean
-from convergent.evaluation._probe import Probe, linear_probe
-from convergent.extraction import extract
-from convergent.models import LoadedModel, WeightsManifest
+from convergent.evaluation._material import Material, image_folder
+from convergent.evaluation._subject import OpenNetwork, Subject
 from convergent.study._types import Checkpoint, Model, Performance
 
+log = logging.getLogger(__name__)
 
-@dataclass(frozen=True)
-class Subject:
-    """What is evaluated, and on what.
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What an evaluation is measured on: files of the study, or a data set's benchmark.
 
     Attributes
     ----------
-    model, checkpoint : Model, Checkpoint
-    loaded : LoadedModel
-        As for extraction.
-    manifest : WeightsManifest
-        Where its weights are: language heads are read from there.
-    benchmark : Benchmark
-    batch_size : int
+    text : bool
+        The study's text; without one, the benchmark's texts.
+    images : bool
+        The study's labelled images; there is nothing else.
     """
 
-    model: Model
-    checkpoint: Checkpoint
-    loaded: LoadedModel
-    manifest: WeightsManifest
-    benchmark: Benchmark
-    batch_size: int
+    text: bool = False
+    images: bool = False
 
-    @property
-    def where(self) -> str:
-        """For messages."""
-        return f"model '{self.model.key}', checkpoint '{self.checkpoint.name}'"
 
-    @cached_property
-    def last_layer(self) -> NDArray[np.float32]:
-        """Features of the last listed layer for the benchmark, (stimulus, feature); read once.
-
-        Raises
-        ------
-        NumericalError
-            They are not finite.
-        """
-        layer = self.model.layers[-1]
-        found = extract(
-            self.model,
-            self.checkpoint,
-            [layer],
-            self.benchmark.stimuli,
-            loaded=self.loaded,
-            batch_size=self.batch_size,
-        )[layer.name]
-        if found.status != "ok":
-            raise NumericalError(
-                f"layer '{layer.name}' cannot be probed: {found.reason}",
-                where=self.where,
-                fix="list another layer last, or leave the model out",
-            )
-        return found.features
-
-    @cached_property
-    def probe(self) -> Probe:
-        """Linear probe of the last listed layer; fitted once for all evaluations."""
-        return linear_probe(self.last_layer, self.benchmark.labels, self.benchmark.half)
+Measure = Callable[[Subject], tuple[float, str] | None]
 
 
 @dataclass(frozen=True)
@@ -85,23 +42,27 @@ class Evaluation:
     ----------
     name : str
     measure : callable
-        ``measure(subject)``: (score, source), the source saying how it was measured.
+        ``measure(subject)``: (score, source), the source saying how it was measured; None if
+        the network turns out to have nothing to measure.
     applies : callable
         Whether a model can be measured so at all.
+    needs : Needs
     """
 
     name: str
-    measure: Callable[[Subject], tuple[float, str]]
+    measure: Measure
     applies: Callable[[Model], bool]
+    needs: Needs
 
 
 _EVALUATIONS: dict[str, Evaluation] = {}
 
-Measure = Callable[[Subject], tuple[float, str]]
-
 
 def register_evaluation(
-    name: str, applies: Callable[[Model], bool] = lambda model: not model.is_control
+    name: str,
+    applies: Callable[[Model], bool] = lambda model: not model.is_control,
+    *,
+    needs: Needs = Needs(),
 ) -> Callable[[Measure], Measure]:
     """Register a function as the evaluation called ``name``.
 
@@ -111,6 +72,8 @@ def register_evaluation(
         As listed in a study's ``performance: evaluations:``.
     applies : callable
         ``applies(model)``; all models with weights unless given.
+    needs : Needs
+        A data set's benchmark unless given.
 
     Raises
     ------
@@ -121,7 +84,7 @@ def register_evaluation(
     def register(measure: Measure) -> Measure:
         if name in _EVALUATIONS:
             raise ConfigError(f"evaluation '{name}' is registered twice", fix="choose another name")
-        _EVALUATIONS[name] = Evaluation(name, measure, applies)
+        _EVALUATIONS[name] = Evaluation(name, measure, applies, needs)
         return measure
 
     return register
@@ -132,14 +95,36 @@ def evaluation_names() -> list[str]:
     return sorted(_known())
 
 
+def check_evaluations(names: Sequence[str], material: Material) -> None:
+    """Check names, and that the files which they need are there, before anything runs.
+
+    Raises
+    ------
+    UnknownKeyError
+        There is no such evaluation.
+    ConfigError, DataError
+        A file is not named or not there.
+    """
+    for name in names:
+        if _evaluation(name).needs.images and material.images is None:
+            raise ConfigError(
+                f"evaluation '{name}' needs labelled images",
+                fix="set performance.images to a folder of one folder a class",
+            )
+    if material.images is not None:
+        image_folder(material.images, material.classes)
+    if material.text is not None and not material.text.is_file():
+        raise DataError("no such text", where=str(material.text), fix="see performance.text")
+
+
 def evaluate(
     names: Sequence[str],
     model: Model,
     checkpoint: Checkpoint,
     *,
-    loaded: LoadedModel,
-    manifest: WeightsManifest,
-    reader: DatasetReader,
+    open_network: OpenNetwork,
+    reader: DatasetReader | None = None,
+    material: Material | None = None,
     batch_size: int = 64,
 ) -> list[Performance]:
     """Measure a checkpoint.
@@ -149,11 +134,12 @@ def evaluate(
     names : sequence of str
         Evaluations; those that do not apply to the model are left out.
     model, checkpoint : Model, Checkpoint
-    loaded : LoadedModel
-        What `convergent.models.load` returned.
-    manifest : WeightsManifest
-    reader : DatasetReader
+    open_network : callable
+        ``open_network(head)``: what `convergent.models.load` returns for that ``head``.
+    reader : DatasetReader, optional
         A data set of the model's modality with a ``benchmark()``.
+    material : Material, optional
+        The study's own text and images.
     batch_size : int
 
     Returns
@@ -166,18 +152,20 @@ def evaluate(
     UnknownKeyError
         There is no such evaluation.
     DataError
-        The data set has no benchmark, or one of another modality.
+        There is nothing to measure it on.
     NumericalError
         A score is NaN or infinite.
     """
     wanted = [_evaluation(name) for name in names]
-    applicable = [evaluation for evaluation in wanted if evaluation.applies(model)]
-    if not applicable:
-        return []
-    subject = Subject(model, checkpoint, loaded, manifest, _benchmark(reader, model), batch_size)
+    material = material or Material()
+    subject = Subject(model, checkpoint, open_network, reader, material, batch_size)
     scores = []
-    for evaluation in applicable:
-        score, source = evaluation.measure(subject)
+    for evaluation in wanted:
+        found = evaluation.measure(subject) if evaluation.applies(model) else None
+        if found is None:
+            log.info("%s: evaluation '%s' does not apply", subject.where, evaluation.name)
+            continue
+        score, source = found
         if not abs(score) < float("inf"):
             raise NumericalError(
                 f"evaluation '{evaluation.name}' gave {score}",
@@ -186,19 +174,6 @@ def evaluate(
             )
         scores.append(Performance(model.key, checkpoint.name, evaluation.name, score, source))
     return scores
-
-
-def _benchmark(reader: DatasetReader, model: Model) -> Benchmark:
-    make = getattr(reader, "benchmark", None)
-    if make is None or reader.modality != model.modality:
-        raise DataError(
-            f"no benchmark for {model.modality} in {type(reader).__name__}",
-            where=f"model '{model.key}'",
-            fix="evaluate on a data set of this modality whose reader has benchmark(), "
-            "or give the scores in a performance table",
-        )
-    found: Benchmark = make()
-    return found
 
 
 def _evaluation(name: str) -> Evaluation:
@@ -210,6 +185,10 @@ def _evaluation(name: str) -> Evaluation:
 
 def _known() -> dict[str, Evaluation]:
     # The built-in evaluations register themselves when they are imported.
-    from convergent.evaluation import _language_modelling, _probing  # noqa: F401
+    from convergent.evaluation import (  # noqa: F401
+        _classification,
+        _language_modelling,
+        _probing,
+    )
 
     return _EVALUATIONS

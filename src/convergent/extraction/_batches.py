@@ -17,7 +17,7 @@ Batches = list[tuple[int, int]]
 _FULL = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
-def cut(lengths: np.ndarray, size_of: Callable[[int], int]) -> Batches:
+def cut(lengths: np.ndarray, size_of: Callable[[int], int], *, alike: float = 0.0) -> Batches:
     """Cut inputs into batches.
 
     Parameters
@@ -26,6 +26,9 @@ def cut(lengths: np.ndarray, size_of: Callable[[int], int]) -> Batches:
         Tokens of each input, in the order of running; 1 for images.
     size_of : callable
         ``size_of(length)``: inputs that a batch may hold when its longest has so many tokens.
+    alike : float
+        Share of the longest input's tokens that sorted inputs of one batch have at least: 0 fills
+        batches, more saves padding.
 
     Returns
     -------
@@ -40,6 +43,9 @@ def cut(lengths: np.ndarray, size_of: Callable[[int], int]) -> Batches:
         if longest > lengths[start]:  # inputs are not sorted
             stop = min(stop, start + max(1, size_of(longest)))
         stop = min(stop, len(lengths))
+        short = np.flatnonzero(lengths[start:stop] < alike * lengths[start])
+        if short.size:
+            stop = start + int(short[0])
         batches.append((start, stop))
         start = stop
     return batches

@@ -220,7 +220,7 @@ def _network(
             memory_gb=settings.memory_gb,
             where=where,
         )
-        batches = cut(plan.lengths, sizes)
+        batches = cut(plan.lengths, sizes, alike=0.75)
     else:
         number = settings.batch_size
         batches = cut(plan.lengths, lambda length: number)

@@ -29,7 +29,7 @@ GIB = 2**30
 # Kernels' workspaces, fragments of the allocator, and copies that pooling makes are not counted
 # by the probe.
 _SAFETY = 2.0
-# Beyond these, passes gain nothing (benchmarks/extraction.py) and cost memory.
+# Beyond these a CPU gains nothing (benchmarks/extraction.py); those of GPUs are a choice.
 _MOST_INPUTS = {"cpu": 32, "cuda": 256}
 _MOST_TOKENS = {"cpu": 4096, "cuda": 32768}
 _CPU_GIB = 1.0

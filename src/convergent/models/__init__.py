@@ -9,21 +9,25 @@ from convergent.models._loaded import Batch, Encoding, LoadedBaseline, LoadedMod
 from convergent.models._manifest import WeightsFile, WeightsManifest, check_distinct, verify
 from convergent.models._open_clip import OpenClipSource
 from convergent.models._options import Options
+from convergent.models._partial import Reading
 from convergent.models._reference import Reference, parse_reference
 from convergent.models._registry import Source, register_source, source, source_names
 from convergent.models._request import LoadRequest
 from convergent.models._timm import TimmSource
+from convergent.models._tokens import FastTokenizer
 from convergent.models._transformers import TransformersSource
 from convergent.models._weights import make_manifest
 
 __all__ = [
     "Batch",
     "Encoding",
+    "FastTokenizer",
     "LoadRequest",
     "LoadedBaseline",
     "LoadedModel",
     "OpenClipSource",
     "Options",
+    "Reading",
     "Reference",
     "Source",
     "TextEncoder",

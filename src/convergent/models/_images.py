@@ -31,7 +31,7 @@ class ImageTransform:
     interpolation : str
         Pillow filter.
     resize : {"crop", "squash"}
-        Shorter side to ``size / crop`` then centre crop, or both sides to ``size``.
+        Shorter side, or both sides, to ``size / crop``; then centre crop.
     """
 
     size: int
@@ -68,10 +68,10 @@ class ImageTransform:
 
         picture = Image.fromarray(image)
         method = Image.Resampling[self.interpolation.upper()]
-        if self.resize == "squash":
-            return np.asarray(picture.resize((self.size, self.size), method))
         short, (wide, high) = math.floor(self.size / self.crop), picture.size
         scaled = [int(short * side / min(wide, high)) for side in (wide, high)]
+        if self.resize == "squash":
+            scaled = [short, short]
         if (wide, high) != tuple(scaled):
             picture = picture.resize((scaled[0], scaled[1]), method)
         left, top = (round((side - self.size) / 2) for side in scaled)

@@ -28,7 +28,7 @@ def inspect(sketch: Sketch) -> Inspection:
     """
     first = trace(sketch.passes[0])
     found = find_candidates(sketch.module, first)
-    step, second = _second(sketch.passes[1], found)
+    step, second = _second(sketch.passes[1], found, first)
     left_out: list[LeftOut] = []
     kept: list[tuple[str, str, Call, Axes]] = []
     states: dict[object, str] = {}
@@ -73,7 +73,7 @@ def read_layers(sketch: Sketch, paths: Sequence[str]) -> dict[str, Reading | Lay
     known = dict(sketch.module.named_modules(remove_duplicate=False))
     present = [path for path in paths if path in known]
     first = trace(sketch.passes[0], present)
-    step, second = _second(sketch.passes[1], present)
+    step, second = _second(sketch.passes[1], present, first)
     found: dict[str, Reading | LayerError] = {}
     for path in paths:
         call = first.calls.get(path)
@@ -94,15 +94,24 @@ def _candidate(path: str, kind: str, call: Call, axes: Axes, depth: float) -> Ca
     return Candidate(path, kind, type(call.module).__name__, _shape(call) or (), axes, depth)
 
 
-def _second(step: Pass, paths: Collection[str]) -> tuple[Pass, Trace]:
+def _second(step: Pass, paths: Collection[str], first: Trace) -> tuple[Pass, Trace]:
     try:
-        return step, trace(step, paths)
+        second = trace(step, paths)
+        # A network may also bring every input to its own size.
+        if step.otherwise is None or _grown(first, second):
+            return step, second
     # Networks of a fixed size refuse others each in its own way.
     except Exception:
         if step.otherwise is None:
             raise
-        larger = step.otherwise()
-        return larger, trace(larger, paths)
+    larger = step.otherwise()
+    return larger, trace(larger, paths)
+
+
+def _grown(first: Trace, second: Trace) -> bool:
+    pairs = [(_shape(first.calls[path]), _shape(call)) for path, call in second.calls.items()]
+    maps = [(a[1:], b[1:]) for a, b in pairs if a and b and len(a) > 2]
+    return not maps or any(small != large for small, large in maps)
 
 
 def _axes(call: Call, again: Call | None, passes: tuple[Pass, Pass], tuple_outputs: bool) -> Axes:

@@ -27,6 +27,7 @@ def load(
     full_check: bool = False,
     layers: Sequence[str] | None = None,
     offload: str = "none",
+    head: bool = False,
 ) -> LoadedModel | LoadedBaseline:
     """Load a checkpoint, after checking that its files are those of the manifest.
 
@@ -48,6 +49,9 @@ def load(
         much was read; the outputs are the same bytes.
     offload : {"none", "cpu"}
         Whether weights that fit on no GPU may wait in host memory (transformers only).
+    head : bool
+        Load a causal language model with the head that predicts the next token; the paths of
+        its layers are then other ones. Networks of other sources always have their heads.
 
     Returns
     -------
@@ -89,5 +93,6 @@ def load(
         dtype=precision,
         layers=None if layers is None else tuple(layers),
         offload=offload,
+        head=head,
     )
     return kind.load(request, Path(manifest.directory) if manifest.directory else None)

@@ -108,6 +108,9 @@ class LoadedModel:
         What was actually done to the inputs, for provenance.
     reading : Reading
         How much of the weights was read.
+    embed_texts : callable, optional
+        ``embed_texts(texts)``: (text, feature) in the space of ``run``'s outputs, for image
+        towers of dual encoders.
     """
 
     module: torch.nn.Module
@@ -120,6 +123,7 @@ class LoadedModel:
     fresh: tuple[str, ...] = ()
     preprocessing: dict[str, object] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
+    embed_texts: Callable[[Sequence[str]], torch.Tensor] | None = None
 
     def prepare(self, items: np.ndarray | Sequence[Encoding]) -> Batch:
         """Make the inputs of one forward pass, on the model's device.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ class OpenClipSource:
                 images=transform,
                 preprocessing=transform.describe(),
                 reading=reading,
+                embed_texts=_embed_texts(module, settings, request),
             )
         text = _ClipTokenizer(settings["text_cfg"], request)
         return LoadedModel(
@@ -82,13 +83,35 @@ class OpenClipSource:
         )
 
 
+def _embed_texts(
+    module: Any, settings: dict[str, Any], request: LoadRequest
+) -> Callable[[Sequence[str]], torch.Tensor] | None:
+    if _foreign_tokenizer(settings["text_cfg"]):
+        return None
+
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        import torch
+
+        tokenizer = _ClipTokenizer(settings["text_cfg"], request)
+        batch = tokenizer.collate(tokenizer.encode(texts)).to(request.device)
+        with torch.inference_mode():
+            found: torch.Tensor = module.encode_text(batch.inputs["text"])
+        return found
+
+    return embed
+
+
+def _foreign_tokenizer(text: dict[str, Any]) -> bool:
+    return "hf_tokenizer_name" in text or "hf_model_name" in text
+
+
 class _ClipTokenizer:
     """CLIP's own byte-pair tokenizer, word by word: it never merges across blanks."""
 
     def __init__(self, text: dict[str, Any], request: LoadRequest) -> None:
         from open_clip.tokenizer import SimpleTokenizer
 
-        if "hf_tokenizer_name" in text or "hf_model_name" in text:
+        if _foreign_tokenizer(text):
             raise ModelError(
                 "text towers with a tokenizer of transformers are not read through open_clip",
                 where=request.where,

@@ -104,7 +104,7 @@ def _partly(
         return names
     own = module.state_dict()
     check_names(own, {name: state[source] for name, source in names.items()}, where)
-    trial = sketch(module)
+    trial = sketch(module).eval()
     wanted = needed(trial, lambda: run(trial, "meta"), layers)
     if isinstance(wanted, str):
         return wanted

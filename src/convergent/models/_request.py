@@ -26,6 +26,8 @@ class LoadRequest:
         The layers that will be read: weights that they do not need may stay in the file.
     offload : {"none", "cpu"}
         Whether weights that fit on no GPU may wait in host memory.
+    head : bool
+        Whether a language model predicts the next token: its layers then have other paths.
     """
 
     model: Model
@@ -36,6 +38,7 @@ class LoadRequest:
     dtype: str
     layers: tuple[str, ...] | None = None
     offload: str = "none"
+    head: bool = False
 
     @property
     def where(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ModelError
@@ -10,6 +11,25 @@ from convergent.models._loaded import Batch, Encoding
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True, slots=True)
+class RunningText:
+    """A tokenised text that may be longer than a model can read.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        Without special tokens.
+    unknown : int
+        Tokens that stand for characters which the vocabulary does not have.
+    opens : bool
+        Whether the tokenizer puts a special token in front of every text.
+    """
+
+    ids: tuple[int, ...]
+    unknown: int
+    opens: bool
 
 
 class FastTokenizer:
@@ -54,6 +74,14 @@ class FastTokenizer:
                 start += len(word) + 1
             encodings.append(self._encode(" ".join(words), spans))
         return encodings
+
+    def running_text(self, text: str) -> RunningText:
+        """Tokenise a text of any length, without special tokens and without cutting it."""
+        ids = self._tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        unknown = self._tokenizer.unk_token_id
+        lost = 0 if unknown is None else list(ids).count(unknown)
+        mask = self._tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+        return RunningText(tuple(ids), lost, opens=bool(mask[0]))
 
     def collate(self, encodings: Sequence[Encoding]) -> Batch:
         """Pad on the right; padding is masked, so its id does not matter."""

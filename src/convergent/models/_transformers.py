@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,33 @@ def _load(request: LoadRequest, directory: Path) -> LoadedModel:
         fresh=network.fresh,
         preprocessing=preprocessing,
         reading=network.reading,
+        embed_texts=_embed_texts(request, directory, module, network.device),
     )
+
+
+def _embed_texts(
+    request: LoadRequest, directory: Path, module: Any, device: str
+) -> Callable[[Sequence[str]], torch.Tensor] | None:
+    """Texts in the space of the images, for the vision tower of a dual encoder."""
+    if request.model.modality != "vision" or not hasattr(module, "get_text_features"):
+        return None
+
+    def embed(texts: Sequence[str]) -> torch.Tensor:
+        import torch
+
+        tokenizer = read("AutoTokenizer", request, directory)
+        # SigLIP is trained with texts of the full length, and has no mask
+        padding = "max_length" if "siglip" in module.config.model_type else True
+        longest = int(module.config.text_config.max_position_embeddings)
+        coded = tokenizer(
+            list(texts), padding=padding, truncation=True, max_length=longest, return_tensors="pt"
+        )
+        with torch.inference_mode():
+            output = module.get_text_features(**coded.to(device))
+        found: torch.Tensor = getattr(output, "pooler_output", output)
+        return found
+
+    return embed
 
 
 def _smallest(images: Callable[[Any], torch.Tensor] | None, device: str) -> dict[str, torch.Tensor]:
@@ -122,6 +148,8 @@ def _runner(
 ) -> Callable[[dict[str, torch.Tensor]], Any]:
     vision = request.model.modality == "vision"
     call = module
+    if request.head:
+        return lambda inputs: module(**inputs)
     if hasattr(config, "vision_config") and hasattr(config, "text_config"):
         call = getattr(module, "get_image_features" if vision else "get_text_features", None)
         if call is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.errors import DeviceError, WeightsError
+from convergent.errors import DeviceError, ModelError, WeightsError
 from convergent.models._headers import check_index
 from convergent.models._needed import needed, prune
 from convergent.models._partial import Reading
@@ -16,7 +16,7 @@ from convergent.models._place import build, freeze
 from convergent.models._remote import runs_remote_code
 from convergent.models._request import LoadRequest
 from convergent.models._spread import DeviceMap, device_map
-from convergent.models._transformers_partial import dtype_of, load_partly, unreadable
+from convergent.models._transformers_partial import INFORM, dtype_of, load_partly, unreadable
 
 if TYPE_CHECKING:
     import torch
@@ -108,13 +108,14 @@ def load_network(
             request, directory, config, type(sketch), wanted, places
         )
     else:
-        arguments = {"config": config, "dtype": dtype_of(request), "output_loading_info": True}
+        arguments = {"config": config, "dtype": dtype_of(request), **INFORM}
         if places is not None:
             arguments["device_map"] = places
-        module, info = read("AutoModel", request, directory, **arguments, **gguf)
+        module, info = read(_auto(request), request, directory, **arguments, **gguf)
         total = sum((directory / name).stat().st_size for name in request.weight_files)
         reading = Reading(total, total, why_whole if request.layers is not None else "")
     fresh = tuple(sorted(info["missing_keys"]))
+    _check_shapes(info["mismatched_keys"], request.where)
     _check_complete(fresh, request.where)
     return _placed(request, module, fresh, reading, places)
 
@@ -124,7 +125,7 @@ def _sketch(
 ) -> tuple[Any, str]:
     """Build the network on the meta device; or tell why it can't be built without its weights."""
     import torch
-    from transformers import AutoModel
+    import transformers
 
     if gguf:
         return None, "a gguf file is decoded whole"
@@ -134,10 +135,15 @@ def _sketch(
         return None, "the network is code of the repository"
     try:
         with torch.device("meta"):
-            return AutoModel.from_config(config, dtype=dtype_of(request)).eval(), ""
+            network = getattr(transformers, _auto(request))
+            return network.from_config(config, dtype=dtype_of(request)).eval(), ""
     # Some constructors compute with values, each failing in its own way without data.
     except Exception as error:
         return None, f"the network can't be built without data ({type(error).__name__})"
+
+
+def _auto(request: LoadRequest) -> str:
+    return "AutoModelForCausalLM" if request.head else "AutoModel"
 
 
 def _places(request: LoadRequest, sketch: Any) -> DeviceMap | None:
@@ -158,10 +164,23 @@ def _places(request: LoadRequest, sketch: Any) -> DeviceMap | None:
 def _random(
     request: LoadRequest, config: Any, wanted: frozenset[str] | None, places: DeviceMap | None
 ) -> Network:
-    from transformers import AutoModel
+    from transformers import AutoModel, AutoModelForCausalLM
 
     # Drawn whole, on the CPU: the same numbers whatever the layers and the machine's GPUs.
-    module = build(lambda: AutoModel.from_config(config, dtype=dtype_of(request)), request.seed)
+    dtype = dtype_of(request)
+    module: Any = build(lambda: AutoModel.from_config(config, dtype=dtype), request.seed)
+    if request.head:
+        below, seed = module, request.seed
+        module = build(lambda: AutoModelForCausalLM.from_config(config, dtype=dtype), seed)
+        if type(getattr(module, module.base_model_prefix)) is not type(below):
+            raise ModelError(
+                f"'{type(module).__name__}' is no '{type(below).__name__}' with a head",
+                where=request.where,
+                fix="leave evaluations that need a head out for the model",
+            )
+        # the twin that is extracted, with a head on it
+        setattr(module, module.base_model_prefix, below)
+        module.tie_weights()
     if wanted is not None:
         prune(module, wanted)
     if places is not None:
@@ -169,6 +188,15 @@ def _random(
 
         module = dispatch_model(module, device_map=places)
     return _placed(request, module, (), Reading(), places)
+
+
+def _check_shapes(mismatched: Iterable[tuple[str, Any, Any]], where: str) -> None:
+    for name, given, needed_shape in sorted(mismatched, key=lambda item: item[0]):
+        raise WeightsError(
+            f"'{name}' has shape {tuple(given)}, the configuration needs {tuple(needed_shape)}",
+            where=where,
+            fix="check that weights and config.json are of one commit",
+        )
 
 
 def _check_complete(fresh: tuple[str, ...], where: str) -> None:

@@ -15,6 +15,9 @@ from convergent.models._spread import DeviceMap
 if TYPE_CHECKING:
     import torch
 
+# Wrong shapes are reported with missing parameters, and refused by name.
+INFORM: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
+
 
 def load_partly(
     request: LoadRequest,
@@ -53,7 +56,7 @@ def load_partly(
             config=config,
             state_dict=state,
             dtype=dtype_of(request),
-            output_loading_info=True,
+            **INFORM,
             **placement,
         )
     # Readers of safetensors and pickles raise their own kinds.

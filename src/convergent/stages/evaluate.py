@@ -1,16 +1,18 @@
-"""Performance of a model's checkpoints, measured on stimuli that no subject saw."""
+"""Performance of a model's checkpoints, measured on stimuli or files that no subject saw."""
 
 from __future__ import annotations
 
 import csv
 import logging
+from functools import partial
+from pathlib import Path
 
-from convergent.device import resolve_device
 from convergent.errors import ConfigError
+from convergent.evaluation import Material
 from convergent.evaluation import evaluate as measure
-from convergent.models import LoadedBaseline, load
+from convergent.models import LoadedBaseline, LoadedModel
 from convergent.stages.data import reader_of
-from convergent.stages.weights import read_manifest
+from convergent.stages.weights import load_checkpoint
 from convergent.store import publish
 from convergent.study import Performance, Study
 
@@ -25,7 +27,9 @@ def evaluate(study: Study, model: str) -> None:
     Raises
     ------
     ConfigError
-        The study measures nothing, or no data set of the model's modality has a benchmark.
+        The study measures nothing, or the model is a baseline.
+    DataError
+        There is nothing to measure an evaluation on.
     """
     row = study.model(model)
     names = study.config.performance.evaluations
@@ -37,26 +41,15 @@ def evaluate(study: Study, model: str) -> None:
         )
     readers = [reader_of(study, dataset) for dataset in study.datasets_of(model)]
     with_benchmark = [reader for reader in readers if hasattr(reader, "benchmark")]
-    if not with_benchmark:
-        raise ConfigError(
-            f"no {row.modality} data set of the study has labelled stimuli",
-            where=study.file,
-            fix="leave 'performance.evaluations' empty and give published scores",
-        )
-    device = resolve_device(study.config.extraction.device)
     scores: list[Performance] = []
     for checkpoint in row.checkpoints:
-        manifest = read_manifest(study, model, checkpoint.name)
-        loaded = load(row, checkpoint, manifest, device=device)
-        assert manifest is not None
-        assert not isinstance(loaded, LoadedBaseline)
         scores += measure(
             names,
             row,
             checkpoint,
-            loaded=loaded,
-            manifest=manifest,
-            reader=with_benchmark[0],
+            open_network=partial(_open, study, model, checkpoint.name),
+            reader=with_benchmark[0] if with_benchmark else None,
+            material=material_of(study),
             batch_size=study.config.extraction.fixed_batch_size,
         )
     with (
@@ -66,3 +59,21 @@ def evaluate(study: Study, model: str) -> None:
         writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([getattr(score, name) for name in COLUMNS] for score in scores)
+
+
+def material_of(study: Study) -> Material:
+    """Files that the study measures performance on."""
+    settings = study.config.performance
+    named = {"text": settings.text, "images": settings.images, "classes": settings.classes}
+    return Material(
+        **{key: Path(value).expanduser() for key, value in named.items() if value},
+        templates=settings.templates,
+        window=settings.window,
+        stride=settings.stride,
+    )
+
+
+def _open(study: Study, model: str, checkpoint: str, head: bool) -> LoadedModel:
+    loaded, _ = load_checkpoint(study, model, checkpoint, head=head)
+    assert not isinstance(loaded, LoadedBaseline)
+    return loaded

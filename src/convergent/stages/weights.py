@@ -123,7 +123,12 @@ def read_manifest(study: Study, model: str, checkpoint: str) -> WeightsManifest 
 
 
 def load_checkpoint(
-    study: Study, model: str, checkpoint: str, *, layers: Sequence[str] | None = None
+    study: Study,
+    model: str,
+    checkpoint: str,
+    *,
+    layers: Sequence[str] | None = None,
+    head: bool = False,
 ) -> tuple[LoadedModel | LoadedBaseline, WeightsManifest | None]:
     """Load a checkpoint as the study's configuration says.
 
@@ -133,6 +138,8 @@ def load_checkpoint(
     model, checkpoint : str
     layers : sequence of str, optional
         The only layers that will be read; all unless given.
+    head : bool
+        Whether a language model predicts the next token.
 
     Returns
     -------
@@ -151,6 +158,7 @@ def load_checkpoint(
         full_check=study.config.weights.check == "full",
         layers=layers,
         offload=settings.offload,
+        head=head,
     )
     return loaded, manifest
 

@@ -267,6 +267,11 @@ class Study:
             return []
         return [key for key, model in self.models.items() if not model.is_control]
 
+    def performance_files(self) -> list[str]:
+        """Files that performance is measured on; a changed one is measured again."""
+        settings = self.config.performance
+        return [name for name in (settings.text, settings.classes) if name]
+
     def tables(self) -> list[str]:
         """Study-wide tables."""
         return list(STUDY_TABLES)

@@ -9,6 +9,7 @@ from convergent.study._types import Modality
 from convergent.zoo._build import Built, Progress, Table, Wanted
 from convergent.zoo._families import open_clip_family
 from convergent.zoo._figures import Figures
+from convergent.zoo._open_clip_pairs import Pair, same_weights, trained_architecture
 from convergent.zoo._propose import Proposal
 from convergent.zoo._rows import ModelRow, ScoreRow
 from convergent.zoo._sketches import by_network, run_all
@@ -33,8 +34,6 @@ Parameters are the tower's. Tags: training data; coco, coco-unknown: docs/models
 _SCORES_COMMENT = """\
 Scores of both towers together, in percent; made by `convergent models build`."""
 
-Pair = tuple[str, str]
-
 
 def build(
     figures: Figures, jobs: int, wanted: Wanted | None = None, progress: Progress | None = None
@@ -45,14 +44,18 @@ def build(
     hubs: dict[Pair, str] = {}
     for row in figures.rows(_FILE):
         pair = (row["name"], row["pretrained"])
-        name = f"{row['name']}.{row['pretrained']}"
-        if wanted is not None and not wanted(name):
-            continue
+        name = ".".join(pair)
         try:
             hubs[pair] = _hub(*pair)
             pairs[pair] = row
         except ConvergentError as error:
             left_out[name] = error.what
+    for pair, reason in same_weights(pairs, hubs).items():
+        left_out[".".join(pair)] = reason
+        del pairs[pair]
+    if wanted is not None:
+        pairs = {pair: row for pair, row in pairs.items() if wanted(".".join(pair))}
+        left_out = {name: reason for name, reason in left_out.items() if wanted(name)}
     tables: list[Table] = []
     for modality in ("vision", "language"):
         tables += _tables(figures, modality, pairs, hubs, left_out, jobs, progress)
@@ -75,10 +78,10 @@ def _tables(
     progress: Progress | None,
 ) -> list[Table]:
     tower = "image" if modality == "vision" else "text"
-    models = {
-        pair: stub("open_clip", pair[0], key=".".join(pair), modality=modality) for pair in pairs
-    }
-    groups = by_network(models.values())
+    groups = by_network(
+        stub("open_clip", trained_architecture(pair), key=".".join(pair), modality=modality)
+        for pair in pairs
+    )
     results = run_all(propose_for, [group[0] for group in groups], jobs, progress)
     proposals = {
         model.key: result for group, result in zip(groups, results, strict=True) for model in group
@@ -134,7 +137,7 @@ def _row(pair: Pair, hub: str, modality: Modality, proposal: Proposal) -> ModelR
         modality=modality,
         source="open_clip",
         reference=hub,
-        architecture=architecture,
+        architecture=trained_architecture(pair),
         parameters=proposal.parameters,
         layers=proposal.layers,
         widths=proposal.widths,

@@ -17,6 +17,9 @@ Floats = NDArray[np.float64]
 # Columns converted to float64 at once: wide features never exist a second time in float64.
 FEATURE_BLOCK = 4096
 
+# Rows of a symmetric product at once.
+PANEL = 256
+
 
 @dataclass(frozen=True)
 class Gram:
@@ -100,9 +103,27 @@ def inner_products(x: torch.Tensor) -> torch.Tensor:
     total = x.new_zeros((x.shape[0], x.shape[0]), dtype=torch.float64)
     for start in range(0, x.shape[1], FEATURE_BLOCK):
         block = x[:, start : start + FEATURE_BLOCK].to(torch.float64)
-        block = block - block.mean(dim=0)
-        total.addmm_(block, block.T)
-    return total
+        add_lower_products(total, block - block.mean(dim=0))
+    return mirrored(total)
+
+
+def add_lower_products(total: torch.Tensor, x: torch.Tensor) -> None:
+    """Add the products of rows to the lower triangle of a square matrix; nearly half the work.
+
+    Parameters
+    ----------
+    total : Tensor, shape (row, row)
+        What lies above the diagonal has no meaning until `mirrored`.
+    x : Tensor, shape (row, column)
+    """
+    for start in range(0, len(x), PANEL):
+        stop = min(start + PANEL, len(x))
+        total[start:stop, :stop].addmm_(x[start:stop], x[:stop].T)
+
+
+def mirrored(lower: torch.Tensor) -> torch.Tensor:
+    """Fill the upper triangle of a square matrix from its lower one."""
+    return lower.tril() + lower.tril(-1).T
 
 
 def _tensor(block: NDArray[np.floating], device: torch.device) -> torch.Tensor:

@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 
 from convergent.alignment._splits import Index, Split
-from convergent.alignment.ridge._gram import FEATURE_BLOCK, Gram, inner_products
+from convergent.alignment.ridge._gram import (
+    FEATURE_BLOCK,
+    Gram,
+    add_lower_products,
+    inner_products,
+    mirrored,
+)
 from convergent.alignment.ridge._standardise import standardise
 
 
@@ -74,21 +80,25 @@ class FeatureSource:
 
     def dual(self, split: Split) -> Dual:
         train, test = (_rows(r, self._x) for r in (split.train, split.test))
-        product = self._x.new_zeros((train.numel() + test.numel(), train.numel()), dtype=_F64)
+        gram = self._x.new_zeros((train.numel(), train.numel()), dtype=_F64)
+        cross = self._x.new_zeros((test.numel(), train.numel()), dtype=_F64)
         for start in range(0, self.width, FEATURE_BLOCK):
             block = self._x[:, start : start + FEATURE_BLOCK]
             inside, outside = standardise(
                 block[train].to(_F64), block[test].to(_F64), scale=self._scale
             )
-            product.addmm_(torch.cat([inside, outside]), inside.T)
-        return Dual(product[: train.numel()], product[train.numel() :])
+            add_lower_products(gram, inside)
+            cross.addmm_(outside, inside.T)
+        return Dual(mirrored(gram), cross)
 
     def primal(self, split: Split) -> Primal:
         train, test = (_rows(r, self._x) for r in (split.train, split.test))
         inside, outside = standardise(
             self._x[train].to(_F64), self._x[test].to(_F64), scale=self._scale
         )
-        return Primal(inside, outside, inside.T @ inside)
+        covariance = inside.new_zeros((inside.shape[1], inside.shape[1]))
+        add_lower_products(covariance, inside.T)
+        return Primal(inside, outside, mirrored(covariance))
 
 
 class GramSource:

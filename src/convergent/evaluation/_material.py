@@ -1,0 +1,170 @@
+"""What a study chose to measure performance on: a text, or a folder of labelled images."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergent.errors import DataError
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
+_COLUMNS = ("folder", "index", "name")
+
+
+@dataclass(frozen=True)
+class Material:
+    """Files that evaluations read.
+
+    Attributes
+    ----------
+    text : Path, optional
+        UTF-8, for causal language models.
+    images : Path, optional
+        One folder of images a class.
+    classes : Path, optional
+        Table (folder, index, name) of those folders: index of the class among a classifier's
+        outputs, and its name in words.
+    templates : tuple of str
+        Sentences with ``{}`` for the name of a class.
+    window, stride : int
+        Tokens of a window of the text, and by how many it moves on.
+    """
+
+    text: Path | None = None
+    images: Path | None = None
+    classes: Path | None = None
+    templates: tuple[str, ...] = ("a photo of a {}.",)
+    window: int = 1024
+    stride: int = 512
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """Labelled images.
+
+    Attributes
+    ----------
+    files : tuple of Path
+        Sorted by class, then by name.
+    labels : ndarray of int64, shape (image,)
+        Index into ``folders``.
+    folders, names : tuple of str
+        Of each class: its folder and its name in words.
+    outputs : tuple of int
+        Of each class: its index among a classifier's outputs.
+    listed : bool
+        Whether a table gave these indices; they count the folders otherwise.
+    """
+
+    files: tuple[Path, ...]
+    labels: NDArray[np.int64]
+    folders: tuple[str, ...]
+    names: tuple[str, ...]
+    outputs: tuple[int, ...]
+    listed: bool
+
+    def batches(self, size: int) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.uint8]]]]:
+        """Labels and images (y, x, 3) of ``size`` images at a time.
+
+        Raises
+        ------
+        DataError
+            If a file is no image.
+        """
+        for first in range(0, len(self.files), size):
+            chosen = slice(first, first + size)
+            yield self.labels[chosen], [_read(path) for path in self.files[chosen]]
+
+
+def image_folder(folder: Path, classes: Path | None) -> ImageFolder:
+    """List a folder of one folder of images a class.
+
+    Parameters
+    ----------
+    folder : Path
+    classes : Path, optional
+        Table of the folders; without one they are classes 0, 1, ... in alphabetical order, and
+        their names in words are those of the folders.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder or no image in it, or table and folders do not agree.
+    """
+    if not folder.is_dir():
+        raise DataError("no such folder of images", where=str(folder), fix="see performance.images")
+    found = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    rows = _table(classes) if classes else [(name, i, name) for i, name in enumerate(found)]
+    unknown = sorted(set(found) - {name for name, _, _ in rows})
+    if unknown:
+        raise DataError(
+            f"folder '{unknown[0]}' is not in '{classes}'",
+            where=str(folder),
+            fix="add its row, or remove the folder",
+        )
+    rows = [row for row in rows if row[0] in found]
+    files, labels = [], []
+    for label, (name, _, _) in enumerate(rows):
+        own = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in _SUFFIXES)
+        if not own:
+            raise DataError(
+                f"no image in class '{name}'", where=str(folder), fix="remove the folder"
+            )
+        files += own
+        labels += [label] * len(own)
+    if not files:
+        raise DataError(
+            "no image in it", where=str(folder), fix="put the images of each class into a folder"
+        )
+    return ImageFolder(
+        files=tuple(files),
+        labels=np.array(labels, dtype=np.int64),
+        folders=tuple(name for name, _, _ in rows),
+        names=tuple(words.replace("_", " ") for _, _, words in rows),
+        outputs=tuple(index for _, index, _ in rows),
+        listed=classes is not None,
+    )
+
+
+def _table(path: Path) -> list[tuple[str, int, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            reader = csv.DictReader(handle, delimiter="\t")
+            header = tuple(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"cannot read the table of classes ({error})", where=str(path)) from error
+    missing = [name for name in _COLUMNS if name not in header]
+    if missing:
+        raise DataError(
+            f"column '{missing[0]}' is missing",
+            where=str(path),
+            fix=f"columns {', '.join(_COLUMNS)}, separated by tabs",
+        )
+    try:
+        found = [(row["folder"], int(row["index"]), row["name"]) for row in rows]
+    except (TypeError, ValueError) as error:
+        raise DataError(f"an index is no whole number ({error})", where=str(path)) from error
+    for column, number in (("folder", 0), ("index", 1)):
+        values = [str(row[number]) for row in found]
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise DataError(f"{column} '{twice}' occurs twice", where=str(path))
+    return found
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError) as error:
+        raise DataError(
+            f"cannot read this image ({error})", where=str(path), fix="replace or remove the file"
+        ) from error
