@@ -3,8 +3,9 @@
     python benchmarks/nsd.py [--vertices 50000] [--trials 750] [--directory DIR]
 
 Writes files in NSD's formats (fsaverage MGH of both hemispheres, 1.5 GB; four fifths of the
-vertices lie in an area and are targets), prepares each number of sessions in a process of its own, and prints
-seconds, peak memory (the process's, and above what it had before it read) and the ratios.
+vertices lie in an area and are targets), prepares each number of sessions in a process of its
+own, and prints seconds, peak memory (the process's, and above what it had before it read) and
+the ratios.
 """
 
 from __future__ import annotations

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
 
 from convergent.brains.nsd import _example as example
+from convergent.stages.fit import fit
 from convergent.store import read_store
+from convergent.study import Study
 from workflow_fixtures import Workflow
 
 MODELS = """\
@@ -96,6 +100,18 @@ def test_captions_are_compared_with_the_volume(study):
     assert store.attrs["n_samples"] == responses["stimulus_id"].size
     table = pl.read_parquet(workflow.folder / "results/small/models/lengths.parquet")
     assert set(table["metric"]) == {"ridge_r", "ridge_r2", "cka"}
+
+
+def test_responses_on_disk_give_the_same_stores(study, monkeypatch):
+    workflow, _ = study
+    monkeypatch.chdir(workflow.folder)
+    loaded = Study.load("study.yaml")
+    path = Path(loaded.paths.alignment("nsd", "pixels", "final", "features", "subj01"))
+    before = path.read_bytes()
+    path.unlink()
+    monkeypatch.setattr("convergent.stages.data._HELD_BYTES", 0)
+    fit(loaded, "pixels", "final", "features", "nsd", "subj01")
+    assert path.read_bytes() == before
 
 
 def test_another_subject_makes_other_stimuli_and_moved_files_do_not(study):

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from convergent.store import RowFile
 
-# Targets of a chunk: 750 trials of them are some 50 MB.
-CHUNK = 16384
+# Targets of a chunk: 750 trials of them are some 25 MB.
+CHUNK = 8192
 _PIECE_BYTES = 16 << 20
 
 Floats = NDArray[np.float64]
