@@ -12,6 +12,7 @@ from scipy.io import loadmat, savemat
 
 from convergent.brains import open_dataset
 from convergent.brains.nsd import _example as example
+from convergent.brains.nsd._example_files import write_hdf5, write_mgh, write_nifti
 from convergent.brains.nsd._files import DESIGN, IMAGES, STIMULUS_INFO
 from convergent.brains.nsd._image_files import open_image
 from convergent.errors import ConfigError, DataError, IdError, UnknownKeyError
@@ -145,17 +146,17 @@ def test_betas_of_another_scale_are_refused(reader, copy):
     with h5py.File(path) as file:
         values = file["betas"][()]
     path.unlink()
-    example.write_hdf5(path, "betas", values / np.float32(300), None)
+    write_hdf5(path, "betas", values / np.float32(300), None)
     with pytest.raises(DataError, match="session05.hdf5: betas are float32, and NSD's int16"):
         reader(data=str(copy), **IN_VOLUME).responses("subj04")
     nifti = path.with_name("betas_session05.nii.gz")
-    example.write_nifti(nifti, values.T / np.float32(300))
+    write_nifti(nifti, values.T / np.float32(300))
     with pytest.raises(DataError, match="session05.nii.gz: betas are float32"):
         reader(data=str(copy), **IN_VOLUME, betas_format="nii.gz").responses("subj04")
     surface = copy / SURFACE / "lh.betas_session05.mgh"
     with open_image(surface) as image:
         packed = np.rint(np.asarray(image.dataobj)[:, 0, 0] * 300).astype(np.int16)
-    example.write_mgh(surface, packed)
+    write_mgh(surface, packed)
     with pytest.raises(DataError, match="session05.mgh: betas are int16, and NSD's float32"):
         reader(data=str(copy)).responses("subj01")
 
@@ -164,7 +165,7 @@ def test_a_session_of_other_trials_is_refused(reader, copy):
     path = copy / SURFACE / "lh.betas_session05.mgh"
     with open_image(path) as image:
         values = np.asarray(image.dataobj)[:, 0, 0, :-1]
-    example.write_mgh(path, values)
+    write_mgh(path, values)
     with pytest.raises(DataError, match="has 14 trials, the design 15"):
         reader(data=str(copy)).responses("subj01")
 
@@ -175,7 +176,7 @@ def test_targets_without_valid_data_are_left_out_and_counted(reader, copy, caplo
         values = np.asarray(image.dataobj)[:, 0, 0].copy()
     values[0, 3] = np.nan
     values[1] = 7.0
-    example.write_mgh(path, values)
+    write_mgh(path, values)
     brain = reader(data=str(copy)).responses("subj01")
     assert brain.attrs["targets_not_valid"] == 2
     assert "2 of 60 targets are constant or not finite" in caplog.text
@@ -186,7 +187,7 @@ def test_a_ceiling_far_from_the_distributed_one_is_warned_of(reader, copy, caplo
     reader().responses("subj01")
     assert "ncsnr" not in caplog.text
     for side, count in (("lh", 40), ("rh", 35)):
-        example.write_mgh(copy / SURFACE / f"{side}.ncsnr.mgh", np.full(count, 3, np.float32))
+        write_mgh(copy / SURFACE / f"{side}.ncsnr.mgh", np.full(count, 3, np.float32))
     brain = reader(data=str(copy)).responses("subj01")
     assert brain.attrs["ncsnr_against_distributed"]["median_difference"] < -1
     assert "from NSD's own" in caplog.text

@@ -5,6 +5,5 @@ package: the data-use agreement at https://naturalscenesdataset.org comes first.
 
 References
 ----------
-Allen, St-Yves, Wu et al. (2022), Nature Neuroscience 25, 116-126. NSD data manual:
-https://cvnlab.slite.page/p/6CusMRYfk0/Functional-data-NSD
+Allen, St-Yves, Wu et al. (2022), Nature Neuroscience 25, 116-126.
 """

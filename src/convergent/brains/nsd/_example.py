@@ -8,23 +8,31 @@ nine squares.
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convergent.brains.nsd import _files as files
+from convergent.brains.nsd._example_files import (
+    to_int16,
+    write_hdf5,
+    write_mat,
+    write_mgh,
+    write_nifti,
+)
+from convergent.brains.nsd._example_stimuli import (
+    SQUARES,
+    write_captions,
+    write_images,
+    write_info,
+)
 
 # Label, name and explained share h of single-trial variance of the areas.
 AREAS = {1: ("V1", 0.8), 2: ("MST", 0.5), 4: ("V2", 0.3), 8: ("4", 0.0)}
 _STREAMS = {1: "early", 2: "midventral", 3: "midlateral", 4: "midparietal", 5: "ventral"}
-_SQUARES = 3  # a side
-_PIXELS = 24
 
 Floats = NDArray[np.float64]
 
@@ -60,7 +68,7 @@ class Example:
 
     def weights(self, subject: str, side: str, targets: int) -> Floats:
         """Of the squares for the signal of each target, of length 1; shape (target, square)."""
-        drawn = _rng(subject, side, "weights").normal(size=(targets, _SQUARES**2))
+        drawn = _rng(subject, side, "weights").normal(size=(targets, SQUARES**2))
         unit: Floats = drawn / np.linalg.norm(drawn, axis=1, keepdims=True)
         return unit
 
@@ -109,11 +117,11 @@ def write_experiment(
     subjectim = np.hstack([np.tile(numbers[:shared], (len(rest), 1)), rest]).astype(np.int64)
     ordering = rng.permutation(np.repeat(np.arange(1, own + 1), 3)).astype(np.int64)
     example = Example(
-        directory, rng.normal(size=(total, _SQUARES**2)), ordering, subjectim, 750 // scale
+        directory, rng.normal(size=(total, SQUARES**2)), ordering, subjectim, 750 // scale
     )
     pattern = np.zeros((40, 12, 75), dtype=np.uint8)  # blanks fill up the session
     pattern.reshape(40, -1)[:, : example.trials] = 1
-    _write_mat(
+    write_mat(
         directory / files.DESIGN,
         {
             "masterordering": ordering[None].astype(np.float64),
@@ -123,10 +131,10 @@ def write_experiment(
         },
         version,
     )
-    _write_info(example, set(numbers[:shared].tolist()))
+    write_info(example, set(numbers[:shared].tolist()))
     if images:
-        _write_images(example)
-        _write_captions(example)
+        write_images(example)
+        write_captions(example)
     return example
 
 
@@ -218,37 +226,6 @@ def write_volume(
             write_nifti(betas_at / files.session_file("", number, "nii.gz"), whole.T)
 
 
-def to_int16(values: Floats) -> NDArray[np.int16]:
-    """300 times the percent signal change, rounded."""
-    return np.asarray(np.clip(np.rint(values * 300), -32768, 32767), dtype=np.int16)
-
-
-def write_mgh(path: Path, values: NDArray[Any]) -> None:
-    """Values (vertex,) or (vertex, trial) as MGH; compressed if the name says so."""
-    import nibabel
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shape = (len(values), 1, 1, *values.shape[1:])
-    nibabel.save(nibabel.MGHImage(values.reshape(shape), np.eye(4)), path)
-
-
-def write_nifti(path: Path, values: NDArray[Any]) -> None:
-    """A volume as compressed NIfTI of 1.8 mm voxels."""
-    import nibabel
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(values, np.diag([1.8, 1.8, 1.8, 1.0])), path)
-
-
-def write_hdf5(path: Path, name: str, values: NDArray[Any], chunks: tuple[int, ...] | None) -> None:
-    """One array as HDF5."""
-    import h5py
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with h5py.File(path, "w") as file:
-        file.create_dataset(name, data=values, chunks=chunks)
-
-
 def _labels(count: int) -> NDArray[np.int64]:
     """Labels in turn, and every fifth target in none."""
     return np.resize([*AREAS, 0], count).astype(np.int64)
@@ -268,76 +245,3 @@ def _write_names(folder: Path) -> None:
     for atlas, names in tables.items():
         lines = ["0 Unknown", *(f"{label} {name}" for label, name in names.items())]
         (folder / f"{atlas}.mgz.ctab").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def _write_mat(path: Path, content: Mapping[str, NDArray[Any]], version: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if version == "5":
-        from scipy.io import savemat
-
-        savemat(path, dict(content), do_compression=True)
-        return
-    import h5py
-
-    with h5py.File(path, "w", userblock_size=512) as file:
-        for name, values in content.items():
-            file[name] = values.T
-    with path.open("r+b") as raw:
-        raw.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM")
-
-
-def _coco(number: int) -> int:
-    """COCO's id of an image: any, as long as no two have one."""
-    return 7 * number + 262145
-
-
-def _write_info(example: Example, shared: set[int]) -> None:
-    """Write the table of stimuli, with the trials (from 1) of each subject's repeats."""
-    subjects = range(1, len(files.SUBJECTS) + 1)
-    repeats = {
-        (k, r): np.zeros(len(example.latents), dtype=int) for k in subjects for r in range(3)
-    }
-    for k, own in enumerate(example.images, start=1):
-        seen = np.zeros(len(example.latents), dtype=int)
-        for trial, number in enumerate(own[example.ordering - 1].tolist(), start=1):
-            repeats[k, seen[number - 1]][number - 1] = trial
-            seen[number - 1] += 1
-    header = ["", "cocoId", "cocoSplit", "cropBox", "loss", "nsdId", "flagged", "BOLD5000"]
-    header += ["shared1000", *(f"subject{k}" for k in subjects)]
-    header += [f"subject{k}_rep{r}" for k in subjects for r in range(3)]
-    with (example.directory / files.STIMULUS_INFO).open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(header)
-        for place in range(len(example.latents)):
-            trials = [[int(repeats[k, r][place]) for r in range(3)] for k in subjects]
-            table.writerow(
-                [place, _coco(place + 1), "train2017" if place % 2 else "val2017"]
-                + ["(0, 0, 0.1671875, 0.1671875)", 0.1, place, False, False]
-                + [place + 1 in shared, *(int(any(three)) for three in trials)]
-                + [trial for three in trials for trial in three]
-            )
-
-
-def _write_images(example: Example) -> None:
-    squares = example.latents.reshape(-1, _SQUARES, _SQUARES)
-    side = _PIXELS // _SQUARES
-    grey = np.clip(np.rint(128 + 36 * squares), 0, 255).astype(np.uint8)
-    pixels = grey.repeat(side, axis=1).repeat(side, axis=2)
-    brick = np.repeat(pixels[..., None], 3, axis=3)
-    write_hdf5(example.directory / files.IMAGES, "imgBrick", brick, (1, *brick.shape[1:]))
-
-
-def _write_captions(example: Example) -> None:
-    words = ("dark", "dim", "grey", "pale", "bright")
-    annotations: dict[int, list[dict[str, object]]] = {0: [], 1: []}
-    for place, latents in enumerate(example.latents):
-        levels = np.clip(np.rint(latents + 2), 0, 4).astype(int)
-        for person in range(5):
-            caption = f"A {words[levels[person]]} square {person + 1} of a picture."
-            annotations[place % 2].append(
-                {"image_id": _coco(place + 1), "id": 5 * place + person, "caption": caption}
-            )
-    for path, which in zip(files.CAPTIONS, (1, 0), strict=True):
-        target = example.directory / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(json.dumps({"annotations": annotations[which]}), encoding="utf-8")

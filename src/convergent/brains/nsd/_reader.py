@@ -77,6 +77,7 @@ class NsdReader:
         The agreement is not acknowledged, or options exclude each other.
     """
 
+    modality: str = "vision"
     design: ClassVar[DesignName] = "items"
     simulated: ClassVar[bool] = False
 
@@ -110,6 +111,7 @@ class NsdReader:
                 where=where,
                 fix=f"use {' or '.join(known)}, or leave options.betas_format out",
             )
+        self.modality = "vision" if captions is None else "language"
         self._name, self._seen_by, self._captions = name, subjects, captions
         self._folder = files.Folder(data, name)
         self._space, self._betas, self._format = space, betas, betas_format or known[0]
@@ -117,11 +119,6 @@ class NsdReader:
         self._sessions, self._allow_missing = sessions, allow_missing_sessions
         self._test, self._single = test, repeats == "single"
         self._minimum, self._scratch = min_noise_ceiling, scratch or tempfile.gettempdir()
-
-    @property
-    def modality(self) -> str:
-        """Images, unless captions stand for them."""
-        return "vision" if self._captions is None else "language"
 
     def subjects(self) -> tuple[str, ...]:
         """``subj01`` to ``subj08``."""
