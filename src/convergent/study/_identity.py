@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # version are then recomputed instead of being mixed with new ones.
 STAGE_VERSIONS = {
     "stimuli": 1,
-    "responses": 1,
+    "responses": 2,
     "train": 1,
     "weights": 1,
     "extract": 1,
