@@ -5,6 +5,7 @@ Importing this package registers all its figures.
 
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
+from ._data_check import data_picture
 from ._heatmap import depth_by_region, layer_region
 from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
@@ -34,6 +35,7 @@ __all__ = [
     "Tables",
     "controls",
     "cortical_surface",
+    "data_picture",
     "decimate",
     "depth_by_region",
     "dot_table",

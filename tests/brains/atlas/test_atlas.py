@@ -194,7 +194,7 @@ def test_an_absent_atlas_leaves_regions_as_the_data_name_them(caplog):
     assert (region.name, region.hemisphere, region.network) == ("lh.Cont_1", "L", "")
     assert np.isnan(region.order)
     assert "regions are as the data name them" in caplog.text
-    with pytest.raises(DataError, match="no labels of 'hcp-mmp1' on fsaverage5.*fetch atlas-hcp"):
+    with pytest.raises(DataError, match="no labels of 'hcp-mmp1' on fsaverage5.*fetch atlas hcp"):
         label_targets("hcp-mmp1", "fsaverage5")
 
 

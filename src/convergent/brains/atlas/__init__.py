@@ -10,6 +10,7 @@ from convergent.brains.atlas._mesh import (
     fsaverage5,
     on_vertices,
     parcellation,
+    quiet_nibabel,
     sulcal_depth,
 )
 from convergent.brains.atlas._names import match_region, split_name
@@ -33,6 +34,7 @@ __all__ = [
     "on_vertices",
     "open_atlas",
     "parcellation",
+    "quiet_nibabel",
     "regions_of",
     "split_name",
     "sulcal_depth",

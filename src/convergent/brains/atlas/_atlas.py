@@ -248,7 +248,7 @@ def _how(atlas: str, space: str) -> str:
     stem = annotation_stems(atlas)[0]
     put = f"put lh.{stem}.annot and rh.{stem}.annot of {space} there"
     if space == "fsaverage5" and atlas in catalogue():
-        return f"`convergent fetch atlas-{atlas} --to DIR` and name DIR, or {put}"
+        return f"`convergent fetch atlas {atlas} --to DIR` and name DIR, or {put}"
     return put
 
 

@@ -82,7 +82,7 @@ def check_content(entry: LabelFile, content: bytes, where: str) -> None:
             f"{entry.file} is not the recorded file: {len(content)} bytes with SHA-256 "
             f"{found[:12]}, expected {entry.bytes} bytes with {entry.sha256[:12]}",
             where=where,
-            fix=f"delete it and run `convergent fetch atlas-{entry.atlas} --to DIR`",
+            fix=f"delete it and run `convergent fetch atlas {entry.atlas} --to DIR`",
         )
 
 
