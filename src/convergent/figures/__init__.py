@@ -3,6 +3,7 @@
 Importing this package registers all its figures.
 """
 
+from ._bars import bar_table, region_bars
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._data_check import data_picture
@@ -33,6 +34,7 @@ __all__ = [
     "FigureSpec",
     "NotDrawn",
     "Tables",
+    "bar_table",
     "controls",
     "cortical_surface",
     "data_picture",
@@ -53,6 +55,7 @@ __all__ = [
     "p_value",
     "performance_scatter",
     "planted_recovered",
+    "region_bars",
     "region_dots",
     "region_values",
     "register_figure",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,7 +23,7 @@ from convergent.errors import DataError
 
 from ._registry import FigureError
 
-__all__ = ["Hemisphere", "decimate", "load_hemispheres", "match_region"]
+__all__ = ["Hemisphere", "decimate", "load_hemispheres", "match_region", "on_surface"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,23 @@ def _hemisphere(side: Side, keys: NDArray[np.int64], names: tuple[str, ...]) -> 
         names,
         sulcal_depth(side),
     )
+
+
+def on_surface(regions: Sequence[tuple[str, str | None]], names: tuple[str, ...]) -> bool:
+    """Tell whether regions are those of HCP-MMP1, so that the surface can show them.
+
+    One region called "V1" or "4" by chance does not make a data set an HCP-MMP1 one: at least two
+    must be, and half of them.
+
+    Parameters
+    ----------
+    regions : sequence of (str, str or None)
+        Names and hemispheres.
+    names : tuple of str
+        Of the atlas.
+    """
+    found = sum(bool(match_region(region, side or "", names)) for region, side in regions)
+    return found >= max(2, len(regions) / 2)
 
 
 def decimate(hemisphere: Hemisphere, number: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
