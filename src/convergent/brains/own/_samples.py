@@ -15,7 +15,7 @@ from convergent.brains.own._patterns import fill, found
 from convergent.brains.own._tables import Text, column, read_list, read_table
 from convergent.errors import DataError, IdError
 
-BLOCK_BYTES = 128 << 20
+BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
