@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -87,7 +88,7 @@ def test_a_full_disk_is_told_and_the_temporary_file_removed(
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(_download.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match=r"a\.txt cannot be written: No space left"):
         download(tmp_path / "data", source=server.as_uri())
     assert not [path for path in (tmp_path / "data").rglob("*") if path.is_file()]

@@ -177,7 +177,7 @@ def test_unknown_subject_is_named():
 
 
 def test_missing_package_says_what_to_install():
-    from convergent.brains.simulated._packages import package_path
+    from convergent.brains._packages import package_path
 
     with pytest.raises(DataError, match="pip install nowhere"):
         package_path("no_such_package", "data", "nowhere")

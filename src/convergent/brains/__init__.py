@@ -1,5 +1,6 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
+from convergent.brains._check import DatasetReport, Finding, SubjectReport, check_dataset
 from convergent.brains._items import align, join_items
 from convergent.brains._registry import (
     DatasetSettings,
@@ -12,16 +13,20 @@ from convergent.brains._types import DatasetReader, Design, Region, Responses, S
 
 __all__ = [
     "DatasetReader",
+    "DatasetReport",
     "DatasetSettings",
     "Design",
+    "Finding",
     "Interval",
     "Region",
     "Responses",
     "StimulusSet",
+    "SubjectReport",
     "TextGrid",
     "Tier",
     "align",
     "available_datasets",
+    "check_dataset",
     "join_items",
     "open_dataset",
     "read_textgrid",

@@ -21,6 +21,7 @@ from convergent.errors import ConfigError, DataError, UnknownKeyError, did_you_m
 _READERS: dict[str, str | type[Any]] = {
     "alice": "convergent.brains.alice._reader:AliceReader",
     "nsd": "convergent.brains.nsd._reader:NsdReader",
+    "own": "convergent.brains.own._reader:OwnData",
     "simulated-scenes": "convergent.brains.simulated._reader:SimulatedScenes",
     "simulated-sentences": "convergent.brains.simulated._reader:SimulatedSentences",
 }

@@ -3,8 +3,10 @@
 Importing this package registers all its figures.
 """
 
+from ._bars import bar_table, region_bars
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
+from ._data_check import data_picture
 from ._heatmap import depth_by_region, layer_region
 from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
@@ -32,8 +34,10 @@ __all__ = [
     "FigureSpec",
     "NotDrawn",
     "Tables",
+    "bar_table",
     "controls",
     "cortical_surface",
+    "data_picture",
     "decimate",
     "depth_by_region",
     "dot_table",
@@ -51,6 +55,7 @@ __all__ = [
     "p_value",
     "performance_scatter",
     "planted_recovered",
+    "region_bars",
     "region_dots",
     "region_values",
     "register_figure",

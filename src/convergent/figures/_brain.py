@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ._registry import Drawing, Tables, register_figure
 from ._style import layout, new_figure
-from ._surface import Hemisphere, decimate, load_hemispheres, match_region
+from ._surface import Hemisphere, decimate, load_hemispheres, match_region, on_surface
 
 # Views: name, and the sign of x that looks at the reader.
 _VIEWS = (("L", "left, outer", -1), ("R", "right, outer", 1),
@@ -27,20 +27,24 @@ VERTICES = 5000
 @register_figure("cortical-surface", requires=("modality_profile", "alignment"))
 def cortical_surface(tables: Tables) -> list[Drawing]:
     """Mean alignment of the trained models on the inflated cortex, for HCP-MMP1 regions."""
-    profile = tables["modality_profile"].filter(pl.col("choice") == "best")
-    columns = ["dataset", "region"]
-    alignment = tables["alignment"]
-    if "hemisphere" not in alignment.columns:
-        alignment = alignment.with_columns(hemisphere=pl.lit(""))
-    sides = alignment.select(*columns, pl.col("hemisphere").fill_null("")).unique(columns)
+    profile = with_hemisphere(
+        tables["modality_profile"].filter(pl.col("choice") == "best"), tables["alignment"]
+    )
     drawings = []
-    for (dataset, modality), rows in profile.join(sides, on=columns, how="left").group_by(
-        ["dataset", "modality"], maintain_order=True
-    ):
+    for (dataset, modality), rows in profile.group_by(["dataset", "modality"], maintain_order=True):
         drawing = _draw(str(dataset), str(modality), rows.drop_nulls("score"))
         if drawing is not None:
             drawings.append(drawing)
     return drawings
+
+
+def with_hemisphere(profile: pl.DataFrame, alignment: pl.DataFrame) -> pl.DataFrame:
+    """Add each region's hemisphere, empty where the data name none."""
+    columns = ["dataset", "region"]
+    if "hemisphere" not in alignment.columns:
+        alignment = alignment.with_columns(hemisphere=pl.lit(""))
+    sides = alignment.select(*columns, pl.col("hemisphere").fill_null("")).unique(columns)
+    return profile.join(sides, on=columns, how="left")
 
 
 def region_values(rows: pl.DataFrame, names: tuple[str, ...]) -> dict[str, float]:
@@ -70,8 +74,7 @@ def _draw(dataset: str, modality: str, rows: pl.DataFrame) -> Drawing | None:
         bool(match_region(region, hemisphere or "", left.names))
         for region, hemisphere in rows.select("region", "hemisphere").iter_rows()
     ]
-    # One region called "V1" or "4" by chance does not make a data set an HCP-MMP1 one.
-    if not matched or sum(matched) < max(2, len(matched) / 2):
+    if not on_surface(list(rows.select("region", "hemisphere").iter_rows()), left.names):
         return None
     values = region_values(rows, left.names)
     norm = Normalize(min(0.0, *values.values()), max(*values.values(), 1e-6))

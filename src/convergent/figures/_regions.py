@@ -30,7 +30,14 @@ def region_dots(tables: Tables) -> list[Drawing]:
     return [
         _draw(str(dataset), part)
         for (dataset,), part in rows.sort("dataset").group_by(["dataset"], maintain_order=True)
+        if _fits(part)
     ]
+
+
+def _fits(rows: pl.DataFrame) -> bool:
+    """Tell whether there are few regions, or networks to gather them in."""
+    few = rows["region"].n_unique() <= MAXIMUM_REGIONS
+    return few or bool((rows["network"].fill_null("") != "").all())
 
 
 def dot_table(rows: pl.DataFrame) -> pl.DataFrame:

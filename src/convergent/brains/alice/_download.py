@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+from convergent.brains._download import fetch_bytes, publish_bytes
 from convergent.brains.alice._files import SOURCE, check, published_files
 from convergent.errors import DataError
-
-_TIMEOUT = 60.0  # seconds without an answer
-_ATTEMPTS = 3
 
 
 def download(
@@ -51,10 +45,10 @@ def download(
         target = directory / relative
         if _is_right(target, relative):
             continue
-        content = _fetch(source.rstrip("/") + "/" + relative, where)
+        content = fetch_bytes(source.rstrip("/") + "/" + relative, where)
         check(relative, content, where=f"{where}, from {source}")
         try:
-            _publish(target, content)
+            publish_bytes(target, content)
         except OSError as error:
             raise DataError(
                 f"file {relative} cannot be written: {error.strerror}",
@@ -74,40 +68,3 @@ def _is_right(path: Path, relative: str) -> bool:
     except DataError:
         return False
     return True
-
-
-def _fetch(address: str, where: str) -> bytes:
-    reason = ""
-    for _ in range(_ATTEMPTS):
-        try:
-            with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
-                content: bytes = answer.read()
-                return content
-        except urllib.error.HTTPError as error:
-            reason = f"{error.code} {error.reason}"
-            error.close()
-            if error.code < 500:  # asking again will not help
-                break
-        except (urllib.error.URLError, OSError) as error:
-            reason = str(getattr(error, "reason", error))
-    raise DataError(
-        f"{address} cannot be fetched: {reason}",
-        where=where,
-        fix="run this where the internet can be reached, then copy the directory",
-    )
-
-
-def _publish(target: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: a killed download leaves no half file."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

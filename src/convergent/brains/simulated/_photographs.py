@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from convergent.brains._packages import package_path
 from convergent.brains.simulated._labelled import Labelled, Role, assign
-from convergent.brains.simulated._packages import package_path
 
 TILE = 48  # pixels
 SIZES: dict[Role, int] = {"stimulus": 16, "evaluate": 16, "train": 60}

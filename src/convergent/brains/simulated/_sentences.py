@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from convergent.brains._packages import STANDARD_LIBRARY, package_path
 from convergent.brains.simulated._labelled import Labelled, Role, assign
-from convergent.brains.simulated._packages import STANDARD_LIBRARY, package_path
 
 SIZES: dict[Role, int] = {"stimulus": 16, "evaluate": 40, "train": 364}
 _ENOUGH = sum(SIZES.values())

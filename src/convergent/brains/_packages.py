@@ -36,7 +36,7 @@ def package_path(package: str, inside: str, distribution: str) -> Path:
         if not places:
             raise DataError(
                 f"package '{package}' is not installed",
-                where="simulated data",
+                where=f"{package}/{inside}",
                 fix=f"pip install {distribution}",
             )
         root = Path(places[0])

@@ -1,0 +1,58 @@
+"""Files from the internet, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from convergent.errors import DataError
+
+_TIMEOUT = 60.0  # seconds without an answer
+_ATTEMPTS = 3
+
+
+def fetch_bytes(address: str, where: str) -> bytes:
+    """Content of a file on the internet.
+
+    Raises
+    ------
+    DataError
+        It cannot be fetched.
+    """
+    reason = ""
+    for _ in range(_ATTEMPTS):
+        try:
+            with urllib.request.urlopen(address, timeout=_TIMEOUT) as answer:
+                content: bytes = answer.read()
+                return content
+        except urllib.error.HTTPError as error:
+            reason = f"{error.code} {error.reason}"
+            error.close()
+            if error.code < 500:  # asking again will not help
+                break
+        except (urllib.error.URLError, OSError) as error:
+            reason = str(getattr(error, "reason", error))
+    raise DataError(
+        f"{address} cannot be fetched: {reason}",
+        where=where,
+        fix="run this where the internet can be reached, then copy the directory",
+    )
+
+
+def publish_bytes(target: Path, content: bytes) -> None:
+    """Write under a temporary name, then rename: a killed download leaves no half file."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

