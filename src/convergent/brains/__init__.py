@@ -1,6 +1,7 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
 from convergent.brains._items import align, join_items
+from convergent.brains._nuisance import Nuisance
 from convergent.brains._registry import (
     DatasetSettings,
     available_datasets,
@@ -8,13 +9,23 @@ from convergent.brains._registry import (
     register_dataset,
 )
 from convergent.brains._textgrid import Interval, TextGrid, Tier, read_textgrid
-from convergent.brains._types import DatasetReader, Design, Region, Responses, StimulusSet
+from convergent.brains._types import (
+    DatasetReader,
+    Design,
+    Kind,
+    Region,
+    Responses,
+    StimulusSet,
+    check_dissimilarities,
+)
 
 __all__ = [
     "DatasetReader",
     "DatasetSettings",
     "Design",
     "Interval",
+    "Kind",
+    "Nuisance",
     "Region",
     "Responses",
     "StimulusSet",
@@ -22,6 +33,7 @@ __all__ = [
     "Tier",
     "align",
     "available_datasets",
+    "check_dissimilarities",
     "join_items",
     "open_dataset",
     "read_textgrid",

@@ -20,6 +20,7 @@ from convergent.errors import ConfigError, DataError, UnknownKeyError, did_you_m
 # Built-in readers: name in the study's `reader:` -> module and class.
 _READERS: dict[str, str | type[Any]] = {
     "alice": "convergent.brains.alice._reader:AliceReader",
+    "rsa92": "convergent.brains.rsa92._reader:Rsa92Reader",
     "simulated-scenes": "convergent.brains.simulated._reader:SimulatedScenes",
     "simulated-sentences": "convergent.brains.simulated._reader:SimulatedSentences",
 }

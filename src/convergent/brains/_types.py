@@ -9,10 +9,12 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from convergent.brains._nuisance import Nuisance
 from convergent.errors import DataError, IdError, NumericalError
 from convergent.store import StoredArray
 
 Design = Literal["items", "story"]
+Kind = Literal["patterns", "dissimilarities"]
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ class Responses:
         Story time of sample 0 in seconds (story).
     attrs : dict
         Further provenance (licence, citation, files).
+    kind : {"patterns", "dissimilarities"}
+        What ``data`` holds. Dissimilarities are of items: each region has one target a sample, in
+        the order of the samples, so that its columns are a symmetric matrix (sample, sample) of
+        zero diagonal. They can be compared with those of a layer (RSA) and in no other way.
+    nuisance : Nuisance, optional
+        Regressors that a model must beat, one row a sample.
     """
 
     dataset: str
@@ -127,6 +135,8 @@ class Responses:
     tr: float | None = None
     start: float | None = None
     attrs: dict[str, object] = field(default_factory=dict)
+    kind: Kind = "patterns"
+    nuisance: Nuisance | None = None
 
     def __post_init__(self) -> None:
         where = f"data set '{self.dataset}', subject '{self.subject}'"
@@ -165,6 +175,47 @@ class Responses:
                 where=where,
                 fix="leave those targets or the subject out",
             )
+        if self.nuisance is not None and len(self.nuisance.values) != samples:
+            raise DataError(
+                f"{len(self.nuisance.values)} rows of nuisance for {samples} samples",
+                where=where,
+                fix="give each regressor a value for every sample",
+            )
+        if self.kind == "dissimilarities":
+            for name in dict.fromkeys(self.region.tolist()):
+                check_dissimilarities(
+                    self.data[:, self.region == name], f"{where}, region '{name}'", self.design
+                )
+
+
+def check_dissimilarities(matrix: np.ndarray, where: str, design: Design = "items") -> None:
+    """Refuse what is no dissimilarity matrix of items.
+
+    Raises
+    ------
+    DataError
+        Not square, not symmetric, negative or of non-zero diagonal; or of a story, whose volumes
+        are not items.
+    """
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    if design != "items" or not square:
+        raise DataError(
+            f"dissimilarities of shape {matrix.shape} and design '{design}'",
+            where=where,
+            fix="give a square matrix (item, item) for each region",
+        )
+    faults = {
+        "not symmetric": not np.array_equal(matrix, matrix.T),
+        "not zero on the diagonal": bool(np.diagonal(matrix).any()),
+        "negative": bool((matrix < 0).any()),
+    }
+    found = [fault for fault, there in faults.items() if there]
+    if found:
+        raise DataError(
+            f"dissimilarities that are {' and '.join(found)}",
+            where=where,
+            fix="give distances between items, each with itself 0",
+        )
 
 
 @dataclass(frozen=True)
@@ -191,9 +242,10 @@ class Region:
 class DatasetReader(Protocol):
     """A registered data set.
 
-    Two attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
-    be used) and ``aggregates`` (names that ``responses`` takes although they are no subjects, such
-    as ``group``, the average of all).
+    Some attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
+    be used), ``aggregates`` (names that ``responses`` takes although they are no subjects, such
+    as ``group``, the average of all), ``kind`` (that of the responses; patterns unless given) and
+    ``nuisance_names`` (names of the regressors that come with the responses; none unless given).
     """
 
     modality: str

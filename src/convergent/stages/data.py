@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from convergent.brains import DatasetReader, Responses, StimulusSet, open_dataset
+from convergent.brains import DatasetReader, Nuisance, Responses, StimulusSet, open_dataset
 from convergent.errors import IdError, NumericalError
 from convergent.store import Store, read_store, write_store
 from convergent.study import Study
@@ -124,11 +124,16 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
     }
     if responses.stimulus_id is not None:
         arrays["stimulus_id"] = (("stimulus",), responses.stimulus_id)
+    if responses.nuisance is not None:
+        arrays["nuisance"] = ((sample, "regressor"), responses.nuisance.values)
+        arrays["nuisance_name"] = (("regressor",), responses.nuisance.name)
+        arrays["nuisance_delayed"] = (("regressor",), responses.nuisance.delayed)
     attrs = {
         "identity": study.identity("responses", dataset=dataset),
         "dataset": dataset,
         "subject": subject,
         "design": responses.design,
+        "kind": responses.kind,
         "tr": responses.tr,
         "start": responses.start,
         "simulated": reader.simulated,
@@ -153,8 +158,16 @@ def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses,
         stimulus_id=store.arrays.get("stimulus_id"),
         tr=store.attrs["tr"],
         start=store.attrs["start"],
+        kind=store.attrs["kind"],
+        nuisance=_nuisance(store),
     )
     return responses, store
+
+
+def _nuisance(store: Store) -> Nuisance | None:
+    if "nuisance" not in store.arrays:
+        return None
+    return Nuisance(store["nuisance"], store["nuisance_name"], store["nuisance_delayed"])
 
 
 def region_table(store: Store) -> list[dict[str, object]]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # version are then recomputed instead of being mixed with new ones.
 STAGE_VERSIONS = {
     "stimuli": 1,
-    "responses": 1,
+    "responses": 2,
     "train": 1,
     "weights": 1,
     "extract": 1,
@@ -24,8 +24,8 @@ STAGE_VERSIONS = {
     "fit": 3,
     "ceilings": 1,
     "measure": 2,
-    "correlate": 3,
-    "report": 3,
+    "correlate": 4,
+    "report": 4,
 }
 
 # Options that say where something lies, not what it is: moving data is no reason to recompute.
@@ -65,6 +65,13 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
         facts["fit"] = study.config.fit.facts()
+    if stage == "fit" and keys.get("dataset"):
+        baselines = study.nuisance_baselines(str(keys["dataset"]))
+        if baselines:
+            facts["nuisance"] = [
+                _model_facts(study, "extract", {"model": key, "layer": layer})
+                for key, _, layer in baselines
+            ]
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
