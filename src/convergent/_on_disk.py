@@ -136,7 +136,8 @@ class StoredArray:
     """
 
     def __init__(self, path: str | Path, name: str, layout: Layout) -> None:
-        self._path, self._name, self._layout = Path(path), name, layout
+        self.path, self.layout = Path(path), layout
+        self._name = name
         self.shape, self.dtype, self.ndim = layout.shape, layout.dtype, len(layout.shape)
         self._archive: zipfile.ZipFile | None = None
         self._kept: tuple[int, np.ndarray] | None = None
@@ -170,15 +171,15 @@ class StoredArray:
 
     def pieces(self) -> Iterator[np.ndarray]:
         """All rows, a chunk at a time."""
-        for number in range(len(self._layout.members)):
+        for number in range(len(self.layout.members)):
             yield self._chunk(number)
 
     def _rows(self, index: np.ndarray) -> np.ndarray:
         values = np.empty((len(index), *self.shape[1:]), dtype=self.dtype)
-        chunk = index // self._layout.rows
+        chunk = index // self.layout.rows
         for number in np.unique(chunk):
             here = chunk == number
-            values[here] = self._chunk(int(number))[index[here] - number * self._layout.rows]
+            values[here] = self._chunk(int(number))[index[here] - number * self.layout.rows]
         return values
 
     def _chunk(self, number: int) -> np.ndarray:
@@ -186,12 +187,12 @@ class StoredArray:
             self._kept = None  # before the next one is read, so that there is only one
             try:
                 if self._archive is None:
-                    self._archive = zipfile.ZipFile(self._path)
-                self._kept = number, self._layout.chunk(number, self._archive.read)
+                    self._archive = zipfile.ZipFile(self.path)
+                self._kept = number, self.layout.chunk(number, self._archive.read)
             except (zipfile.BadZipFile, EOFError, OSError, KeyError, ValueError) as error:
                 raise StoreError(
                     f"array '{self._name}' of the store is damaged ({error})",
-                    where=str(self._path),
+                    where=str(self.path),
                     fix="delete the file and rerun its rule",
                 ) from None
         return self._kept[1]

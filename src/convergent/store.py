@@ -26,6 +26,7 @@ import numpy as np
 
 from convergent import __version__
 from convergent._on_disk import RowFile, StoredArray
+from convergent._target_blocks import TargetBlocks, rows_of
 from convergent.errors import StoreError
 from convergent.zarr_format import TEXT, Writable, decode, decode_text, encode
 
@@ -44,8 +45,8 @@ _BUFFER = 1 << 20
 _MEND = "delete the file and rerun its rule"
 
 __all__ = [
-    "Kind", "RowFile", "Store", "StoredArray", "open_dataset", "publish", "read_store",
-    "software", "stamp", "write_store",
+    "Kind", "RowFile", "Store", "StoredArray", "TargetBlocks", "open_dataset", "publish",
+    "read_store", "rows_of", "software", "stamp", "write_store",
 ]  # fmt: skip
 
 

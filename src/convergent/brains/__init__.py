@@ -1,5 +1,6 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
+from convergent.brains._dissimilarities import check_dissimilarities
 from convergent.brains._items import align, join_items
 from convergent.brains._nuisance import Nuisance
 from convergent.brains._registry import (
@@ -16,7 +17,6 @@ from convergent.brains._types import (
     Region,
     Responses,
     StimulusSet,
-    check_dissimilarities,
 )
 
 __all__ = [

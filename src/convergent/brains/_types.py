@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from convergent.brains._dissimilarities import check_dissimilarities
 from convergent.brains._nuisance import Nuisance
 from convergent.errors import DataError, IdError, NumericalError
-from convergent.store import StoredArray
 
 Design = Literal["items", "story"]
 Kind = Literal["patterns", "dissimilarities"]
+SIDES = ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -31,13 +33,20 @@ class StimulusSet:
     ids : ndarray of str, shape (stimulus,)
         Unique ids; everything is joined by them, never by position.
     images : ndarray of uint8, shape (stimulus, y, x, 3), optional
-        Or a `StoredArray`, whose images are read from disk when they are asked for.
+        Or an array on disk with ``pieces()`` and ``read(start, stop)``, such as a `StoredArray`,
+        whose images are read when they are asked for.
     texts : tuple of str, optional
         Sentences (items) or words (story), one a stimulus.
     onset, offset : ndarray of float64, shape (stimulus,), optional
         Word times in seconds of story time.
     group : ndarray of str, shape (stimulus,), optional
         Stimuli of one group stay on one side of every split.
+    split : ndarray of str, shape (stimulus,), optional
+        ``train`` or ``test`` where the data set fixes the division: fits then have this one outer
+        split instead of folds. It is no part of the stimuli's identity (``digest``).
+    item : ndarray of str, shape (stimulus,), optional
+        What responses answer, where it is several stimuli: the image that captions describe.
+        Features of the stimuli of one item are averaged.
     known_digest : str
         What `digest` is, where it was computed when the stimuli were stored and hashing them
         again would take long; their chunks are still checked as they are read.
@@ -53,6 +62,8 @@ class StimulusSet:
     offset: np.ndarray | None = None
     group: np.ndarray | None = None
     known_digest: str = ""
+    split: np.ndarray | None = None
+    item: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         unique, counts = np.unique(self.ids, return_counts=True)
@@ -63,7 +74,7 @@ class StimulusSet:
                 where=f"data set '{self.name}'",
                 fix="give every stimulus an id of its own",
             )
-        for label in ("images", "texts", "onset", "offset", "group"):
+        for label in ("images", "texts", "onset", "offset", "group", "split", "item"):
             value = getattr(self, label)
             if value is not None and len(value) != self.ids.size:
                 raise IdError(
@@ -71,6 +82,39 @@ class StimulusSet:
                     where=f"data set '{self.name}'",
                     fix="one entry a stimulus",
                 )
+        if self.split is not None:
+            self._check_split(self.split)
+
+    def _check_split(self, split: np.ndarray) -> None:
+        where = f"data set '{self.name}'"
+        if self.design == "story":
+            raise DataError(
+                "a fixed split of the words of a story", where=where, fix="leave `split` out"
+            )
+        wrong = sorted(set(split.tolist()) - set(SIDES))
+        if wrong:
+            raise DataError(
+                f"split '{wrong[0]}' of a stimulus", where=where, fix="use train and test"
+            )
+        for label in ("group", "item"):
+            members = getattr(self, label)
+            if members is None:
+                continue
+            both = np.intersect1d(members[split == "train"], members[split == "test"])
+            if both.size:
+                raise IdError(
+                    f"{label} '{both[0]}' has stimuli on both sides of the split",
+                    where=where,
+                    fix=f"put each {label} on one side",
+                )
+
+    @property
+    def answered(self) -> np.ndarray:
+        """Ids that responses answer to: of the items, or else of the stimuli."""
+        if self.item is None:
+            return self.ids
+        _, first = np.unique(self.item, return_index=True)
+        return np.asarray(self.item[np.sort(first)])
 
     def __len__(self) -> int:
         return int(self.ids.size)
@@ -81,13 +125,15 @@ class StimulusSet:
         if self.known_digest:
             return self.known_digest
         sha = hashlib.sha256(f"{self.modality} {self.design}".encode())
-        for value in (self.ids, self.images, self.texts, self.onset, self.offset, self.group):
+        values = [self.ids, self.images, self.texts, self.onset, self.offset, self.group]
+        if self.item is not None:  # stimuli without items keep the digests that stores carry
+            values.append(self.item)
+        for value in values:
             if value is None:
                 sha.update(b"\0none")
-            elif isinstance(value, np.ndarray | StoredArray) and value.dtype.kind in "iuf":
+            elif hasattr(value, "dtype") and value.dtype.kind in "iuf":
                 sha.update(f"\0{value.dtype.str}{value.shape}".encode())
-                pieces = value.pieces() if isinstance(value, StoredArray) else (value,)
-                for piece in pieces:
+                for piece in _pieces(value):
                     sha.update(np.ascontiguousarray(piece).tobytes())
             else:
                 for text in value:
@@ -104,9 +150,12 @@ class Responses:
     dataset, subject : str
     design : {"items", "story"}
     data : ndarray of float32, shape (sample, target)
-        Samples are stimuli (items) or volumes (story).
+        Samples are stimuli (items) or volumes (story). Or an array on disk, as `images`.
     stimulus_id : ndarray of str, shape (sample,), optional
-        For items: which stimulus each sample answers; repeats are averaged by the reader.
+        For items: which stimulus each sample answers. Repeats are averaged by the reader, unless
+        `sample_id` tells them apart; every split then keeps those of a stimulus together.
+    sample_id : ndarray of str, shape (sample,), optional
+        Unique ids of samples, where several of them (single trials) answer one stimulus.
     region : ndarray of str, shape (target,)
         Region of each target (voxel, vertex or region mean).
     noise_ceiling : ndarray of float64, shape (target,)
@@ -134,6 +183,7 @@ class Responses:
     stimulus_id: np.ndarray | None = None
     tr: float | None = None
     start: float | None = None
+    sample_id: np.ndarray | None = None
     attrs: dict[str, object] = field(default_factory=dict)
     kind: Kind = "patterns"
     nuisance: Nuisance | None = None
@@ -149,6 +199,7 @@ class Responses:
             "region": (self.region, targets),
             "noise_ceiling": (self.noise_ceiling, targets),
             "stimulus_id": (self.stimulus_id, samples),
+            "sample_id": (self.sample_id, samples),
         }
         for label, (value, expected) in lengths.items():
             if value is not None and value.shape != (expected,):
@@ -167,7 +218,13 @@ class Responses:
             raise DataError(
                 "responses to items without stimulus_id", where=where, fix="give one id a sample"
             )
-        finite = np.isfinite(self.data).all(axis=0)
+        if self.sample_id is not None and np.unique(self.sample_id).size != samples:
+            raise IdError(
+                "sample ids occur more than once", where=where, fix="give each sample its own id"
+            )
+        finite = np.ones(targets, dtype=bool)
+        for piece in _pieces(self.data):
+            finite &= np.isfinite(piece).all(axis=0)
         if not finite.all():
             regions = ", ".join(dict.fromkeys(map(str, self.region[~finite])))
             raise NumericalError(
@@ -184,38 +241,13 @@ class Responses:
         if self.kind == "dissimilarities":
             for name in dict.fromkeys(self.region.tolist()):
                 check_dissimilarities(
-                    self.data[:, self.region == name], f"{where}, region '{name}'", self.design
+                    np.asarray(self.data)[:, self.region == name], f"{where}, region '{name}'", self.design
                 )
 
 
-def check_dissimilarities(matrix: np.ndarray, where: str, design: Design = "items") -> None:
-    """Refuse what is no dissimilarity matrix of items.
-
-    Raises
-    ------
-    DataError
-        Not square, not symmetric, negative or of non-zero diagonal; or of a story, whose volumes
-        are not items.
-    """
-    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
-    if design != "items" or not square:
-        raise DataError(
-            f"dissimilarities of shape {matrix.shape} and design '{design}'",
-            where=where,
-            fix="give a square matrix (item, item) for each region",
-        )
-    faults = {
-        "not symmetric": not np.array_equal(matrix, matrix.T),
-        "not zero on the diagonal": bool(np.diagonal(matrix).any()),
-        "negative": bool((matrix < 0).any()),
-    }
-    found = [fault for fault, there in faults.items() if there]
-    if found:
-        raise DataError(
-            f"dissimilarities that are {' and '.join(found)}",
-            where=where,
-            fix="give distances between items, each with itself 0",
-        )
+def _pieces(values: Any) -> Iterable[np.ndarray]:
+    """The values at once, or a few rows at a time where they lie on disk."""
+    return (values,) if isinstance(values, np.ndarray) else values.pieces()
 
 
 @dataclass(frozen=True)

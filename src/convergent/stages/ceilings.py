@@ -102,9 +102,9 @@ def common_rows(
     """
     if stimuli.design == "story":
         return _volumes(brains, config)
-    joined = [join_items(stimuli.ids, brain, require_all=False) for brain in brains]
+    joined = [join_items(stimuli.answered, brain, require_all=False) for brain in brains]
     shared = reduce(np.intersect1d, [seen for seen, _ in joined])
-    samples = Samples(np.empty((shared.size, 0)), shared, "items", stimuli.ids[shared])
+    samples = Samples(np.empty((shared.size, 0)), shared, "items", stimuli.answered[shared])
     kept = samples.at_most(config.similarity_stimuli, config).rows
     return [rows[np.searchsorted(seen, kept)] for seen, rows in joined]
 

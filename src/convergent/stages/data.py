@@ -8,15 +8,17 @@ from dataclasses import asdict
 import numpy as np
 
 from convergent.brains import DatasetReader, Nuisance, Responses, StimulusSet, open_dataset
-from convergent.errors import IdError, NumericalError
+from convergent.errors import IdError
 from convergent.store import Store, read_store, write_store
 from convergent.study import Study
 
 log = logging.getLogger(__name__)
 
-_OPTIONAL = ("images", "onset", "offset", "group")
+_OPTIONAL = ("images", "onset", "offset", "group", "split", "item")
 # Larger stimuli are not hashed again by every job that reads them: that would take minutes.
 _HASHED_BYTES = 1 << 30
+# Larger responses stay on disk, and fits read them a block of targets at a time.
+_HELD_BYTES = 1 << 30
 
 
 def reader_of(study: Study, dataset: str) -> DatasetReader:
@@ -93,16 +95,9 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
     reader = reader_of(study, dataset)
     responses = reader.responses(subject)
     where = f"data set '{dataset}', subject '{subject}'"
-    if not np.isfinite(responses.data).all():
-        bad = int((~np.isfinite(responses.data)).any(axis=0).sum())
-        raise NumericalError(
-            f"responses of {bad} of {responses.data.shape[1]} targets hold NaN or infinity",
-            where=where,
-            fix="exclude the subject or mend the reader",
-        )
     stimuli = read_stimuli(study, dataset)
     if responses.stimulus_id is not None:
-        unknown = sorted(set(responses.stimulus_id.tolist()) - set(stimuli.ids.tolist()))
+        unknown = sorted(set(responses.stimulus_id.tolist()) - set(stimuli.answered.tolist()))
         if unknown:
             raise IdError(
                 f"{len(unknown)} responses to unknown stimuli: {', '.join(unknown[:3])}",
@@ -113,8 +108,11 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
     names = list(dict.fromkeys(responses.region.tolist()))
     described = [regions[name] for name in names]
     sample = "volume" if responses.design == "story" else "stimulus"
+    values = responses.data
+    if isinstance(values, np.ndarray):
+        values = np.asarray(values, dtype=np.float32)
     arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-        "responses": ((sample, "target"), np.asarray(responses.data, dtype=np.float32)),
+        "responses": ((sample, "target"), values),
         "target_region": (("target",), responses.region),
         "noise_ceiling": (("target",), np.asarray(responses.noise_ceiling, dtype=np.float64)),
         "region": (("region",), np.array(names, dtype=np.str_)),
@@ -122,8 +120,10 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
         "network": (("region",), np.array([r.network for r in described], dtype=np.str_)),
         "region_order": (("region",), np.array([r.order for r in described], dtype=np.float64)),
     }
-    if responses.stimulus_id is not None:
-        arrays["stimulus_id"] = (("stimulus",), responses.stimulus_id)
+    for name in ("stimulus_id", "sample_id"):
+        ids = getattr(responses, name)
+        if ids is not None:
+            arrays[name] = (("stimulus",), ids)
     if responses.nuisance is not None:
         arrays["nuisance"] = ((sample, "regressor"), responses.nuisance.values)
         arrays["nuisance_name"] = (("regressor",), responses.nuisance.name)
@@ -145,9 +145,12 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
 
 
 def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses, Store]:
-    """Read a subject's responses store."""
+    """Read a subject's responses store; large responses stay on disk."""
     where = f"responses of subject '{subject}' to '{dataset}'"
-    store = read_store(study.paths.responses(dataset, subject), "responses", where=where)
+    path = study.paths.responses(dataset, subject)
+    store = read_store(path, "responses", where=where, lazy=("responses",))
+    if store["responses"].nbytes <= _HELD_BYTES:
+        store.arrays["responses"] = store["responses"][:]
     responses = Responses(
         dataset=dataset,
         subject=subject,
@@ -158,8 +161,12 @@ def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses,
         stimulus_id=store.arrays.get("stimulus_id"),
         tr=store.attrs["tr"],
         start=store.attrs["start"],
+<<<<<<< HEAD
         kind=store.attrs["kind"],
         nuisance=_nuisance(store),
+=======
+        sample_id=store.arrays.get("sample_id"),
+>>>>>>> p1
     )
     return responses, store
 

@@ -140,7 +140,8 @@ def _same_samples(brain: Brain) -> Hashable:
     responses, _ = brain
     ids = responses.stimulus_id
     items = None if ids is None else tuple(ids.tolist())
-    return items, len(responses.data), responses.tr, responses.start
+    trials = None if responses.sample_id is None else responses.sample_id.tobytes()
+    return items, trials, len(responses.data), responses.tr, responses.start
 
 
 def _write(

@@ -18,7 +18,7 @@ from convergent.alignment import (
 )
 from convergent.errors import ConfigError
 from convergent.stages.samples import Samples
-from convergent.store import Store
+from convergent.store import Store, rows_of
 from convergent.study import FitConfig
 from convergent.zarr_format import Arrays
 
@@ -52,7 +52,7 @@ def ridge(
     scores = fit_subjects(
         samples.features,
         [
-            Problem(data[samples.rows], orders, regions)
+            Problem(rows_of(data, samples.rows), orders, regions)
             for data, regions in zip(responses, index, strict=True)
         ],
         samples.splits(config),

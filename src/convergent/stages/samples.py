@@ -42,6 +42,8 @@ class Samples:
         Of items.
     groups : ndarray, shape (sample,), or None
         Items of one group stay together.
+    side : ndarray of str, shape (sample,), or None
+        ``train`` or ``test``, where the data set fixes the division.
     """
 
     features: np.ndarray
@@ -49,6 +51,7 @@ class Samples:
     design: Design
     ids: np.ndarray | None = None
     groups: np.ndarray | None = None
+    side: np.ndarray | None = None
 
     @classmethod
     def join(
@@ -56,13 +59,7 @@ class Samples:
     ) -> Samples:
         """Join a layer's features with what a subject's responses are responses to."""
         if brain.design == "items":
-            rows, columns = join_items(features["stimulus_id"], brain, require_all=False)
-            assert brain.stimulus_id is not None
-            ids = brain.stimulus_id[columns]
-            groups = None
-            if stimuli.group is not None:
-                groups = stimuli.group[align(stimuli.ids, ids)]
-            return cls(features["features"][rows], columns, "items", ids, groups)
+            return cls._items(features, stimuli, brain)
         words = align(features["stimulus_id"], stimuli.ids)
         assert stimuli.onset is not None and stimuli.offset is not None
         assert brain.tr is not None and brain.start is not None
@@ -75,16 +72,63 @@ class Samples:
         )
         return cls(fir(volumes, config.delays), np.arange(len(brain.data)), "story")
 
+    @classmethod
+    def _items(cls, features: Store, stimuli: StimulusSet, brain: Responses) -> Samples:
+        assert brain.stimulus_id is not None
+        values, answered = _by_item(features, stimuli)
+        if brain.sample_id is None:
+            found, columns = join_items(answered, brain, require_all=False)
+            ids = brain.stimulus_id[columns]
+            groups = _of_items(stimuli, stimuli.group, ids)
+            return cls(
+                values[found], columns, "items", ids, groups, _of_items(stimuli, stimuli.split, ids)
+            )
+        # single trials: those of one stimulus belong together
+        where = f"data set '{brain.dataset}', subject '{brain.subject}'"
+        shown, member = np.unique(brain.stimulus_id, return_inverse=True)
+        place = align(answered, shown, require_all=False, where=where)[member]
+        columns = np.lexsort((brain.sample_id, place))
+        items = brain.stimulus_id[columns]
+        groups = _of_items(stimuli, stimuli.group, items)
+        return cls(
+            values[place[columns]],
+            columns,
+            "items",
+            brain.sample_id[columns],
+            items if groups is None else groups,
+            _of_items(stimuli, stimuli.split, items),
+        )
+
     @property
     def count(self) -> int:
         """Number of samples."""
         return len(self.features)
 
     def splits(self, config: FitConfig) -> Sequence[Split]:
-        """Outer folds."""
+        """Outer folds, or the one split that the data set fixes.
+
+        Raises
+        ------
+        ConfigError
+            A fixed split of which this subject has one side only.
+        """
         if self.ids is None:
             return story_splits(self.count, folds=config.folds, trim=config.trim)
+        if self.side is not None:
+            return (self._fixed(self.ids, self.side),)
         return item_splits(self.ids, self.groups, folds=config.folds, seed=config.seed)
+
+    @staticmethod
+    def _fixed(ids: np.ndarray, side: np.ndarray) -> Split:
+        rows = np.argsort(ids, kind="stable")  # as folds list them, whatever the order of the rows
+        train, test = rows[side[rows] == "train"], rows[side[rows] == "test"]
+        if train.size < 2 or test.size < 2:
+            raise ConfigError(
+                f"the fixed split has {train.size} training and {test.size} test samples",
+                where="fit",
+                fix="give 2 or more on each side, or no split in the data set",
+            )
+        return Split(train, test)
 
     def inner_splits(self, config: FitConfig) -> Callable[[np.ndarray], Sequence[Split]]:
         """Inner folds, given the training rows."""
@@ -108,7 +152,12 @@ class Samples:
         if config.permutations == 0:
             return None
         if self.ids is not None:
-            return item_orders(self.ids, permutations=config.permutations, seed=config.seed)
+            return item_orders(
+                self.ids,
+                permutations=config.permutations,
+                seed=config.seed,
+                within=None if self.side is None else [*self._sides(self.side)],
+            )
         if not config.shifts:
             return self._blocks(config, None)
         return story_orders(
@@ -117,6 +166,11 @@ class Samples:
             minimum=max(config.delays) + config.trim,
             seed=config.seed,
         )
+
+    @staticmethod
+    def _sides(side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of each side: test responses, of more repeats, are exchanged among themselves."""
+        return np.flatnonzero(side == "train"), np.flatnonzero(side == "test")
 
     def orders_within(self, halves: Sequence[np.ndarray], config: FitConfig) -> np.ndarray | None:
         """Row orders that keep every sample in its half."""
@@ -163,4 +217,37 @@ class Samples:
             rows=self.rows[kept],
             ids=self.ids[kept],
             groups=None if self.groups is None else self.groups[kept],
+            side=None if self.side is None else self.side[kept],
         )
+
+
+def _by_item(features: Store, stimuli: StimulusSet) -> tuple[np.ndarray, np.ndarray]:
+    """Features of what responses answer, and its ids; the mean over an item's stimuli.
+
+    Raises
+    ------
+    IdError
+        Features of unknown stimuli, or (with items) not of all stimuli.
+    """
+    values, ids = features["features"], features["stimulus_id"]
+    if stimuli.item is None:
+        return values, ids
+    rows = align(ids, stimuli.ids, where=f"features of data set '{stimuli.name}'")
+    items, member = np.unique(stimuli.item, return_inverse=True)
+    order = np.argsort(member, kind="stable")
+    starts = np.searchsorted(member[order], np.arange(items.size))
+    counts = np.diff([*starts, order.size])
+    sums = np.add.reduceat(values[rows[order]], starts, axis=0, dtype=np.float64)
+    return (sums / counts[:, None]).astype(values.dtype), items
+
+
+def _of_items(
+    stimuli: StimulusSet, values: np.ndarray | None, items: np.ndarray
+) -> np.ndarray | None:
+    """Values of stimuli (their group, or their side of the split) for items by id."""
+    if values is None:
+        return None
+    named = stimuli.ids if stimuli.item is None else stimuli.item
+    unique, first = np.unique(named, return_index=True)
+    place = align(unique, np.unique(items), require_all=False)
+    return np.asarray(values[first[place]][np.unique(items, return_inverse=True)[1]])

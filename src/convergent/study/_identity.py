@@ -29,7 +29,9 @@ STAGE_VERSIONS = {
 }
 
 # Options that say where something lies, not what it is: moving data is no reason to recompute.
-_LOCATION_OPTIONS = frozenset({"data"})
+_LOCATION_OPTIONS = frozenset({"data", "scratch"})
+# Their stimuli are those that the study's subjects saw: another subject makes other stimuli.
+_STIMULI_OF_SUBJECTS = frozenset({"nsd", "nsd-captions"})
 
 
 def identity(study: Study, stage: str, **keys: str | None) -> str:
@@ -52,13 +54,16 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     Notes
     -----
     Devices and batch sizes do not count: they do not change what is computed. Subjects
-    do not count either where each has a file of its own; ceilings are of all of them.
+    do not count either where each has a file of its own; ceilings are of all of them, and so are
+    the stimuli of readers that give what the subjects saw.
     """
     facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
     if keys.get("dataset"):
         data = study.dataset(str(keys["dataset"]))
         options = {k: v for k, v in data.options.items() if k not in _LOCATION_OPTIONS}
         facts["dataset"] = [data.reader, data.modality, data.design, options]
+        if data.reader in _STIMULI_OF_SUBJECTS:
+            facts["seen_by"] = sorted(data.subjects)
     if keys.get("model"):
         facts["model"] = _model_facts(study, stage, keys)
     if stage == "extract":
