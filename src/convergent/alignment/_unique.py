@@ -184,7 +184,7 @@ class _Fold:
             key: torch.full_like(best, torch.nan)
             for key in ("alpha", "inner_unique", "nuisance_r2", "joint_r2", "partial_r")
         }
-        for k in first.unique().tolist():
+        for k in sorted(set(first.tolist())):
             here, a = torch.nonzero(first == k)[:, 0], float(nuisance_alphas[k])
             joint = self._joint(parts, here, a, alphas)
             error, chosen = joint.min(0)

@@ -241,7 +241,9 @@ class Responses:
         if self.kind == "dissimilarities":
             for name in dict.fromkeys(self.region.tolist()):
                 check_dissimilarities(
-                    np.asarray(self.data)[:, self.region == name], f"{where}, region '{name}'", self.design
+                    np.asarray(self.data)[:, self.region == name],
+                    f"{where}, region '{name}'",
+                    self.design,
                 )
 
 

@@ -161,12 +161,9 @@ def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses,
         stimulus_id=store.arrays.get("stimulus_id"),
         tr=store.attrs["tr"],
         start=store.attrs["start"],
-<<<<<<< HEAD
         kind=store.attrs["kind"],
         nuisance=_nuisance(store),
-=======
         sample_id=store.arrays.get("sample_id"),
->>>>>>> p1
     )
     return responses, store
 

@@ -224,8 +224,8 @@ class AliceReader:
         drifts = _signal.cosine_drifts(VOLUMES, TR, self.high_pass)
         rate, power, motion = np.split(_signal.remove(drifts, columns), [1, 2], axis=1)
         # not filtered: they are what is left of slow drifts, if anything is
-        time = np.polynomial.legendre.legvander(np.linspace(-1, 1, VOLUMES), 3)[:, 1:]
-        blocks = (rate, power, motion, time)
+        time: Array = np.polynomial.legendre.legvander(np.linspace(-1, 1, VOLUMES), 3)[:, 1:]
+        blocks: tuple[Array, ...] = (rate, power, motion, time)
         return Nuisance.of(dict(zip(NUISANCE, blocks, strict=True)))
 
     def _nuisance(self, subject: str) -> Array:
