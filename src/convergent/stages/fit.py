@@ -179,7 +179,7 @@ def _described(store: Store) -> Arrays:
     """Describe the regions."""
     names = ("region", "hemisphere", "network", "region_order")
     index, regions = region_index(store), len(store["region"])
-    most = 1 if store.attrs["kind"] == "dissimilarities" else index.size
+    most = 1 if store.attrs["holds"] == "dissimilarities" else index.size
     return {
         **{name: (("region",), store[name]) for name in names},
         "region_noise_ceiling": (
