@@ -13,6 +13,7 @@ from convergent.statistics import ALL_REGIONS
 from ._sections import MAXIMUM_ROWS, Table, cell
 
 Row = Mapping[str, Any]
+NOTHING = "–"
 
 
 def scores_table(scores: pl.DataFrame, primary: str) -> Table:
@@ -35,6 +36,9 @@ def scores_table(scores: pl.DataFrame, primary: str) -> Table:
         tuple(row[key] for key in where): row
         for row in rows.filter(pl.col("metric") == "unique").iter_rows(named=True)
     }
+    # the mean over one region is that region
+    several = (pl.col("region").n_unique() > 2).over("dataset")
+    main = main.filter(several | (pl.col("region") != ALL_REGIONS))
     whole = pl.col("region") != ALL_REGIONS
     order = main.sort("dataset", whole, "region", "score", descending=[False] * 3 + [True])
     body = [
@@ -47,17 +51,25 @@ def scores_table(scores: pl.DataFrame, primary: str) -> Table:
         *(("unique R²", "95% CI", "p (t test)", "unique share of ceiling") if unique else ()),
         *("noise ceiling (r²)", "lower, upper bound", "subjects"),
     )
-    return Table(caption, columns, body, True)
+    return Table(caption, *_with_values(columns, body), True)
+
+
+def _with_values(
+    columns: tuple[str, ...], rows: list[tuple[str, ...]]
+) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """Leave out the columns in which no row says anything."""
+    kept = [k for k in range(len(columns)) if not rows or any(row[k] != NOTHING for row in rows)]
+    return tuple(columns[k] for k in kept), [tuple(row[k] for k in kept) for row in rows]
 
 
 def _row(row: Row, unique: Row | None, wanted: bool) -> tuple[str, ...]:
     more: tuple[str, ...] = ()
     if wanted:
-        more = ("–",) * 4
+        more = (NOTHING,) * 4
     if wanted and unique is not None:
         more = (
             number(unique["score"], 3),
-            interval(unique["score_low"], unique["score_high"]),
+            _limits(unique["score_low"], unique["score_high"]),
             p_value(unique["p_subjects"]),
             number(unique["normalised"], 3),
         )
@@ -68,12 +80,17 @@ def _row(row: Row, unique: Row | None, wanted: bool) -> tuple[str, ...]:
         row["dataset"],
         row["region"],
         number(row["score"], 3),
-        interval(row["score_low"], row["score_high"]),
+        _limits(row["score_low"], row["score_high"]),
         p_value(row["p_subjects"]),
         number(row["normalised"], 3),
-        interval(row["normalised_low"], row["normalised_high"]),
+        _limits(row["normalised_low"], row["normalised_high"]),
         *more,
         number(row["noise_ceiling"], 3),
-        bounds if row["ceiling_lower"] is not None else "–",
+        bounds if row["ceiling_lower"] is not None else NOTHING,
         cell(row["n_subjects"]),
     )
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    """An interval, or nothing where there is one subject."""
+    return NOTHING if low is None or high is None else interval(low, high)
