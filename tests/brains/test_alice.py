@@ -9,6 +9,7 @@ import pytest
 from convergent.brains import open_dataset
 from convergent.brains.alice import AliceReader
 from convergent.brains.alice import _signal as signal
+from convergent.brains.alice._files import motion_file
 from convergent.errors import ConfigError, DataError, UnknownKeyError
 from convergent.study import DatasetConfig
 
@@ -137,7 +138,7 @@ def test_the_group_weighs_listeners_alike_whatever_their_scale(alice_master: Pat
 
 
 def test_motion_can_be_removed(alice_master: Path) -> None:
-    motion = reader(alice_master).nuisance("s22").motion
+    motion = reader(alice_master)._motion("s22")
     assert motion.shape == (362, 6)
     moved = reader(alice_master, roi_radius="10mm").responses("s22").data
     still = reader(alice_master, roi_radius="10mm", regress=("motion",)).responses("s22").data
@@ -178,8 +179,6 @@ def test_unusable_and_unknown_listeners(alice_master: Path) -> None:
             read("s33")
         with pytest.raises(UnknownKeyError, match=r"unknown subject 's19'.*did you mean"):
             read("s19")
-    with pytest.raises(UnknownKeyError, match="group"):
-        alice.nuisance("group")
 
 
 def test_a_missing_directory_says_what_it_is_and_how_to_get_it(tmp_path: Path) -> None:
@@ -252,3 +251,50 @@ def test_files_that_are_not_the_published_ones_are_refused(alice_master: Path) -
         alice.stimuli()
     with pytest.raises(DataError, match=r"s18-timecourses\.txt is not the published one"):
         alice.responses("s18")
+
+
+# Nuisance.
+
+
+def test_nuisance_is_in_the_time_of_the_responses_and_filtered_as_they_are(
+    alice_master: Path,
+) -> None:
+    alice = reader(alice_master)
+    given = alice.responses("s22").nuisance
+    assert given is not None and not given.delayed.any()
+    assert given.name.tolist() == (["word_rate", "sound_power"] + ["motion"] * 6 + ["position"] * 3)
+    drifts = signal.cosine_drifts(362, 2.0, 128.0)
+    columns = np.column_stack(
+        [
+            np.loadtxt(alice_master / "alice_data_shared/s22-rate.txt"),
+            np.loadtxt(alice_master / "alice_data_shared/s22-sndpwr.txt"),
+            np.loadtxt(alice_master / motion_file("s22"))[10:],
+        ]
+    )
+    expected = columns - drifts @ np.linalg.lstsq(drifts, columns, rcond=None)[0]
+    np.testing.assert_allclose(given.values[:, :8], expected, atol=1e-8)
+    position = given.only(("position",)).values
+    np.testing.assert_allclose(position[:, 0], np.linspace(-1, 1, 362))
+
+
+def test_the_group_has_what_the_listeners_share(alice_master: Path) -> None:
+    alice = reader(alice_master)
+    group = alice.nuisance("group")
+    assert group.values.shape == (362, 11)
+    everyone = np.mean([signal.standardise(alice._nuisance(s)) for s in alice.subjects()], axis=0)
+    drifts = signal.cosine_drifts(362, 2.0, 128.0)
+    np.testing.assert_allclose(group.values[:, :8], signal.remove(drifts, everyone), atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["s24-rate.txt", "s24-sndpwr.txt", "motion"])
+def test_missing_and_short_confound_files_are_named(alice_folder: Path, name: str) -> None:
+    path = motion_file("s24") if name == "motion" else f"alice_data_shared/{name}"
+    file = alice_folder / path
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(DataError, match=rf"{len(lines) - 1} volumes, expected {len(lines)}"):
+        reader(alice_folder).responses("s24")
+    file.unlink()
+    with pytest.raises(DataError, match=Path(path).name):
+        reader(alice_folder).responses("s24")
+    assert reader(alice_folder).responses("s22").nuisance is not None

@@ -23,7 +23,7 @@ def test_every_file_is_the_published_one(alice: AliceReader) -> None:
     assert words.texts[:6] == ("Alice", "was", "beginning", "to", "get", "very")
     for subject in alice.subjects():
         assert alice.responses(subject).data.shape == (362, 6)
-        assert np.isfinite(alice.nuisance(subject).motion).all()
+        assert np.isfinite(alice.nuisance(subject).values).all()
 
 
 def test_listeners_agree_as_reported(alice: AliceReader) -> None:
@@ -48,7 +48,7 @@ def test_the_ceiling_of_the_group_is_above_every_listeners(alice: AliceReader) -
 def test_word_times_agree_with_the_published_word_rate(alice: AliceReader) -> None:
     words = alice.stimuli()
     assert words.offset is not None
-    published = alice.nuisance("s18").word_rate
+    published = alice._nuisance("s18")[:, 0]
     from scipy.stats import gamma
 
     def agreement(shift: float) -> float:

@@ -5,6 +5,7 @@ if BY_LAYER:
     rule fit:
         input:
             features=paths.features("{dataset}", "{model}", "{checkpoint}", "{layer}"),
+            nuisance=lambda w: study.nuisance_files(w.dataset),
             responses=paths.responses("{dataset}", "{subject}"),
             stimuli=paths.stimuli("{dataset}"),
         output:
@@ -45,6 +46,11 @@ else:
                 f"fit_{unit.name}"
             input:
                 features=study.feature_files(unit),
+                nuisance=[
+                    path
+                    for dataset in study.datasets_of(unit.model)
+                    for path in study.nuisance_files(dataset)
+                ],
                 responses=[
                     paths.responses(dataset, subject)
                     for dataset in study.datasets_of(unit.model)

@@ -34,6 +34,8 @@ from ._splits import item_splits as item_splits
 from ._splits import story_splits as story_splits
 from ._story import fir as fir
 from ._story import words_to_volumes as words_to_volumes
+from ._unique import UniqueScores as UniqueScores
+from ._unique import fit_unique as fit_unique
 from ._validate import alpha_grid as alpha_grid
 from .ridge._gram import Gram as Gram
 from .ridge._ridge import fit_ridge as fit_ridge

@@ -1,7 +1,9 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
 from convergent.brains._check import DatasetReport, Finding, SubjectReport, check_dataset
+from convergent.brains._dissimilarities import check_dissimilarities
 from convergent.brains._items import align, join_items
+from convergent.brains._nuisance import Nuisance
 from convergent.brains._registry import (
     DatasetSettings,
     available_datasets,
@@ -9,7 +11,14 @@ from convergent.brains._registry import (
     register_dataset,
 )
 from convergent.brains._textgrid import Interval, TextGrid, Tier, read_textgrid
-from convergent.brains._types import DatasetReader, Design, Region, Responses, StimulusSet
+from convergent.brains._types import (
+    DatasetReader,
+    Design,
+    Kind,
+    Region,
+    Responses,
+    StimulusSet,
+)
 
 __all__ = [
     "DatasetReader",
@@ -18,6 +27,8 @@ __all__ = [
     "Design",
     "Finding",
     "Interval",
+    "Kind",
+    "Nuisance",
     "Region",
     "Responses",
     "StimulusSet",
@@ -27,6 +38,7 @@ __all__ = [
     "align",
     "available_datasets",
     "check_dataset",
+    "check_dissimilarities",
     "join_items",
     "open_dataset",
     "read_textgrid",

@@ -22,6 +22,7 @@ _READERS: dict[str, str | type[Any]] = {
     "alice": "convergent.brains.alice._reader:AliceReader",
     "nsd": "convergent.brains.nsd._reader:NsdReader",
     "own": "convergent.brains.own._reader:OwnData",
+    "rsa92": "convergent.brains.rsa92._reader:Rsa92Reader",
     "simulated-scenes": "convergent.brains.simulated._reader:SimulatedScenes",
     "simulated-sentences": "convergent.brains.simulated._reader:SimulatedSentences",
 }

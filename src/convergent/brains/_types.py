@@ -10,9 +10,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from convergent.brains._dissimilarities import check_dissimilarities
+from convergent.brains._nuisance import Nuisance
 from convergent.errors import DataError, IdError, NumericalError
 
 Design = Literal["items", "story"]
+Kind = Literal["patterns", "dissimilarities"]
 SIDES = ("train", "test")
 
 
@@ -163,6 +166,12 @@ class Responses:
         Story time of sample 0 in seconds (story).
     attrs : dict
         Further provenance (licence, citation, files).
+    kind : {"patterns", "dissimilarities"}
+        What ``data`` holds. Dissimilarities are of items: each region has one target a sample, in
+        the order of the samples, so that its columns are a symmetric matrix (sample, sample) of
+        zero diagonal. They can be compared with those of a layer (RSA) and in no other way.
+    nuisance : Nuisance, optional
+        Regressors that a model must beat, one row a sample.
     """
 
     dataset: str
@@ -176,6 +185,8 @@ class Responses:
     start: float | None = None
     sample_id: np.ndarray | None = None
     attrs: dict[str, object] = field(default_factory=dict)
+    kind: Kind = "patterns"
+    nuisance: Nuisance | None = None
 
     def __post_init__(self) -> None:
         where = f"data set '{self.dataset}', subject '{self.subject}'"
@@ -221,6 +232,19 @@ class Responses:
                 where=where,
                 fix="leave those targets or the subject out",
             )
+        if self.nuisance is not None and len(self.nuisance.values) != samples:
+            raise DataError(
+                f"{len(self.nuisance.values)} rows of nuisance for {samples} samples",
+                where=where,
+                fix="give each regressor a value for every sample",
+            )
+        if self.kind == "dissimilarities":
+            for name in dict.fromkeys(self.region.tolist()):
+                check_dissimilarities(
+                    np.asarray(self.data)[:, self.region == name],
+                    f"{where}, region '{name}'",
+                    self.design,
+                )
 
 
 def _pieces(values: Any) -> Iterable[np.ndarray]:
@@ -252,9 +276,10 @@ class Region:
 class DatasetReader(Protocol):
     """A registered data set.
 
-    Two attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
-    be used) and ``aggregates`` (names that ``responses`` takes although they are no subjects, such
-    as ``group``, the average of all).
+    Some attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
+    be used), ``aggregates`` (names that ``responses`` takes although they are no subjects, such
+    as ``group``, the average of all), ``kind`` (that of the responses; patterns unless given) and
+    ``nuisance_names`` (names of the regressors that come with the responses; none unless given).
     """
 
     modality: str

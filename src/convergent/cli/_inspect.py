@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -42,6 +43,7 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
     from convergent.stages.evaluate import material_of
+    from convergent.stages.kinds import metric_mistakes
     from convergent.zoo import unpinned_mistake
 
     mistakes: list[ConvergentError] = resources.mistakes(study)
@@ -57,6 +59,8 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
         check_evaluations(study.config.performance.evaluations, material_of(study))
     except ConvergentError as error:
         mistakes.append(error)
+    with contextlib.suppress(ConvergentError):  # said below, data set by data set
+        mistakes += metric_mistakes(study)
     for model in study.models.values():
         try:
             Options(model, source(model.source).options)

@@ -108,7 +108,7 @@ def _draw(dataset: str, modality: str, rows: pl.DataFrame, averaged: pl.DataFram
     grids = [_grid(table, label) for label in labels]
     models, subjects = rows["model"].n_unique(), rows["subject"].n_unique()
     caption = (
-        f"Cross-validated ridge r of each layer in each {place}, data set {dataset}: mean over "
+        f"Alignment (primary metric) of each layer in each {place}, data set {dataset}: mean over "
         f"{models} final trained {modality} models (each interpolated between its layers) and "
         f"{subjects} subjects at {DEPTHS.size} relative depths (0 first layer, 1 last), or one "
         "model's layers. "

@@ -100,7 +100,7 @@ def _draw(dataset: str, rows: pl.DataFrame) -> Drawing:
     places = table["place"].unique(maintain_order=True).to_list()
     has_ceiling = table["ceiling"].null_count() < table.height
     caption = (
-        f"Alignment (cross-validated r, best layer chosen on training folds) in each of "
+        f"Alignment (primary metric, best layer chosen on other samples) in each of "
         f"{len(places)} regions or networks of data set {dataset}. Small dots: {subjects} "
         f"subjects; large marks: their mean. Trained: {counts.get('trained', 0)} models; "
         f"random twins of {counts.get('random', 0)}; "

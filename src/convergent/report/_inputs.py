@@ -62,6 +62,8 @@ class ReportInputs:
     ceilings : DataFrame, optional
         Noise ceilings of similarity metrics: dataset, metric, scale, region, lower, upper,
         n_subjects, n_stimuli.
+    scores : DataFrame, optional
+        From `convergent.statistics.subject_scores`.
     primary : str
         The metric that stands for alignment.
     truth : DataFrame, optional
@@ -84,6 +86,7 @@ class ReportInputs:
     coverage: pl.DataFrame
     metric_correlations: pl.DataFrame | None = None
     ceilings: pl.DataFrame | None = None
+    scores: pl.DataFrame | None = None
     primary: str = "ridge_r"
     truth: pl.DataFrame | None = None
     description: str = ""

@@ -64,7 +64,22 @@ def _metrics(inputs: ReportInputs, fit: Mapping[str, Any]) -> list[str]:
     texts = [f"Alignment, where nothing else is said, is {inputs.primary}."]
     if "ridge" in (fit.get("metrics") or {"ridge": None}):
         texts.append(_encoding(fit, stories))
-    return [*texts, *filter(None, [_similarities(fit, stories)])]
+    return [*texts, *filter(None, [unique_words(fit), _similarities(fit, stories)])]
+
+
+def unique_words(fit: Mapping[str, Any]) -> str:
+    """Say what unique variance is unique beyond; empty where it was not asked for."""
+    unique = (fit.get("metrics") or {}).get("unique")
+    if not unique:
+        return ""
+    names = [*unique.get("nuisance", ()), *unique.get("baselines", ())]
+    return (
+        "Unique variance is the held-out R² of a ridge regression on nuisance and layer together "
+        f"less that of the nuisance alone ({', '.join(names)}, as far as a data set has them): "
+        "what both explain is the nuisance's. The nuisance's penalty is chosen first, by the "
+        "nuisance alone, and both penalties over inner folds of the training samples. It is "
+        "about 0 for a layer that adds nothing, and negative where a layer adds noise."
+    )
 
 
 _SELECTIONS = {
@@ -116,7 +131,7 @@ def _encoding(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
 
 
 def _similarities(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
-    names = [name for name in fit.get("metrics") or {} if name != "ridge"]
+    names = [name for name in fit.get("metrics") or {} if name not in ("ridge", "unique")]
     if not names:
         return ""
     listed = "; ".join(f"{name}: {_METRICS.get(name, 'a registered metric')}" for name in names)

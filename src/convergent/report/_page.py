@@ -19,7 +19,8 @@ from . import _sections as sections
 from ._ceilings import ceiling_table
 from ._headline import headlines
 from ._inputs import ReportInputs, coverage_words, report_tables
-from ._methods import methods
+from ._methods import methods, unique_words
+from ._scores import scores_table
 
 
 def render_report(
@@ -106,6 +107,10 @@ def _tables(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, 
         "correlation_table": sections.correlation_table(tables["correlations"]),
         "metric_table": None if metrics is None else sections.metric_table(metrics),
         "ceiling_table": None if summary is None else ceiling_table(summary),
+        "unique_words": unique_words(inputs.section("fit")),
+        "scores_table": (
+            None if inputs.scores is None else scores_table(inputs.scores, inputs.primary)
+        ),
         "left_out_table": sections.left_out_table(inputs.correlations),
         "model_table": sections.model_table(inputs.models, tables),
         "region_table": sections.region_table(tables["modality_profile"]),

@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from convergent.alignment import mean_defined, normalise_by_ceiling
+from convergent.alignment import mean_defined
 from convergent.stages.choice import choices
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
@@ -19,6 +19,7 @@ from convergent.stages.tables import (
     keys,
     read_table,
     regions,
+    share_of_ceiling,
     write_table,
 )
 from convergent.store import Store, read_store
@@ -99,18 +100,32 @@ def _measurements(
         if scores.metric == "ridge_r":
             row |= _of_ridge(study, store, scores)
             parts.append({**common, "metric": "ridge_r2", "score": store["region_r2"]})
+        if scores.metric == "unique":
+            row |= _normalised(study, store, scores) | {
+                "inner_score": mean_defined(scores.inner, axis=0)
+            }
+            parts += [
+                {**common, "metric": name, "score": store[f"region_{name}"]}
+                for name in ("unique_r", "nuisance_r2")
+            ]
         parts.append(row)
     return pl.concat([frame(part, MEASUREMENT_SCHEMA) for part in parts])
+
+
+def _normalised(study: Study, store: Store, scores: Scores) -> dict[str, Any]:
+    share = share_of_ceiling(
+        scores.metric,
+        scores.score,
+        store["region_noise_ceiling"],
+        threshold=study.config.statistics.ceiling_threshold,
+    )
+    return {"score_normalised": share}
 
 
 def _of_ridge(study: Study, store: Store, scores: Scores) -> dict[str, Any]:
     """What only encoding models have."""
     return {
-        "score_normalised": normalise_by_ceiling(
-            scores.score,
-            store["region_noise_ceiling"],
-            threshold=study.config.statistics.ceiling_threshold,
-        ),
+        **_normalised(study, store, scores),
         "score_median": store["region_r_median"],
         "inner_score": mean_defined(scores.inner, axis=0),
         "log10_alpha": store["region_log10_alpha"],

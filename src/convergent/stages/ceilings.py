@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from functools import reduce
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +13,7 @@ import polars as pl
 from convergent.brains import Responses, StimulusSet, join_items
 from convergent.errors import DataError, IdError
 from convergent.stages.data import read_responses, read_stimuli
+from convergent.stages.kinds import compared
 from convergent.stages.samples import Samples
 from convergent.stages.tables import CEILING_SCHEMA, frame, write_table
 from convergent.study import FitConfig, Study
@@ -62,7 +63,7 @@ def ceiling_frames(
         used = [(brains[0], np.arange(len(brains[0].data)))]
     position = {name: index for index, name in enumerate(names)}
     found = similarity_ceilings(
-        [brain.data[some] for brain, some in used],
+        [_rows(brain, some) for brain, some in used],
         [np.array([position[name] for name in brain.region.tolist()]) for brain, _ in used],
         len(names),
         config.similarities,
@@ -83,6 +84,13 @@ def _frames(
         for metric, bounds in found.items()
         for scale, lower, upper in zip(*bounds, strict=True)
     ]
+
+
+def _rows(brain: Responses, rows: np.ndarray) -> Any:
+    """Responses to some stimuli; of dissimilarities, their distances from each other."""
+    if brain.kind == "dissimilarities":
+        return compared(brain)[rows]
+    return brain.data[rows]
 
 
 def common_rows(

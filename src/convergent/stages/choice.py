@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from convergent.alignment import choose_layers, mean_defined, normalise_by_ceiling
+from convergent.alignment import choose_layers, mean_defined
 from convergent.alignment.similarity import calibrate
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
@@ -17,6 +17,7 @@ from convergent.stages.tables import (
     frame,
     keys,
     regions,
+    share_of_ceiling,
 )
 from convergent.store import Store
 from convergent.study import Model, Study
@@ -103,10 +104,12 @@ def _frames(
             "n_targets": part.store["region_targets"],
             **against_null(part.score, part.null),
         }
-        if common["metric"] == "ridge_r":  # the ceiling is that of a correlation with responses
-            columns["score_normalised"] = normalise_by_ceiling(
-                part.score, ceiling, threshold=study.config.statistics.ceiling_threshold
-            )
+        columns["score_normalised"] = share_of_ceiling(
+            str(common["metric"]),
+            part.score,
+            ceiling,
+            threshold=study.config.statistics.ceiling_threshold,
+        )
         columns["p_group"] = [group.get(name) for name in columns["region"]]
         frames.append(frame(columns, ALIGNMENT_SCHEMA))
     return frames

@@ -20,6 +20,7 @@ from convergent.statistics import (
     recovery,
     region_profile,
     scale_profile,
+    subject_scores,
     trajectories,
 )
 from convergent.store import publish
@@ -82,6 +83,8 @@ def correlate(study: Study) -> None:
     _publish(study, "scale_profile", scales)
     ceilings = [read_table(study.paths.ceilings(dataset)) for dataset in config.datasets]
     write_table(study.paths.table("ceilings"), ceilings, CEILING_SCHEMA)
+    scores = subject_scores(every_metric, read_table(study.paths.table("ceilings")))
+    _publish(study, "scores", scores)
     _publish(
         study,
         "trajectories",

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from convergent.brains import DatasetReader, Responses, StimulusSet, open_dataset
+from convergent.brains import DatasetReader, Nuisance, Responses, StimulusSet, open_dataset
 from convergent.errors import IdError
 from convergent.store import Store, read_store, write_store
 from convergent.study import Study
@@ -124,11 +124,16 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
         ids = getattr(responses, name)
         if ids is not None:
             arrays[name] = (("stimulus",), ids)
+    if responses.nuisance is not None:
+        arrays["nuisance"] = ((sample, "regressor"), responses.nuisance.values)
+        arrays["nuisance_name"] = (("regressor",), responses.nuisance.name)
+        arrays["nuisance_delayed"] = (("regressor",), responses.nuisance.delayed)
     attrs = {
         "identity": study.identity("responses", dataset=dataset),
         "dataset": dataset,
         "subject": subject,
         "design": responses.design,
+        "holds": responses.kind,
         "tr": responses.tr,
         "start": responses.start,
         "simulated": reader.simulated,
@@ -156,9 +161,17 @@ def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses,
         stimulus_id=store.arrays.get("stimulus_id"),
         tr=store.attrs["tr"],
         start=store.attrs["start"],
+        kind=store.attrs["holds"],
+        nuisance=_nuisance(store),
         sample_id=store.arrays.get("sample_id"),
     )
     return responses, store
+
+
+def _nuisance(store: Store) -> Nuisance | None:
+    if "nuisance" not in store.arrays:
+        return None
+    return Nuisance(store["nuisance"], store["nuisance_name"], store["nuisance_delayed"])
 
 
 def region_table(store: Store) -> list[dict[str, object]]:

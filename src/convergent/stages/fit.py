@@ -12,8 +12,11 @@ from convergent.alignment import effective_dimensionality, region_means
 from convergent.brains import Responses, StimulusSet
 from convergent.errors import IdError
 from convergent.stages.data import read_responses, read_stimuli
+from convergent.stages.kinds import check_metrics_of, compared
 from convergent.stages.metrics import region_index, ridge, similarities
+from convergent.stages.nuisance import read_baselines
 from convergent.stages.samples import Samples
+from convergent.stages.unique import unique
 from convergent.store import Store, read_store, write_store
 from convergent.study import Study, Unit
 from convergent.zarr_format import Arrays
@@ -96,7 +99,8 @@ def _compare(
 ) -> None:
     """Compute every metric of layers and subjects with the same samples, and write the stores."""
     config = study.config.fit
-    responses = [brain.data for brain, _ in brains]
+    check_metrics_of(brains[0][0], config)
+    responses: list[Any] = [compared(brain) for brain, _ in brains]
     stores = [store for _, store in brains]
     samples = [Samples.join(layer, stimuli, brains[0][0], config) for layer in layers]
     arrays: list[list[dict[str, Any]]] = [
@@ -116,6 +120,10 @@ def _compare(
         found.append(
             [ridge(one, responses, stores, config, ceiling_threshold=threshold) for one in samples]
         )
+    if config.unique:
+        nuisance = read_baselines(study, stimuli.name)
+        people = [brain for brain, _ in brains]
+        found.append([unique(one, people, stores, stimuli, nuisance, config) for one in samples])
     if config.similarities:
         found.append(similarities(samples, responses, stores, config))
     for metric in found:
@@ -141,7 +149,7 @@ def _same_samples(brain: Brain) -> Hashable:
     ids = responses.stimulus_id
     items = None if ids is None else tuple(ids.tolist())
     trials = None if responses.sample_id is None else responses.sample_id.tobytes()
-    return items, trials, len(responses.data), responses.tr, responses.start
+    return responses.kind, items, trials, len(responses.data), responses.tr, responses.start
 
 
 def _write(
@@ -171,6 +179,7 @@ def _described(store: Store) -> Arrays:
     """Describe the regions."""
     names = ("region", "hemisphere", "network", "region_order")
     index, regions = region_index(store), len(store["region"])
+    most = 1 if store.attrs["holds"] == "dissimilarities" else index.size
     return {
         **{name: (("region",), store[name]) for name in names},
         "region_noise_ceiling": (
@@ -179,6 +188,7 @@ def _described(store: Store) -> Arrays:
         ),
         "region_targets": (
             ("region",),
-            np.bincount(index, minlength=regions).astype(np.int64),
+            # the columns of a dissimilarity matrix are stimuli: the region is one target
+            np.minimum(np.bincount(index, minlength=regions), most).astype(np.int64),
         ),
     }

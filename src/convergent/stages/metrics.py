@@ -74,7 +74,7 @@ def ridge(
 
 def similarities(
     layers: Sequence[Samples],
-    responses: Sequence[np.ndarray],
+    responses: Sequence[Any],
     stores: Sequence[Store],
     config: FitConfig,
 ) -> list[tuple[list[Arrays], Facts]]:

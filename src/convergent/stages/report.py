@@ -66,6 +66,7 @@ def _inputs(study: Study) -> ReportInputs:
         correlations=table("correlations"),
         metric_correlations=table("metric_correlations"),
         ceilings=table("ceilings"),
+        scores=table("scores"),
         primary=study.config.fit.primary,
         coverage=table("coverage"),
         truth=truth if len(truth) else None,

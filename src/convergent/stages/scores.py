@@ -41,7 +41,7 @@ class Scores:
 
 
 def scores_of(store: Store, similarities: list[str]) -> list[Scores]:
-    """Read a store's scores: ridge first, where it was fitted, then the similarities by name."""
+    """Read a store's scores: ridge and unique, where they were fitted, then the similarities."""
     found = []
     if "region_fold_r" in store.arrays:
         null, null_inner = store.arrays.get("null_fold_r"), store.arrays.get("null_inner_r")
@@ -56,6 +56,20 @@ def scores_of(store: Store, similarities: list[str]) -> list[Scores]:
                 outer,
                 null_inner,
                 null,
+            )
+        )
+    if "region_unique_fold" in store.arrays:
+        outer = store["region_unique_fold"]
+        found.append(
+            Scores(
+                "unique",
+                np.nan,
+                mean_defined(outer, axis=0),
+                None,  # permuted responses would lose the nuisance too: subjects are the test
+                store["region_unique_inner"],
+                outer,
+                None,
+                None,
             )
         )
     for name in similarities:

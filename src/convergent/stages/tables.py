@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from convergent.alignment import normalise_by_ceiling
 from convergent.alignment.similarity import calibrate
 from convergent.errors import StoreError
 from convergent.store import Store, publish
@@ -157,6 +158,23 @@ def frame(columns: dict[str, Any], schema: dict[str, Any]) -> pl.DataFrame:
         else:
             series.append(pl.Series(name, [value] * n, dtype=dtype))
     return pl.DataFrame(series).with_columns(pl.selectors.float().fill_nan(None))
+
+
+def share_of_ceiling(
+    metric: str, score: np.ndarray, ceiling: np.ndarray, *, threshold: float
+) -> np.ndarray | None:
+    """Score as a share of what noise allows, per region.
+
+    Correlations are divided by the square root of the ceiling, which is in r^2 units, and unique
+    variance by the ceiling itself. None for other metrics: the ceiling is of responses.
+    """
+    if metric == "ridge_r":
+        return normalise_by_ceiling(score, ceiling, threshold=threshold)
+    if metric == "unique":
+        # r / sqrt(ceiling), once more divided by it
+        once = normalise_by_ceiling(score, ceiling, threshold=threshold)
+        return normalise_by_ceiling(once, ceiling, threshold=threshold)
+    return None
 
 
 def against_null(score: np.ndarray, null: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from ._multiplicity import benjamini_hochberg
 from ._performance import CORRELATION_SCHEMA, performance_alignment
 from ._recovery import Recovery, recovery
 from ._regions import modality_profile, region_profile
+from ._subjects import ALL_REGIONS, SCORES_SCHEMA, subject_scores
 from ._tables import (
     ALIGNMENT_COLUMNS,
     MODEL_COLUMNS,
@@ -34,11 +35,13 @@ from ._trajectories import step_positions, trajectories
 
 __all__ = [
     "ALIGNMENT_COLUMNS",
+    "ALL_REGIONS",
     "CORRELATION_SCHEMA",
     "COVERAGE_COLUMNS",
     "METRIC_CORRELATION_SCHEMA",
     "MODEL_COLUMNS",
     "PERFORMANCE_COLUMNS",
+    "SCORES_SCHEMA",
     "TRUTH_COLUMNS",
     "Coverage",
     "Recovery",
@@ -63,6 +66,7 @@ __all__ = [
     "scale_profile",
     "spearman",
     "step_positions",
+    "subject_scores",
     "trajectories",
     "within_family",
 ]

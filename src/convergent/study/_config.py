@@ -16,6 +16,7 @@ from convergent.study._sections import (
     ResourcesConfig,
     Section,
     Twins,
+    UniqueConfig,
     WeightsConfig,
 )
 
@@ -100,6 +101,10 @@ class Alphas(Section):
     number: int = Field(default=19, ge=2)
 
 
+# Metrics that are fitted, and do not compare pairs of stimuli.
+ENCODING = ("ridge", "unique")
+
+
 class FitConfig(Section):
     """Which metrics compare layers with brains, and how they are computed.
 
@@ -141,8 +146,15 @@ class FitConfig(Section):
 
     @property
     def similarities(self) -> dict[str, dict[str, Any] | None]:
-        """The metrics that are not ridge, with their options."""
-        return {name: options for name, options in self.metrics.items() if name != "ridge"}
+        """The metrics that compare pairs of stimuli, with their options."""
+        return {name: options for name, options in self.metrics.items() if name not in ENCODING}
+
+    @property
+    def unique(self) -> UniqueConfig | None:
+        """What a model must add to, where the metric ``unique`` is listed."""
+        if "unique" not in self.metrics:
+            return None
+        return UniqueConfig.model_validate(self.metrics["unique"] or {})
 
     @field_validator("metrics")
     @classmethod
@@ -153,6 +165,11 @@ class FitConfig(Section):
             raise ValueError("ridge has no options of its own: its keys are those of 'fit'")
         if next(iter(value)).endswith(("_rbf", "_rbf_biased")):
             raise ValueError("the first metric is the primary one and must be a single number")
+        if "unique" in value:
+            try:
+                UniqueConfig.model_validate(value["unique"] or {})
+            except ValidationError as error:
+                raise ValueError("unique: " + "; ".join(_explain(error))) from None
         return value
 
 

@@ -26,8 +26,8 @@ STAGE_VERSIONS = {
     "fit": 3,
     "ceilings": 1,
     "measure": 2,
-    "correlate": 3,
-    "report": 3,
+    "correlate": 4,
+    "report": 4,
 }
 
 # Options that name a file which describes the data set: what it says counts, not its name.
@@ -78,6 +78,13 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
         facts["fit"] = study.config.fit.facts()
+    if stage == "fit" and keys.get("dataset"):
+        baselines = study.nuisance_baselines(str(keys["dataset"]))
+        if baselines:
+            facts["nuisance"] = [
+                _model_facts(study, "extract", {"model": key, "layer": layer})
+                for key, _, layer in baselines
+            ]
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]

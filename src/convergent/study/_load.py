@@ -134,6 +134,23 @@ def selection_mistakes(
     return errors
 
 
+def unique_mistakes(
+    config: StudyConfig, models: dict[str, Model], where: str
+) -> list[ConvergentError]:
+    """Baselines that the metric ``unique`` names and the study does not have."""
+    unique = config.fit.unique
+    known = [key for key, model in models.items() if model.is_control]
+    return [
+        UnknownKeyError(
+            f"fit.metrics.unique names '{name}', which is no baseline of the study",
+            where=where,
+            fix=did_you_mean(name, known),
+        )
+        for name in (unique.baselines if unique else ())
+        if name not in known
+    ]
+
+
 def dataset_mistakes(
     config: StudyConfig, models: dict[str, Model], where: str
 ) -> list[ConvergentError]:

@@ -34,6 +34,27 @@ class Twins(Section):
         return value
 
 
+class UniqueConfig(Section):
+    """What the metric ``unique`` asks a model to add to.
+
+    Attributes
+    ----------
+    nuisance : tuple of str
+        Regressors that come with the responses.
+    baselines : tuple of str
+        Models of the study with source ``baseline``, whose features count as nuisance.
+    """
+
+    nuisance: Names = ()
+    baselines: Names = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> UniqueConfig:
+        if not self.nuisance and not self.baselines:
+            raise ValueError("unique names neither nuisance regressors nor baselines to add to")
+        return self
+
+
 class WeightsConfig(Section):
     """Where downloaded weights lie, and how they are checked in each job.
 

@@ -31,6 +31,7 @@ STUDY_TABLES = (
     "metric_correlations",
     "scale_profile",
     "ceilings",
+    "scores",
     "trajectories",
     "regions",
     "truth",
@@ -104,6 +105,7 @@ class Study:
         selected = {key: model for key, model in models.items() if load.selected(config, model)}
         if not everything:
             everything += load.dataset_mistakes(config, selected, str(path))
+            everything += load.unique_mistakes(config, selected, str(path))
         study = cls(
             config=config,
             file=str(path),
@@ -233,6 +235,27 @@ class Study:
             for checkpoint in checkpoints:
                 for layer in layers:
                     yield dataset, unit.model, checkpoint, layer
+
+    def nuisance_baselines(self, dataset: str) -> list[tuple[str, str, str]]:
+        """(model, checkpoint, layer) whose features ``unique`` counts as nuisance for a data set.
+
+        Names that are no baselines of the study are left to `unique_mistakes`.
+        """
+        unique = self.config.fit.unique
+        modality = self.dataset(dataset).modality
+        return [
+            (key, checkpoint.name, layer.name)
+            for key in (unique.baselines if unique else ())
+            if (model := self.models.get(key)) is not None
+            and model.is_control
+            and model.modality == modality
+            for checkpoint in model.checkpoints
+            for layer in model.layers
+        ]
+
+    def nuisance_files(self, dataset: str) -> list[str]:
+        """Feature stores that fits of ``unique`` read besides those of their own layer."""
+        return [self.paths.features(dataset, *key) for key in self.nuisance_baselines(dataset)]
 
     def feature_files(self, unit: Unit) -> list[str]:
         """Feature stores of a unit."""

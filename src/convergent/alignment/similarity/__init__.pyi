@@ -8,10 +8,12 @@ from ._ceiling import rsa_noise_ceiling as rsa_noise_ceiling
 from ._compare import compare as compare
 from ._compare import compare_layers as compare_layers
 from ._compare import compare_subjects as compare_subjects
+from ._dissimilarities import Dissimilarities as Dissimilarities
 from ._geometry import Geometry as Geometry
 from ._pairs import PairKind as PairKind
 from ._pairs import PairVectors as PairVectors
 from ._registry import check_metrics as check_metrics
+from ._registry import of_dissimilarities as of_dissimilarities
 from ._registry import register_similarity as register_similarity
 from ._registry import similarity_names as similarity_names
 from ._scores import SimilarityScores as SimilarityScores

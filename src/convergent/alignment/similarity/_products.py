@@ -9,13 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from convergent.alignment._orders import Orders
 from convergent.alignment.similarity._blocks import Blocks, plan_blocks
+from convergent.alignment.similarity._dissimilarities import (
+    Dissimilarities,
+    MeasuredRegion,
+    measured_regions,
+)
 from convergent.alignment.similarity._geometry import Geometry
-from convergent.alignment.similarity._inputs import Index
+from convergent.alignment.similarity._inputs import Index, check_responses, region_columns
 from convergent.alignment.similarity._pairs import PairIndex, PairKind, PairVectors
 from convergent.alignment.similarity._registry import Metric
 
@@ -56,6 +61,25 @@ class Region:
         if self.columns.size == 0:
             return None
         return Geometry.of(self.responses[:, self.columns], pairs)
+
+
+AnyRegion = Region | MeasuredRegion
+
+
+def regions_of(
+    responses: Any, region_index: ArrayLike | None, n_regions: int, stimuli: int
+) -> list[AnyRegion]:
+    """Regions of one subject, from responses or `Dissimilarities`, checked.
+
+    Raises
+    ------
+    DataError, NumericalError
+    """
+    if isinstance(responses, Dissimilarities):
+        return [*measured_regions(responses, region_index, n_regions, stimuli)]
+    y = check_responses(responses, stimuli)
+    columns = region_columns(region_index, y.shape[1], n_regions)
+    return [Region(y, members) for members in columns]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +136,7 @@ def make_tasks(
 
 def inner_products(
     tasks: Sequence[Task],
-    subjects: Sequence[Sequence[Region]],
+    subjects: Sequence[Sequence[AnyRegion]],
     orders: Sequence[Orders],
     *,
     whole: PairIndex,
@@ -217,7 +241,7 @@ class _Space:
         return left.view(index.shape)
 
     def region_vectors(
-        self, tasks: Sequence[Task], regions: Sequence[Region], whole: PairIndex
+        self, tasks: Sequence[Task], regions: Sequence[AnyRegion], whole: PairIndex
     ) -> list[Tensor]:
         """Pair vectors of the regions for each task, (region, pair); NaN for empty ones."""
         sizes = [len(regions) * task.pairs for task in tasks]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from convergent.alignment.similarity._dissimilarities import Measured
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import PairVectors
 from convergent.errors import ConfigError, DataError, did_you_mean
@@ -32,6 +33,7 @@ class Metric:
     options: NoOptions
     minimum: int
     averages: bool = True
+    dissimilarities: bool = False
 
     def __call__(self, geometry: Geometry) -> PairVectors:
         """Make the pair vectors of a representation.
@@ -39,8 +41,14 @@ class Metric:
         Raises
         ------
         DataError
-            Too few stimuli for the metric.
+            Too few stimuli for the metric, or dissimilarities where it needs patterns.
         """
+        if isinstance(geometry, Measured) and not self.dissimilarities:
+            raise DataError(
+                "dissimilarities of stimuli, where patterns are needed",
+                where=f"similarity '{self.name}'",
+                fix=f"use {', '.join(of_dissimilarities())}",
+            )
         if geometry.n < self.minimum:
             raise DataError(
                 f"{geometry.n} stimuli, and {self.name} needs at least {self.minimum}",
@@ -56,13 +64,19 @@ class _Entry:
     options: type[NoOptions]
     minimum: int
     averages: bool
+    dissimilarities: bool
 
 
 _ENTRIES: dict[str, _Entry] = {}
 
 
 def register_similarity(
-    name: str, *, options: type[O], minimum: int = 3, averages: bool = True
+    name: str,
+    *,
+    options: type[O],
+    minimum: int = 3,
+    averages: bool = True,
+    dissimilarities: bool = False,
 ) -> Callable[[Callable[[Geometry, O], PairVectors]], Callable[[Geometry, O], PairVectors]]:
     """Register a function as the metric called ``name``.
 
@@ -80,6 +94,8 @@ def register_similarity(
     averages : bool
         Whether the mean of several subjects' pair vectors describes what they share; else their
         noise ceiling is that of pairs of subjects (`similarity_ceilings`).
+    dissimilarities : bool
+        Whether distances between stimuli are all that the metric needs (`Dissimilarities`).
 
     Raises
     ------
@@ -92,7 +108,7 @@ def register_similarity(
     ) -> Callable[[Geometry, O], PairVectors]:
         if name in _ENTRIES:
             raise ConfigError(f"similarity '{name}' is registered twice", fix="use another name")
-        _ENTRIES[name] = _Entry(function, options, minimum, averages)
+        _ENTRIES[name] = _Entry(function, options, minimum, averages, dissimilarities)
         return function
 
     return register
@@ -101,6 +117,11 @@ def register_similarity(
 def similarity_names() -> list[str]:
     """Names of all registered metrics, sorted."""
     return sorted(_known())
+
+
+def of_dissimilarities() -> list[str]:
+    """Names of the metrics that compare dissimilarities, sorted."""
+    return sorted(name for name, entry in _known().items() if entry.dissimilarities)
 
 
 def resolve_metrics(metrics: Mapping[str, Mapping[str, Any] | None]) -> list[Metric]:
@@ -144,7 +165,9 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Metric:
             where=f"similarity '{name}'",
             fix=did_you_mean(option, known) if unknown else "correct the option",
         ) from error
-    return Metric(name, entry.function, checked, entry.minimum, entry.averages)
+    return Metric(
+        name, entry.function, checked, entry.minimum, entry.averages, entry.dissimilarities
+    )
 
 
 def _known() -> dict[str, _Entry]:

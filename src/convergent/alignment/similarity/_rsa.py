@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from convergent.alignment.similarity._dissimilarities import Measured
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import (
     PairIndex,
@@ -21,7 +22,7 @@ from convergent.alignment.similarity._registry import NoOptions, register_simila
 DECIMALS = 12
 
 
-@register_similarity("rsa_pearson", options=NoOptions)
+@register_similarity("rsa_pearson", options=NoOptions, dissimilarities=True)
 def rsa_pearson(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Pearson correlation of RDMs (1 - Pearson r of patterns over features, i < j).
 
@@ -34,7 +35,7 @@ def rsa_pearson(geometry: Geometry, options: NoOptions) -> PairVectors:
     return _compare_rdms(geometry, centred_unit)
 
 
-@register_similarity("rsa_spearman", options=NoOptions)
+@register_similarity("rsa_spearman", options=NoOptions, dissimilarities=True)
 def rsa_spearman(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Spearman correlation of RDMs, average ranks for ties; see `rsa_pearson`."""
     return _compare_rdms(
@@ -43,7 +44,7 @@ def rsa_spearman(geometry: Geometry, options: NoOptions) -> PairVectors:
     )
 
 
-@register_similarity("rsa_cosine", options=NoOptions)
+@register_similarity("rsa_cosine", options=NoOptions, dissimilarities=True)
 def rsa_cosine(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Cosine of RDMs, not centred; see `rsa_pearson`.
 
@@ -53,7 +54,7 @@ def rsa_cosine(geometry: Geometry, options: NoOptions) -> PairVectors:
     return _compare_rdms(geometry, unit)
 
 
-@register_similarity("rsa_whitened", options=NoOptions)
+@register_similarity("rsa_whitened", options=NoOptions, dissimilarities=True)
 def rsa_whitened(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Whitened cosine of RDMs, for distances whose errors share stimuli; see `rsa_pearson`.
 
@@ -82,7 +83,12 @@ def _compare_rdms(
 
 
 def rdm_of(geometry: Geometry) -> Tensor | None:
-    """Correlation distances of the patterns, (pair i < j,); None where one is not defined."""
+    """Distances as measured, or correlation distances of the patterns, (pair i < j,).
+
+    None where one is not defined.
+    """
+    if isinstance(geometry, Measured):
+        return geometry.pairs.pack(geometry.distances, PairKind.UPPER)
     if geometry.constant or geometry.correlations is None:
         return None
     return 1.0 - geometry.pairs.pack(geometry.correlations, PairKind.UPPER)

@@ -12,10 +12,11 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from convergent.alignment.similarity._ceiling import Comparison, ceiling_of
+from convergent.alignment.similarity._dissimilarities import Dissimilarities
 from convergent.alignment.similarity._geometry import Geometry
-from convergent.alignment.similarity._inputs import check_matrix, check_responses, region_columns
+from convergent.alignment.similarity._inputs import check_matrix
 from convergent.alignment.similarity._pairs import PairIndex, unit
-from convergent.alignment.similarity._products import Floats, Region
+from convergent.alignment.similarity._products import AnyRegion, Floats, regions_of
 from convergent.alignment.similarity._registry import Metric, resolve_metrics
 from convergent.alignment.similarity._rsa import DECIMALS, rdm_of
 from convergent.device import resolve_device
@@ -47,7 +48,7 @@ class SimilarityCeiling(NamedTuple):
 
 
 def similarity_ceilings(
-    responses: Sequence[ArrayLike],
+    responses: Sequence[ArrayLike | Dissimilarities],
     region_indices: Sequence[ArrayLike],
     n_regions: int,
     metrics: Mapping[str, Mapping[str, Any] | None],
@@ -71,7 +72,8 @@ def similarity_ceilings(
     Parameters
     ----------
     responses : sequence of array_like, each of shape (stimulus, target)
-        One a subject, of the same stimuli in the same order; finite.
+        One a subject, of the same stimuli in the same order; finite. Or `Dissimilarities`, of
+        metrics that need no more.
     region_indices : sequence of array_like of int, each of shape (target,)
         Region of each target, 0 to n_regions - 1; -1 for targets outside all regions.
     n_regions : int
@@ -132,8 +134,10 @@ def similarity_ceilings(
 
 
 def _subjects(
-    responses: Sequence[ArrayLike], region_indices: Sequence[ArrayLike], n_regions: int
-) -> tuple[int, list[list[Region]]]:
+    responses: Sequence[ArrayLike | Dissimilarities],
+    region_indices: Sequence[ArrayLike],
+    n_regions: int,
+) -> tuple[int, list[list[AnyRegion]]]:
     """Check what is given; number of stimuli, and each subject's regions."""
     if not responses or len(responses) != len(region_indices):
         raise DataError(
@@ -141,12 +145,13 @@ def _subjects(
             where="noise ceiling",
             fix="give one of each for every subject",
         )
-    n = check_matrix(responses[0], "target").shape[0]
+    first = responses[0]
+    if not isinstance(first, Dissimilarities):
+        first = check_matrix(first, "target")
+    n = first.shape[0]
     subjects = []
     for data, index in zip(responses, region_indices, strict=True):
-        y = check_responses(data, n)
-        columns = region_columns(index, y.shape[1], n_regions)
-        subjects.append([Region(y, members) for members in columns])
+        subjects.append(regions_of(data, index, n_regions, n))
     return n, subjects
 
 

@@ -12,11 +12,9 @@ from convergent.alignment._orders import Orders
 from convergent.alignment.similarity._inputs import (
     Index,
     check_permutations,
-    check_responses,
     orders_within,
-    region_columns,
 )
-from convergent.alignment.similarity._products import Floats, Part, Region, Task
+from convergent.alignment.similarity._products import AnyRegion, Floats, Part, Task, regions_of
 from convergent.alignment.similarity._registry import Metric
 from convergent.alignment.similarity._scores import SimilarityScores
 
@@ -27,7 +25,7 @@ class SubjectSide:
 
     Attributes
     ----------
-    regions : list of Region
+    regions : list of Region or MeasuredRegion
     orders : ndarray of int, shape (1 + permutation, stimulus)
         Row orders of the responses; the first changes nothing.
     permuted : bool
@@ -36,7 +34,7 @@ class SubjectSide:
         One a task.
     """
 
-    regions: list[Region]
+    regions: list[AnyRegion]
     orders: Orders
     permuted: bool
     values: list[Floats] = field(default_factory=list)
@@ -46,12 +44,11 @@ class SubjectSide:
         cls, problem: Problem, stimuli: int, n_regions: int, halves: Sequence[Index]
     ) -> SubjectSide:
         """Check the responses, the regions and the orders."""
-        y = check_responses(problem.responses, stimuli)
-        columns = region_columns(problem.region_index, y.shape[1], n_regions)
+        regions = regions_of(problem.responses, problem.region_index, n_regions, stimuli)
         orders = check_permutations(problem.permutations, stimuli, halves)
         real = np.arange(stimuli)[None]
         return cls(
-            [Region(y, members) for members in columns],
+            regions,
             real if orders is None else np.concatenate([real, orders]),
             orders is not None,
         )

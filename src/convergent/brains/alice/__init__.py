@@ -4,6 +4,6 @@ Region time courses of 27 people (Brennan et al., 2016; CC BY 4.0), with the tim
 """
 
 from convergent.brains.alice._download import download
-from convergent.brains.alice._reader import AliceReader, Nuisance
+from convergent.brains.alice._reader import AliceReader
 
-__all__ = ["AliceReader", "Nuisance", "download"]
+__all__ = ["AliceReader", "download"]

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from convergent.brains._nuisance import Nuisance
 from convergent.brains._textgrid import read_textgrid
 from convergent.brains._types import Design, Region, Responses, StimulusSet
 from convergent.brains.alice import _signal
@@ -32,26 +33,10 @@ REGIONS = ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG")
 SUBJECTS = tuple(f"s{number}" for number in (18, 22, 23, 24, 26, 28, 30, 31, *range(35, 54)))
 UNUSABLE = {"s33": "its published time courses are zero everywhere"}
 GROUP = "group"
+NUISANCE = ("word_rate", "sound_power", "motion", "position")
 _PAUSES = ("", "sp")  # labels of the TextGrid that are no words
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Nuisance:
-    """What else goes on during the scan.
-
-    Attributes
-    ----------
-    motion : ndarray, shape (sample, 6)
-        Head translations (mm) and rotations (rad).
-    word_rate, sound_power : ndarray, shape (sample,)
-        Published regressors, already convolved with a haemodynamic response.
-    """
-
-    motion: Array
-    word_rate: Array
-    sound_power: Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +88,7 @@ class AliceReader:
     simulated: ClassVar[bool] = False
     unusable: ClassVar[dict[str, str]] = UNUSABLE
     aggregates: ClassVar[tuple[str, ...]] = (GROUP,)
+    nuisance_names: ClassVar[tuple[str, ...]] = NUISANCE
 
     def stimuli(self) -> StimulusSet:
         """Read the words.
@@ -165,7 +151,7 @@ class AliceReader:
             362 volumes of 6 regions; volume 0 begins at 20 s of the recording. The noise ceiling
             of a listener is the squared correlation with the mean of all others (0 when negative):
             a lower bound, as it counts only what people share. That of ``group`` is its split-half
-            reliability.
+            reliability. `nuisance` comes with them.
 
         Raises
         ------
@@ -193,6 +179,7 @@ class AliceReader:
             noise_ceiling=ceiling,
             tr=TR,
             start=START,
+            nuisance=self.nuisance(subject),
             attrs={
                 "license": LICENSE,
                 "citation": CITATION,
@@ -206,32 +193,55 @@ class AliceReader:
         )
 
     def nuisance(self, subject: str) -> Nuisance:
-        """Read a listener's motion and the stimulus regressors made for that listener.
+        """Read what else goes on during the scan, filtered as the time courses are.
 
         Parameters
         ----------
         subject : str
-            ``s18`` ... ``s53``.
+            ``s18`` ... ``s53``, or ``group``: the mean of all listeners' standardised regressors.
+            Their average response holds the motion that they share, which is what is locked to
+            the story.
 
         Returns
         -------
         Nuisance
-            One row a volume, as published.
+            ``word_rate`` and ``sound_power``, as published, convolved with a haemodynamic
+            response; ``motion``, six parameters; ``position``, three Legendre polynomials of
+            story time. All are in the time of the responses, and none is delayed.
 
         Raises
         ------
         UnknownKeyError
-            No such listener (``group`` has no head).
+            No such listener.
         DataError
             As in `responses`.
         """
-        self._check(subject)
+        if subject == GROUP:
+            columns = np.mean([_signal.standardise(self._nuisance(who)) for who in SUBJECTS], 0)
+        else:
+            self._check(subject)
+            columns = self._nuisance(subject)
+        drifts = _signal.cosine_drifts(VOLUMES, TR, self.high_pass)
+        rate, power, motion = np.split(_signal.remove(drifts, columns), [1, 2], axis=1)
+        # not filtered: they are what is left of slow drifts, if anything is
+        time: Array = np.polynomial.legendre.legvander(np.linspace(-1, 1, VOLUMES), 3)[:, 1:]
+        blocks: tuple[Array, ...] = (rate, power, motion, time)
+        return Nuisance.of(dict(zip(NUISANCE, blocks, strict=True)))
+
+    def _nuisance(self, subject: str) -> Array:
+        """Word rate, sound power and six of motion, as published, (sample, 8)."""
         prefix = f"alice_data_shared/{subject}"
-        return Nuisance(
-            motion=self._folder.matrix(motion_file(subject), (DROPPED + VOLUMES, 6))[DROPPED:],
-            word_rate=self._folder.matrix(f"{prefix}-rate.txt", (VOLUMES, 1))[:, 0],
-            sound_power=self._folder.matrix(f"{prefix}-sndpwr.txt", (VOLUMES, 1))[:, 0],
+        return np.hstack(
+            [
+                self._folder.matrix(f"{prefix}-rate.txt", (VOLUMES, 1)),
+                self._folder.matrix(f"{prefix}-sndpwr.txt", (VOLUMES, 1)),
+                self._motion(subject),
+            ]
         )
+
+    def _motion(self, subject: str) -> Array:
+        published: Array = self._folder.matrix(motion_file(subject), (DROPPED + VOLUMES, 6))
+        return published[DROPPED:]
 
     @cached_property
     def _folder(self) -> Folder:
@@ -255,7 +265,7 @@ class AliceReader:
             )
         nuisance = _signal.cosine_drifts(VOLUMES, TR, self.high_pass)
         if "motion" in self.regress:
-            nuisance = np.hstack([nuisance, self.nuisance(subject).motion])
+            nuisance = np.hstack([nuisance, self._motion(subject)])
         data = _signal.remove(nuisance, raw)
         return _signal.standardise(data) if self.standardise else data
 

@@ -1,0 +1,237 @@
+"""Variance that a model explains beyond nuisance regressors, on held-out samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from convergent.alignment._means import mean_defined
+from convergent.alignment._nested import Extra, Smoother, standardised
+from convergent.alignment._scores import pearson_columns, r2_columns
+from convergent.alignment._splits import Index, Split, check_splits
+from convergent.alignment._validate import check_alphas, finite_features
+from convergent.device import resolve_device
+from convergent.errors import DataError, NumericalError
+
+Floats = NDArray[np.float64]
+InnerSplits = Callable[[Index], Sequence[Split]]
+
+
+@dataclass(frozen=True)
+class UniqueScores:
+    """What a model adds to nuisance regressors, fold by fold.
+
+    Attributes
+    ----------
+    unique : ndarray of float64, shape (fold, target)
+        R2(nuisance + model) - R2(nuisance), held out: negative where the model adds noise.
+    nuisance_r2, joint_r2 : ndarray of float64, shape (fold, target)
+        NaN where the target is constant over the test samples.
+    partial_r : ndarray of float64, shape (fold, target)
+        Correlation of what the nuisance leaves of the held-out responses with what the model
+        adds to its prediction.
+    inner_unique : ndarray of float64, shape (fold, target)
+        The same as ``unique`` over inner folds of the training samples (pooled errors), for
+        choosing layers.
+    alpha, nuisance_alpha : ndarray of float64, shape (fold, target)
+    """
+
+    unique: Floats
+    nuisance_r2: Floats
+    joint_r2: Floats
+    partial_r: Floats
+    inner_unique: Floats
+    alpha: Floats
+    nuisance_alpha: Floats
+
+    def mean(self, name: str) -> Floats:
+        """Mean of one of the attributes over folds with a value, (target,)."""
+        return mean_defined(getattr(self, name), axis=0)
+
+
+def fit_unique(
+    features: ArrayLike,
+    nuisance: ArrayLike,
+    responses: ArrayLike,
+    splits: Sequence[Split],
+    *,
+    inner_splits: InnerSplits,
+    alphas: ArrayLike,
+    nuisance_alphas: ArrayLike,
+    standardize: bool = True,
+    device: str = "cpu",
+) -> UniqueScores:
+    """Fit the nuisance alone and with the model, and score both on held-out samples.
+
+    The nuisance's penalty is chosen for each target by the nuisance alone, over inner folds, and
+    kept in the joint fit, where the model's penalty is chosen over the same inner folds. The two
+    fits are nested: a model whose penalty goes to infinity leaves the nuisance's prediction
+    as it is, so that a model that adds nothing scores about 0. Variance that both can explain is
+    the nuisance's. Everything is fitted on training samples only: mean and sd of features and
+    nuisance, means of responses, penalties and weights.
+
+    Parameters
+    ----------
+    features : array_like, shape (sample, feature)
+        Finite.
+    nuisance : array_like, shape (sample, column)
+        Finite; columns that are constant over a training set count for nothing.
+    responses : array_like, shape (sample, target)
+        Finite.
+    splits : sequence of Split
+    inner_splits : callable
+        From the outer training rows to inner folds, as rows of the complete data.
+    alphas, nuisance_alphas : array_like
+        Positive, increasing penalties of the model and of the nuisance. Each value of the latter
+        that a target chooses costs a factorisation of every inner fold.
+    standardize : bool
+        Scale features to unit training variance (the nuisance always is).
+    device : str
+        ``cpu`` or ``cuda[:index]``.
+
+    Returns
+    -------
+    UniqueScores
+
+    Raises
+    ------
+    DataError
+        Features, nuisance and responses differ in samples.
+    NumericalError
+        NaN or infinity.
+    ConfigError
+        Bad penalties or folds.
+    DeviceError
+        The device does not exist.
+
+    References
+    ----------
+    de Heer et al., J. Neurosci. 37 (2017) 6539-6557 (variance partitioning); Lovell, J. Am. Stat.
+    Assoc. 58 (1963) 993-1010 (partialling out; here with a penalty); Nunez-Elizalde, Huth &
+    Gallant, NeuroImage 197 (2019) 482-492 (a penalty for each feature space).
+    """
+    place = torch.device(resolve_device(device))
+    grids = check_alphas(alphas), check_alphas(nuisance_alphas)
+    tables = [_finite(v, what) for v, what in ((features, "features"), (nuisance, "nuisance"))]
+    y = np.asarray(responses, dtype=np.float64)
+    if y.ndim != 2 or len({len(y), *map(len, tables)}) != 1:
+        raise DataError(
+            f"features {tables[0].shape}, nuisance {tables[1].shape} and responses {y.shape}",
+            where="unique variance",
+            fix="join all three by id or time first",
+        )
+    if not np.isfinite(y).all():
+        raise NumericalError(
+            "NaN or infinity in responses",
+            where="unique variance",
+            fix="leave out the targets or the subject in the reader",
+        )
+    check_splits(splits, len(y))
+    x, n, target = (torch.from_numpy(values).to(place) for values in (*tables, y))
+    folds = []
+    for split in splits:
+        inner = inner_splits(split.train)
+        check_splits(inner, len(y), within=split.train)
+        train = torch.from_numpy(split.train).to(place)
+        fold = _Fold(
+            standardised(x, train, scale=standardize), standardised(n, train, scale=True), target
+        )
+        folds.append(fold.scores(split, inner, *grids))
+    stacked = {key: np.stack([fold[key] for fold in folds]) for key in folds[0]}
+    return UniqueScores(**{field.name: stacked[field.name] for field in fields(UniqueScores)})
+
+
+def _finite(values: ArrayLike, what: str) -> Floats:
+    try:
+        return finite_features(values).astype(np.float64)
+    except (DataError, NumericalError) as error:
+        raise type(error)(error.what, where=f"unique variance, {what}", fix=error.fix) from error
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Training and other rows of one split, centred by the former."""
+
+    x: tuple[Tensor, Tensor]
+    y: Tensor
+    other: Tensor
+    mean: Tensor
+    smoother: Smoother
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """One outer fold: standardised features and nuisance, and responses."""
+
+    x: Tensor
+    n: Tensor
+    y: Tensor
+
+    def scores(
+        self, split: Split, inner: Sequence[Split], alphas: Floats, nuisance_alphas: Floats
+    ) -> dict[str, Floats]:
+        parts, outer = [self._part(one) for one in inner], self._part(split)
+        # mean of squared errors over inner folds, and of what the mean alone leaves
+        alone = torch.stack([self._alone(parts, float(a)) for a in nuisance_alphas])
+        best, first = alone.min(0)
+        none = sum(((p.other - p.mean).square().mean(0) for p in parts), torch.zeros_like(best))
+        values = {
+            key: torch.full_like(best, torch.nan)
+            for key in ("alpha", "inner_unique", "nuisance_r2", "joint_r2", "partial_r")
+        }
+        for k in sorted(set(first.tolist())):
+            here, a = torch.nonzero(first == k)[:, 0], float(nuisance_alphas[k])
+            joint = self._joint(parts, here, a, alphas)
+            error, chosen = joint.min(0)
+            values["alpha"][here] = torch.from_numpy(alphas).to(joint)[chosen]
+            left = none[here]
+            gained = (best[here] - error) / torch.where(left > 0, left, 1.0)
+            values["inner_unique"][here] = torch.where(left > 0, gained, torch.nan)
+            extra = Extra.of(*outer.x, outer.smoother, a)
+            added = extra.predict(values["alpha"][here], extra.project(outer.y[:, here]))
+            base = outer.mean[here] + outer.smoother.predict(a, outer.y[:, here])
+            truth = outer.other[:, here]
+            values["nuisance_r2"][here] = r2_columns(base, truth)
+            values["joint_r2"][here] = r2_columns(base + added, truth)
+            values["partial_r"][here] = pearson_columns(added, truth - base)
+        values["unique"] = values["joint_r2"] - values["nuisance_r2"]
+        values["nuisance_alpha"] = torch.from_numpy(nuisance_alphas).to(best)[first]
+        return {key: value.cpu().numpy() for key, value in values.items()}
+
+    def _part(self, split: Split) -> _Part:
+        rows = split.train, split.test
+        train, test = (torch.from_numpy(some).to(self.y.device) for some in rows)
+        (x, n, y), mean = self._centred(train)
+        other = self.x[test] - mean[0], self.n[test] - mean[1]
+        return _Part((x, other[0]), y, self.y[test], mean[2], Smoother.of(n, other[1]))
+
+    def _centred(self, rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        seen = [values[rows] for values in (self.x, self.n, self.y)]
+        means = tuple(values.mean(0) for values in seen)
+        return tuple(v - m for v, m in zip(seen, means, strict=True)), means
+
+    @staticmethod
+    def _alone(parts: Sequence[_Part], alpha: float) -> Tensor:
+        """Errors of the nuisance alone, (target,)."""
+        errors = [
+            (p.other - p.mean - p.smoother.predict(alpha, p.y)).square().mean(0) for p in parts
+        ]
+        return torch.stack(errors).sum(0)
+
+    @staticmethod
+    def _joint(parts: Sequence[_Part], here: Tensor, alpha: float, alphas: Floats) -> Tensor:
+        """Errors of nuisance and model together, (alpha, target)."""
+        total = parts[0].y.new_zeros(len(alphas), len(here))
+        for part in parts:
+            extra = Extra.of(*part.x, part.smoother, alpha)
+            projected = extra.project(part.y[:, here])
+            left = part.other[:, here] - part.mean[here]
+            left = left - part.smoother.predict(alpha, part.y[:, here])
+            for k, penalty in enumerate(alphas.tolist()):
+                total[k] += (left - extra.predict(penalty, projected)).square().mean(0)
+        return total

@@ -1,0 +1,69 @@
+"""Variance that layers explain beyond nuisance, from one read of their features."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from convergent.alignment import UniqueScores, alpha_grid, fit_unique, region_means
+from convergent.brains import Responses, StimulusSet
+from convergent.stages.metrics import Facts, region_index
+from convergent.stages.nuisance import nuisance_of
+from convergent.stages.samples import Samples
+from convergent.store import Store
+from convergent.study import FitConfig
+from convergent.zarr_format import Arrays
+
+# Of the grid of penalties, every third is tried for the nuisance: each costs a factorisation.
+NUISANCE_STEP = 3
+
+
+def unique(
+    samples: Samples,
+    brains: Sequence[Responses],
+    stores: Sequence[Store],
+    stimuli: StimulusSet,
+    baselines: Sequence[Store],
+    config: FitConfig,
+) -> tuple[list[Arrays], Facts]:
+    """Fit nuisance alone and with the layer; arrays a subject, and facts for the attributes."""
+    alphas = alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number)
+    arrays = []
+    columns = 0
+    for brain, store in zip(brains, stores, strict=True):
+        nuisance = nuisance_of(samples, brain, stimuli, baselines, config)
+        columns = nuisance.shape[1]
+        scores = fit_unique(
+            samples.features,
+            nuisance,
+            np.asarray(brain.data[:])[samples.rows],
+            samples.splits(config),
+            inner_splits=samples.inner_splits(config),
+            alphas=alphas,
+            nuisance_alphas=alphas[::NUISANCE_STEP],
+            standardize=config.standardize,
+            device=config.device,
+        )
+        arrays.append(_arrays(scores, store))
+    return arrays, {"nuisance_columns": columns}
+
+
+def _arrays(scores: UniqueScores, store: Store) -> Arrays:
+    index, regions = region_index(store), len(store["region"])
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return np.asarray(region_means(values, index, regions))
+
+    fold_region = ("fold", "region")
+    return {
+        "unique": (("target",), scores.mean("unique")),
+        "unique_r": (("target",), scores.mean("partial_r")),
+        "nuisance_r2": (("target",), scores.mean("nuisance_r2")),
+        "unique_alpha": (("fold", "target"), scores.alpha),
+        "nuisance_alpha": (("fold", "target"), scores.nuisance_alpha),
+        "region_unique_fold": (fold_region, mean(scores.unique)),
+        "region_unique_inner": (fold_region, mean(scores.inner_unique)),
+        "region_unique_r": (("region",), mean(scores.mean("partial_r"))),
+        "region_nuisance_r2": (("region",), mean(scores.mean("nuisance_r2"))),
+    }
