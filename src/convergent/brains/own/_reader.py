@@ -16,10 +16,11 @@ from convergent.brains.own._config import OwnConfig, read_own
 from convergent.brains.own._patterns import found
 from convergent.brains.own._regions import described, target_regions
 from convergent.brains.own._samples import Samples, open_samples
+from convergent.brains.own._shared import Shown, shared_ceilings
 from convergent.brains.own._stimuli import read_stimuli
 from convergent.brains.own._tables import Text
+from convergent.brains.own._trials import averaged, standardised, wanted_targets
 from convergent.errors import DataError, UnknownKeyError, did_you_mean
-from convergent.noise import leave_one_subject_out_ceiling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,15 +167,15 @@ class OwnData:
         for start, stop in samples.blocks():
             block = samples.targets(start, stop)
             if said.standardise == "session":
-                block = _standardised(block, samples.session)
-            kept[start:stop] &= _wanted(block, said.drop)
+                block = standardised(block, samples.session)
+            kept[start:stop] &= wanted_targets(block, said.drop)
             usable = kept[start:stop] & np.isfinite(block).all(axis=0)
             if source in ("repeats", "split-half") and usable.any():
                 assert samples.ids is not None
                 ceiling[start:stop][usable] = _ceilings.of_block(
                     source, block[:, usable], samples.ids.tolist(), samples.session.tolist()
                 )
-            data[:, start:stop] = _averaged(block, member, repeats)
+            data[:, start:stop] = averaged(block, member, repeats)
         if source == "file":
             ceiling = self._given(subject, targets, repeats)
         if source == "subjects":
@@ -200,7 +201,7 @@ class OwnData:
             },
         )
 
-    def _shown(self, samples: Samples, subject: str) -> tuple[Text | None, np.ndarray, np.ndarray]:
+    def _shown(self, samples: Samples, subject: str) -> Shown:
         """Items in order of ids, the item of each sample, and the number of samples of each."""
         if samples.ids is None:
             count = samples.shape[0]
@@ -226,79 +227,7 @@ class OwnData:
 
     @cached_property
     def _shared(self) -> dict[str, np.ndarray]:
-        """Leave-one-subject-out ceilings over all subjects, from the stimuli that all answered."""
         opened = {subject: self.samples(subject) for subject in self.subjects()}
         shown = {subject: self._shown(one, subject) for subject, one in opened.items()}
-        widths = {one.shape[1] for one in opened.values()}
-        lengths = {one.shape[0] for one in opened.values()}
         where = f"data set '{self.name}'"
-        if len(widths) > 1 or (self.design == "story" and len(lengths) > 1):
-            raise DataError(
-                "subjects have different targets or volumes, so that they cannot predict each "
-                "other",
-                where=where,
-                fix="bring them to one space, or give 'ceilings: {from: repeats}' or a file",
-            )
-        rows = self._common_rows(shown, where)
-        blocks = []
-        for start, stop in next(iter(opened.values())).blocks():
-            stacked = np.stack([
-                _averaged(one.targets(start, stop), *shown[subject][1:])[rows[subject]]
-                for subject, one in opened.items()
-            ])  # fmt: skip
-            finite = np.isfinite(stacked).all(axis=(0, 1))
-            found_here = np.full((len(opened), stop - start), np.nan)
-            if finite.any():
-                found_here[:, finite] = leave_one_subject_out_ceiling(stacked[:, :, finite])
-            blocks.append(found_here)
-        together = np.concatenate(blocks, axis=1)
-        return dict(zip(opened, together, strict=True))
-
-    @staticmethod
-    def _common_rows(
-        shown: dict[str, tuple[Text | None, np.ndarray, np.ndarray]], where: str
-    ) -> dict[str, np.ndarray]:
-        items = {subject: found_here[0] for subject, found_here in shown.items()}
-        if any(ids is None for ids in items.values()):
-            return {subject: np.arange(len(shown[subject][1])) for subject in shown}
-        known = {subject: np.asarray(ids) for subject, ids in items.items()}
-        common = set.intersection(*(set(ids.tolist()) for ids in known.values()))
-        if len(common) < 3:
-            raise DataError(
-                f"{len(common)} stimuli that all subjects answered",
-                where=where,
-                fix="give 'ceilings: {from: repeats}', a file, or none",
-            )
-        return {
-            subject: np.flatnonzero(np.isin(ids, sorted(common))) for subject, ids in known.items()
-        }
-
-
-def _averaged(block: np.ndarray, member: np.ndarray, repeats: np.ndarray) -> np.ndarray:
-    """Mean over the samples of each item, in order of the items."""
-    order = np.argsort(member, kind="stable")
-    first = np.concatenate([[0], np.cumsum(repeats)[:-1]])
-    means: np.ndarray = np.add.reduceat(block[order], first, axis=0) / repeats[:, None]
-    return means
-
-
-def _standardised(block: np.ndarray, session: np.ndarray) -> np.ndarray:
-    """Zero mean and unit variance in each session; what is constant in one becomes 0 there."""
-    scaled = np.empty_like(block)
-    for name in np.unique(session):
-        rows = np.flatnonzero(session == name)
-        part = block[rows] - block[rows].mean(axis=0)
-        sd = block[rows].std(axis=0, ddof=1 if rows.size > 1 else 0)
-        flat = block[rows].max(axis=0) == block[rows].min(axis=0)
-        scaled[rows] = np.where(flat, 0.0, part / np.where(flat | (sd == 0), 1.0, sd))
-    return scaled
-
-
-def _wanted(block: np.ndarray, drop: tuple[str, ...]) -> np.ndarray:
-    wanted = np.ones(block.shape[1], dtype=bool)
-    finite = np.isfinite(block).all(axis=0)
-    if "missing" in drop:
-        wanted &= finite
-    if "constant" in drop:
-        wanted &= ~finite | (block.max(axis=0) > block.min(axis=0))
-    return wanted
+        return shared_ceilings(opened, shown, story=self.design == "story", where=where)
