@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -224,7 +225,7 @@ class AliceReader:
         drifts = _signal.cosine_drifts(VOLUMES, TR, self.high_pass)
         rate, power, motion = np.split(_signal.remove(drifts, columns), [1, 2], axis=1)
         # not filtered: they are what is left of slow drifts, if anything is
-        time: Array = np.polynomial.legendre.legvander(np.linspace(-1, 1, VOLUMES), 3)[:, 1:]
+        time = legvander(np.linspace(-1, 1, VOLUMES), 3)[:, 1:].astype(np.float64)
         blocks: tuple[Array, ...] = (rate, power, motion, time)
         return Nuisance.of(dict(zip(NUISANCE, blocks, strict=True)))
 
