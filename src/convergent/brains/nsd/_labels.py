@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from convergent.brains._types import Region
 from convergent.brains.nsd._files import HEMISPHERES, Atlas, Folder, Space, label_folder
 from convergent.brains.nsd._image_files import open_image
 from convergent.errors import DataError
+
+log = logging.getLogger(__name__)
 
 _AGAIN = "download the file again"
 # Where a table of names may be absent, because there is one name.
@@ -112,17 +116,14 @@ class Labelling:
     def regions(self, subject: str) -> tuple[Region, ...]:
         """Regions that the atlas names, left before right."""
         names = [name for _, name in sorted(self._names(subject).items())]
-        orders, networks = _orders(self.atlas), _networks(self.atlas)
         sides = ("",) if self.merge else tuple(HEMISPHERES.values())
+        found = [(side, name if not side else f"{side}_{name}") for side in sides for name in names]
+        known = _known(self.atlas, merged=self.merge)
+        streams = dict(_STREAMS) if self.atlas == "streams" else {}
         return tuple(
-            Region(
-                name if not side else f"{side}_{name}",
-                side,
-                networks.get(f"{side or 'L'}_{name}", ""),
-                orders.get(name, float("nan")),
-            )
-            for side in sides
-            for name in names
+            known.get(region)
+            or Region(region, side, "", streams.get(region.removeprefix(f"{side}_"), math.nan))
+            for side, region in found
         )
 
     def _labels(self, subject: str, hemisphere: str, atlas: Atlas) -> Labels:
@@ -232,24 +233,15 @@ def read_names(path: Path) -> dict[int, str]:
     return names
 
 
-def _orders(atlas: Atlas) -> dict[str, float]:
-    """Places from sensory (0) to associative (1) cortex, where they are known."""
-    if atlas == "streams":
-        return dict(_STREAMS)
+def _known(atlas: Atlas, *, merged: bool) -> dict[str, Region]:
+    """What is known of HCP-MMP1 areas; nothing where the package that knows them is absent."""
     if atlas != "HCP_MMP1":
         return {}
-    from convergent.brains.simulated._atlas import SECTIONS
-
-    return {area: order for order, areas in SECTIONS.values() for area in areas.split()}
-
-
-def _networks(atlas: Atlas) -> dict[str, str]:
-    """Yeo networks of HCP-MMP1 areas; none where the package that knows them is absent."""
-    if atlas != "HCP_MMP1":
-        return {}
-    from convergent.brains.simulated._atlas import atlas as areas
+    from convergent.brains.atlas import open_atlas
 
     try:
-        return {area.name: area.network for area in areas()}
-    except DataError:
+        areas = open_atlas("hcp-mmp1", hemispheres="merged" if merged else "apart").regions
+    except DataError as error:
+        log.warning("areas are named without networks and positions: %s", error)
         return {}
+    return {a.name: Region(a.name, a.hemisphere, a.network, a.order) for a in areas}
