@@ -52,7 +52,7 @@ def study(workspace) -> Study:
 
 @pytest.fixture(scope="module")
 def planned(workspace, study) -> dict[str, dict[str, int]]:
-    """What each rule's job asks, by the dry run."""
+    """What the jobs of each rule and layer ask, by the dry run; layers read unlike many weights."""
     dry = workspace.snakemake("--configfile study/study.yaml -n families")
     assert dry.returncode == 0, dry.stderr
     asked: dict[str, dict[str, int]] = {}
@@ -60,6 +60,8 @@ def planned(workspace, study) -> dict[str, dict[str, int]]:
     for line in (dry.stdout + dry.stderr).splitlines():
         if found := re.match(r"\s*(?:local)?rule (\w+):", line):
             rule = found.group(1)
+        elif rule == "extract" and (found := re.match(r"\s*wildcards: .*layer=([\w.]+)", line)):
+            rule = f"extract {found.group(1)}"
         elif found := re.match(r"\s*resources: (.*)", line):
             pairs = (item.split("=", 1) for item in found.group(1).split(", "))
             asked[rule] = {name: int(value) for name, value in pairs if value.isdigit()}
@@ -95,10 +97,12 @@ def test_each_layer_of_each_checkpoint_is_one_job_with_one_gpu(jobs):
 
 
 def test_a_layer_asks_for_its_extraction_and_then_its_fits(jobs, planned, study):
-    extract, fit = planned["extract"], planned["fit"]
+    fit = planned["fit"]
     subjects = len(study.dataset("sentences").subjects)
     for job in jobs:
         if job.gpus:
+            (layer,) = re.findall(r"encoder\.layer\.\d+", job.comment)
+            extract = planned[f"extract {layer}"]
             assert job.memory_mb == max(extract["mem_mb"], subjects * fit["mem_mb"])
             assert job.minutes == extract["runtime"] + fit["runtime"]
             assert job.cpus == subjects
