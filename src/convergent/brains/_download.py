@@ -6,12 +6,55 @@ import os
 import tempfile
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 from convergent.errors import DataError
 
 _TIMEOUT = 60.0  # seconds without an answer
 _ATTEMPTS = 3
+
+
+def fetch_file(
+    source: str,
+    name: str,
+    target: Path,
+    check: Callable[[bytes, str], None],
+    *,
+    where: str,
+    report: Callable[[str], None] | None,
+) -> None:
+    """Fetch one file and check its content before it gets its name.
+
+    Parameters
+    ----------
+    source, name : str
+        Address of the folder, and the file's path in it.
+    target : Path
+    check : callable
+        ``check(content, where)`` raises unless the content is the recorded one.
+    where : str
+        For messages.
+    report : callable, optional
+        Called with a line when the file was fetched.
+
+    Raises
+    ------
+    DataError
+        The file cannot be fetched or written, or is not the recorded one.
+    """
+    content = fetch_bytes(source.rstrip("/") + "/" + name, where)
+    check(content, f"{where}, from {source}")
+    try:
+        publish_bytes(target, content)
+    except OSError as error:
+        raise DataError(
+            f"file {name} cannot be written: {error.strerror}",
+            where=where,
+            fix="check the directory's permissions and the free space",
+        ) from None
+    if report is not None:
+        report(f"fetched {name} ({len(content)} bytes)")
 
 
 def fetch_bytes(address: str, where: str) -> bytes:

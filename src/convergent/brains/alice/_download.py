@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from convergent.brains._download import fetch_bytes, publish_bytes
+from convergent.brains._download import fetch_file
 from convergent.brains.alice._files import SOURCE, check, published_files
 from convergent.errors import DataError
 
@@ -45,18 +46,7 @@ def download(
         target = directory / relative
         if _is_right(target, relative):
             continue
-        content = fetch_bytes(source.rstrip("/") + "/" + relative, where)
-        check(relative, content, where=f"{where}, from {source}")
-        try:
-            publish_bytes(target, content)
-        except OSError as error:
-            raise DataError(
-                f"file {relative} cannot be written: {error.strerror}",
-                where=where,
-                fix="check the directory's permissions and the free space",
-            ) from None
-        if report is not None:
-            report(f"fetched {relative} ({len(content)} bytes)")
+        fetch_file(source, relative, target, partial(check, relative), where=where, report=report)
     return directory
 
 

@@ -139,7 +139,7 @@ class Folder:
         return np.array(rows)
 
 
-def check(relative: str, content: bytes, *, where: str) -> None:
+def check(relative: str, content: bytes, where: str) -> None:
     """Compare a file's content with what was published.
 
     Raises

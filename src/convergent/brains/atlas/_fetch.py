@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from convergent.brains._download import fetch_bytes, publish_bytes
+from convergent.brains._download import fetch_file
 from convergent.brains.atlas._atlas import ATLASES
 from convergent.brains.atlas._files import SOURCE, catalogue, check_content
-from convergent.errors import DataError, UnknownKeyError, did_you_mean
+from convergent.errors import UnknownKeyError, did_you_mean
 
 
 def fetchable_atlases() -> tuple[str, ...]:
@@ -60,16 +61,7 @@ def fetch_atlas(
     if target.is_file():
         check_content(entry, target.read_bytes(), where)
         return target
-    content = fetch_bytes(source.rstrip("/") + "/" + entry.file, where)
-    check_content(entry, content, f"{where}, from {source}")
-    try:
-        publish_bytes(target, content)
-    except OSError as error:
-        raise DataError(
-            f"file {entry.file} cannot be written: {error.strerror}",
-            where=where,
-            fix="check the directory's permissions and the free space",
-        ) from None
-    if report is not None:
-        report(f"fetched {entry.file} ({len(content)} bytes)")
+    fetch_file(
+        source, entry.file, target, partial(check_content, entry), where=where, report=report
+    )
     return target
