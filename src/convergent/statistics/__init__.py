@@ -14,6 +14,8 @@ from ._correlation import (
 )
 from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
 from ._layers import layer_scores
+from ._lead import Lead, Pair, leads
+from ._lead_naive import cross_correlation_lag, granger
 from ._metrics import (
     METRIC_CORRELATION_SCHEMA,
     metric_correlations,
@@ -21,6 +23,8 @@ from ._metrics import (
     scale_profile,
 )
 from ._multiplicity import benjamini_hochberg
+from ._onset import SHARES, Curve, Onset, scatter
+from ._onset_measures import kind, rises
 from ._performance import CORRELATION_SCHEMA, performance_alignment
 from ._places import subject_profile
 from ._recovery import Recovery, recovery
@@ -44,15 +48,24 @@ __all__ = [
     "MODEL_COLUMNS",
     "PERFORMANCE_COLUMNS",
     "SCORES_SCHEMA",
+    "SHARES",
     "TRUTH_COLUMNS",
     "Coverage",
+    "Curve",
+    "Lead",
+    "Onset",
+    "Pair",
     "Recovery",
     "benjamini_hochberg",
     "ceiling_summary",
     "coverage_summary",
+    "cross_correlation_lag",
     "family_bootstrap",
     "fisher_interval",
+    "granger",
+    "kind",
     "layer_scores",
+    "leads",
     "leave_one_family_out",
     "mask_by_ceiling",
     "metric_correlations",
@@ -66,7 +79,9 @@ __all__ = [
     "recovery",
     "region_profile",
     "require_columns",
+    "rises",
     "scale_profile",
+    "scatter",
     "spearman",
     "step_positions",
     "subject_profile",
