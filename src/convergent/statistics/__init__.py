@@ -15,7 +15,15 @@ from ._correlation import (
 from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
 from ._layers import layer_scores
 from ._lead import Lead, Pair, leads
+from ._lead_curves import RESAMPLED_COLUMNS, Run, run_of
 from ._lead_naive import cross_correlation_lag, granger
+from ._lead_tables import (
+    EVERY_MODEL,
+    LEAD_SCHEMA,
+    ONSET_SCHEMA,
+    training_leads,
+    training_onsets,
+)
 from ._metrics import (
     METRIC_CORRELATION_SCHEMA,
     metric_correlations,
@@ -44,9 +52,13 @@ __all__ = [
     "ALL_REGIONS",
     "CORRELATION_SCHEMA",
     "COVERAGE_COLUMNS",
+    "EVERY_MODEL",
+    "LEAD_SCHEMA",
     "METRIC_CORRELATION_SCHEMA",
     "MODEL_COLUMNS",
+    "ONSET_SCHEMA",
     "PERFORMANCE_COLUMNS",
+    "RESAMPLED_COLUMNS",
     "SCORES_SCHEMA",
     "SHARES",
     "TRUTH_COLUMNS",
@@ -56,6 +68,7 @@ __all__ = [
     "Onset",
     "Pair",
     "Recovery",
+    "Run",
     "benjamini_hochberg",
     "ceiling_summary",
     "coverage_summary",
@@ -80,12 +93,15 @@ __all__ = [
     "region_profile",
     "require_columns",
     "rises",
+    "run_of",
     "scale_profile",
     "scatter",
     "spearman",
     "step_positions",
     "subject_profile",
     "subject_scores",
+    "training_leads",
+    "training_onsets",
     "trajectories",
     "within_family",
 ]

@@ -17,12 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from ._onset import SHARES, Curve, Onset, monotone, scatter_form
+from ._onset import SHARES, Curve, Onset, monotone
 
 Array = NDArray[np.float64]
-
-# Smallest part of a curve's squared scatter that is taken for noise.
-LEAST = 0.25
 
 
 @dataclass(frozen=True)
@@ -35,9 +32,6 @@ class Pair:
     alignment, performance : Curve
         Deviations of one draw number belong to one resample of stimuli and subjects, in every
         pair.
-    through : Curve, optional
-        A continuous measure of what `performance` is a threshold of. The null's performance then
-        follows it through the relation of the two that was measured.
     run : str
         Runs of one name differ by their seed only.
     """
@@ -45,15 +39,12 @@ class Pair:
     name: str
     alignment: Curve
     performance: Curve
-    through: Curve | None = None
     run: str = ""
 
     @cached_property
     def unclear(self) -> str:
         """Why there is no lag; empty where there is."""
-        sides = [("alignment", self.alignment), ("performance", self.performance)]
-        if self.through is not None:
-            sides.append(("the continuous measure", self.through))
+        sides = (("alignment", self.alignment), ("performance", self.performance))
         return "; ".join(f"{name}: {side.unclear}" for name, side in sides if side.unclear)
 
     @cached_property
@@ -63,12 +54,11 @@ class Pair:
         Both curves, in units of their own ranges, are fitted together by one monotone curve, each
         weighted by its noise.
         """
-        other = self.performance if self.through is None else self.through
-        sides = (self.alignment, other)
+        sides = (self.alignment, self.performance)
         place = np.concatenate([side.position for side in sides])
         share = np.concatenate([(side.value - side.fit[0]) / side.range for side in sides])
         # a curve without any scatter would be taken for the whole truth
-        quiet = [max(side.scatter / side.range, 1e-3) for side in sides]
+        quiet = [max(math.sqrt(side.scatter**2 + side.bend) / side.range, 1e-3) for side in sides]
         sizes = [side.value.size for side in sides]
         weight = np.repeat([1 / noise**2 for noise in quiet], sizes)
         at, index = np.unique(place, return_inverse=True)
@@ -78,19 +68,7 @@ class Pair:
         mine, theirs = (
             side.fit[0] + side.range * np.interp(side.position, at, course) for side in sides
         )
-        if self.through is None:
-            return mine, theirs
-        return mine, self._through(np.interp(self.performance.position, at, course))
-
-    def _through(self, course: Array) -> Array:
-        """Performance at a course of the continuous measure, by the relation of their fits."""
-        assert self.through is not None
-        known = np.interp(self.performance.position, self.through.position, self.through.fit)
-        share, index = np.unique(
-            (known - self.through.fit[0]) / self.through.range, return_inverse=True
-        )
-        score = np.bincount(index, self.performance.fit) / np.bincount(index)
-        return np.interp(course, share, score)
+        return mine, theirs
 
 
 @dataclass(frozen=True)
@@ -128,9 +106,7 @@ class Lead:
     @property
     def resolved(self) -> float:
         """Share of pairs whose onsets do not fall between the same checkpoints."""
-        apart = [
-            a.after <= p.before or p.after <= a.before for a, p in self.onsets if not a.reason
-        ]
+        apart = [a.after <= p.before or p.after <= a.before for a, p in self.onsets if not a.reason]
         return float(np.mean(apart)) if apart else math.nan
 
 
@@ -144,7 +120,7 @@ def leads(
     """Lag of performance behind alignment, over training runs, at each share of the range.
 
     The null simulates each pair from its common course (`Pair.common`). The statistic is the lag
-    over its scale sqrt(sum of (scatter / range)^2 of all curves), estimated anew in each
+    over its scale sqrt(sum of (noise / range)^2 of all curves), estimated anew in each
     simulation as a t statistic's is; p is two-sided, twice the smaller tail, for unequal noise
     moves the middle of the null too.
 
@@ -195,11 +171,17 @@ def leads(
         null_low, null_high = np.quantile(around, (0.025, 0.975))
         found.append(
             Lead(
-                share=q, lag=mean, low=float(low), high=float(high),
-                null_mean=float(around.mean()), null_low=float(null_low),
-                null_high=float(null_high), p=_two_sided(t, around / scale),
-                lags=lag[:, k], onsets=onsets[k],
-            )  # fmt: skip
+                share=q,
+                lag=mean,
+                low=float(low),
+                high=float(high),
+                null_mean=float(around.mean()),
+                null_low=float(null_low),
+                null_high=float(null_high),
+                p=_two_sided(t, around / scale),
+                lags=lag[:, k],
+                onsets=onsets[k],
+            )
         )
     return found
 
@@ -217,15 +199,9 @@ def _undefined(share: float) -> Lead:
 class _Noise:
     """Draws of the noise of one curve: resampling, and the scatter that it leaves unexplained."""
 
-    def __init__(self, curve: Curve, course: Array) -> None:
+    def __init__(self, curve: Curve) -> None:
         self._deviations = curve.deviations
-        # bends of the course between checkpoints are no noise
-        bends = float(course @ curve.form @ course)
-        variance = max(curve.scatter**2 - bends, LEAST * curve.scatter**2)
-        if self._deviations is not None and len(self._deviations):
-            d = self._deviations
-            variance -= float(np.einsum("di,ij,dj->d", d, curve.form, d).mean())
-        self._sd = math.sqrt(max(variance, 0.0))
+        self._sd = math.sqrt(max(curve.scatter**2 - curve.scatter_of_draws, 0.0))
         self._count = curve.value.size
 
     def draw(self, number: int, rng: np.random.Generator) -> Array:
@@ -243,10 +219,7 @@ def _simulated(
     rng: np.random.Generator,
 ) -> tuple[Array, Array]:
     """Lags and scales of noisy copies, (simulation, pair, share) and (simulation, pair)."""
-    noises = [
-        (_Noise(pair.alignment, mine), _Noise(pair.performance, theirs))
-        for pair, (mine, theirs) in zip(pairs, courses, strict=True)
-    ]
+    noises = [(_Noise(pair.alignment), _Noise(pair.performance)) for pair in pairs]
     lags, sizes = np.empty((count, len(pairs), len(shares))), np.empty((count, len(pairs)))
     for s in range(count):
         # one draw of stimuli and subjects for all pairs
@@ -272,7 +245,7 @@ def _lags(
 
 
 def _crossings(value: Array, curve: Curve, shares: Sequence[float]) -> tuple[Array, float]:
-    """Onsets, and the scatter in units of the range."""
+    """Onsets, and the noise in units of the range."""
     fit = monotone(value)
     rise = fit[-1] - fit[0]
     if rise <= 0:  # a copy that is all noise: its onset is anywhere
@@ -284,7 +257,7 @@ def _crossings(value: Array, curve: Curve, shares: Sequence[float]) -> tuple[Arr
         part = (target - fit[after - 1]) / (fit[after] - fit[after - 1])
         left, right = curve.position[after - 1], curve.position[after]
         place[k] = left + part * (right - left)
-    return place, math.sqrt(float(value @ curve.form @ value)) / float(rise)
+    return place, math.sqrt(float(value @ curve.form @ value) + curve.bend) / float(rise)
 
 
 def _resampled(runs: Sequence[str], likely: Array, rng: np.random.Generator) -> Array:
@@ -296,4 +269,8 @@ def _resampled(runs: Sequence[str], likely: Array, rng: np.random.Generator) -> 
         picked = rng.integers(len(members), size=len(members))
         rows = np.concatenate([rng.choice(members[k], members[k].size) for k in picked])
         mean[b] = lags[rows].mean()
-    return mean
+    if len(members) == 1:
+        return mean
+    # n runs drawn from n vary too little, by (n - 1) / n
+    wider = math.sqrt(len(members) / (len(members) - 1))
+    return np.asarray(mean.mean() + (mean - mean.mean()) * wider)

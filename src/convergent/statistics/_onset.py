@@ -61,7 +61,9 @@ class Curve:
     deviations: Array | None = None
 
     @classmethod
-    def of(cls, position: ArrayLike, value: ArrayLike, deviations: ArrayLike | None = None) -> Curve:
+    def of(
+        cls, position: ArrayLike, value: ArrayLike, deviations: ArrayLike | None = None
+    ) -> Curve:
         """Check and sort the checkpoints.
 
         Raises
@@ -104,6 +106,22 @@ class Curve:
     def form(self) -> Array:
         """`scatter_form` of its places."""
         return scatter_form(self.position)
+
+    @cached_property
+    def scatter_of_draws(self) -> float:
+        """Mean squared scatter of the deviations: what they add to that of neighbours."""
+        d = self.deviations
+        if d is None or not len(d):
+            return 0.0
+        return float(np.einsum("di,ij,dj->d", d, self.form, d).mean())
+
+    @cached_property
+    def bend(self) -> float:
+        """Variance of the deviations that neighbouring checkpoints share, and scatter misses."""
+        d = self.deviations
+        if d is None or not len(d):
+            return 0.0
+        return max(float(d.var(axis=0).mean()) - self.scatter_of_draws, 0.0)
 
     @cached_property
     def unclear(self) -> str:

@@ -28,7 +28,7 @@ STUDY_TABLES = (
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
     *("scores", "ceiling_summary", "scale_profile", "counts"),
     *("correlations", "metric_correlations"),
-    *("trajectories",),
+    *("trajectories", "onsets", "leads"),
     *("recovery_regions", "recovery_checks"),
 )
 
