@@ -93,7 +93,7 @@ def _static(rows: pl.DataFrame) -> Figure:
     panels = _panels(rows)
     labels = rows.select("place", "label").unique().sort("place")
     figure, axes = new_figure(
-        7.2, 1.6 + 0.24 * len(labels), ncols=len(panels), sharey=True, squeeze=False
+        7.2, 1.6 + 0.24 * len(labels), ncols=len(panels), sharex=True, sharey=True, squeeze=False
     )
     for axis, (share, part) in zip(axes[0], panels, strict=True):
         for row in part:

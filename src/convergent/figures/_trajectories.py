@@ -125,7 +125,7 @@ def _static(rows: pl.DataFrame, benchmark: str, half: pl.DataFrame) -> Figure:
     axes[1].set_xticks(places, words)
     axes[1].set_xlabel("training step (logarithmic; 0 at the left end)")
     if len(lines) <= 12:
-        axes[0].legend(frameon=False, fontsize=8)
+        axes[0].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

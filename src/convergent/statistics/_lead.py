@@ -21,6 +21,9 @@ from ._onset import SHARES, Curve, Onset, monotone
 
 Array = NDArray[np.float64]
 
+# Smallest noise, in units of the range, that a curve is taken to have.
+QUIET = 1e-3
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -58,7 +61,7 @@ class Pair:
         place = np.concatenate([side.position for side in sides])
         share = np.concatenate([(side.value - side.fit[0]) / side.range for side in sides])
         # a curve without any scatter would be taken for the whole truth
-        quiet = [max(math.sqrt(side.scatter**2 + side.bend) / side.range, 1e-3) for side in sides]
+        quiet = [max(math.sqrt(side.scatter**2 + side.bend) / side.range, QUIET) for side in sides]
         sizes = [side.value.size for side in sides]
         weight = np.repeat([1 / noise**2 for noise in quiet], sizes)
         at, index = np.unique(place, return_inverse=True)
@@ -257,7 +260,8 @@ def _crossings(value: Array, curve: Curve, shares: Sequence[float]) -> tuple[Arr
         part = (target - fit[after - 1]) / (fit[after] - fit[after - 1])
         left, right = curve.position[after - 1], curve.position[after]
         place[k] = left + part * (right - left)
-    return place, math.sqrt(float(value @ curve.form @ value) + curve.bend) / float(rise)
+    noise = max(float(np.square(curve.rows @ value).sum()), (QUIET * rise) ** 2)
+    return place, math.sqrt(noise + curve.bend) / float(rise)
 
 
 def _resampled(runs: Sequence[str], likely: Array, rng: np.random.Generator) -> Array:

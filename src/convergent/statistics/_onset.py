@@ -103,9 +103,9 @@ class Curve:
         return scatter(self.position, self.value)
 
     @cached_property
-    def form(self) -> Array:
-        """`scatter_form` of its places."""
-        return scatter_form(self.position)
+    def rows(self) -> Array:
+        """`scatter_rows` of its places."""
+        return scatter_rows(self.position)
 
     @cached_property
     def scatter_of_draws(self) -> float:
@@ -113,7 +113,7 @@ class Curve:
         d = self.deviations
         if d is None or not len(d):
             return 0.0
-        return float(np.einsum("di,ij,dj->d", d, self.form, d).mean())
+        return float(np.square(d @ self.rows.T).sum(axis=1).mean())
 
     @cached_property
     def bend(self) -> float:
@@ -154,10 +154,10 @@ def clear_range(position: tuple[float, ...]) -> float:
     measured curve is.
     """
     rng = np.random.default_rng(0)
-    form = scatter_form(np.array(position))
+    rows = scatter_rows(np.array(position))
     noise = rng.standard_normal((_FLAT_CURVES, len(position)))
     fits = np.stack([monotone(one) for one in noise])
-    size = np.sqrt(np.einsum("di,ij,dj->d", noise, form, noise))
+    size = np.linalg.norm(noise @ rows.T, axis=1)
     return float(np.quantile((fits[:, -1] - fits[:, 0]) / size, _FLAT_QUANTILE))
 
 
@@ -198,15 +198,17 @@ def scatter(position: Array, value: Array) -> float:
     """
     if position.size < 3:
         return math.nan
-    form = scatter_form(position)
-    return math.sqrt(float(value @ form @ value))
+    return float(np.linalg.norm(scatter_rows(position) @ value))
 
 
-def scatter_form(position: Array) -> Array:
-    """Quadratic form of the squared scatter, shape (checkpoint, checkpoint)."""
+def scatter_rows(position: Array) -> Array:
+    """Rows whose products with the values are squared and summed to give the squared scatter.
+
+    Shape (checkpoint - 2, checkpoint).
+    """
     left = (position[2:] - position[1:-1]) / (position[2:] - position[:-2])
     size = np.sqrt(left**2 + (1 - left) ** 2 + 1)
     rows = np.zeros((position.size - 2, position.size))
     at = np.arange(position.size - 2)
     rows[at, at], rows[at, at + 1], rows[at, at + 2] = left / size, -1 / size, (1 - left) / size
-    return rows.T @ rows / len(rows)
+    return rows / math.sqrt(len(rows))
