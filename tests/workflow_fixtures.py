@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,9 +73,12 @@ class Workflow:
             return {}
         table = text[text.index("Job stats:") :].split("\n\n")[0]
         counts = dict(re.findall(r"^(\S+)\s+(\d+)$", table, flags=re.MULTILINE))
-        return {
-            rule: int(n) for rule, n in counts.items() if rule not in ("all", "total", "families")
-        }
+        planned: Counter[str] = Counter()
+        for rule, number in counts.items():
+            if rule not in ("all", "total", "families"):
+                # a rule a data set: fit_scenes, fit_sentences
+                planned["fit" if rule.startswith("fit_") else rule] += int(number)
+        return dict(planned)
 
     def edit(self, table: str, old: str, new: str) -> None:
         path = self.folder / f"{table}.tsv"

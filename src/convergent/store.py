@@ -8,6 +8,7 @@ content gives equal bytes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -45,8 +46,8 @@ _BUFFER = 1 << 20
 _MEND = "delete the file and rerun its rule"
 
 __all__ = [
-    "Kind", "RowFile", "Store", "StoredArray", "TargetBlocks", "open_dataset", "publish",
-    "read_store", "rows_of", "software", "stamp", "write_store",
+    "Kind", "RowFile", "Store", "StoredArray", "TargetBlocks", "fingerprint", "open_dataset",
+    "publish", "read_store", "rows_of", "software", "stamp", "write_store",
 ]  # fmt: skip
 
 
@@ -185,6 +186,34 @@ def read_store(
     if attrs.get("kind") != kind:
         raise StoreError(f"holds {attrs.get('kind')!r}, not '{kind}'", where=place, fix=_MEND)
     return Store(str(path), arrays, dims, attrs)
+
+
+def fingerprint(path: str | Path) -> str:
+    """Tell a store's content from any other, without reading it.
+
+    Parameters
+    ----------
+    path : str or Path
+        ``*.zarr.zip``.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits of the names, sizes and CRC-32 sums of the store's members.
+
+    Raises
+    ------
+    StoreError
+        Missing or damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = sorted((m.filename, m.file_size, m.CRC) for m in archive.infolist())
+    except FileNotFoundError:
+        raise StoreError("the store is missing", where=str(path), fix="run its rule") from None
+    except (zipfile.BadZipFile, EOFError, OSError) as error:
+        raise StoreError(f"the store is damaged ({error})", where=str(path), fix=_MEND) from None
+    return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
 
 
 def open_dataset(path: str | Path) -> xarray.Dataset:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-FIT_OF_MODEL = {"extract": 4, "fit": 8, "weights": 2, "measure": 1, "family": 1}
+FIT_OF_MODEL = {"extract": 4, "fit": 4, "weights": 2, "measure": 1, "family": 1}
 END = {"correlate": 1, "report": 1}
 
 
 def test_a_new_study_plans_every_stage(workflow):
     workflow.config["study"] = "another"
     assert workflow.plan() == {
-        "stimuli": 2, "responses": 4, "weights": 2, "extract": 6, "fit": 12, "measure": 3,
+        "stimuli": 2, "responses": 4, "weights": 2, "extract": 6, "fit": 6, "measure": 3,
         "family": 2, "ceilings": 2, **END,
     }  # fmt: skip
 
@@ -27,14 +27,14 @@ def test_an_added_model_plans_its_own_jobs_only(workflow):
     table = workflow.folder / "models.tsv"
     new = "pixels\tcontrols\tvision\tbaseline\tpixels\t0\tfeatures\t48\tvector\tnone\tsize=4\t\n"
     table.write_text(table.read_text() + new)
-    assert workflow.plan() == {"extract": 1, "fit": 2, "measure": 1, "family": 1, **END}
+    assert workflow.plan() == {"extract": 1, "fit": 1, "measure": 1, "family": 1, **END}
 
 
 def test_an_added_checkpoint_plans_its_own_jobs_only(workflow):
     table = workflow.folder / "checkpoints.tsv"
     table.write_text(table.read_text() + "tiny-vit\trandom-1\trandom\t\t1\tno\n")
     assert workflow.plan() == {
-        "weights": 1, "extract": 2, "fit": 4, "measure": 1, "family": 1, **END,
+        "weights": 1, "extract": 2, "fit": 2, "measure": 1, "family": 1, **END,
     }  # fmt: skip
 
 
@@ -42,6 +42,18 @@ def test_an_added_subject_plans_its_fits_and_the_ceilings_only(workflow):
     workflow.config["datasets"]["scenes"]["subjects"].append("sim03")
     plan = workflow.plan()
     assert plan == {"responses": 1, "fit": 5, "ceilings": 1, "measure": 2, "family": 2, **END}
+
+
+def test_fits_may_be_jobs_of_their_own(workflow):
+    workflow.config["study"] = "another"
+    workflow.config["fits"] = "subject"
+    plan = workflow.plan()
+    assert (plan["extract"], plan["fit"]) == (6, 12)
+
+
+def test_an_added_metric_plans_no_extraction(workflow):
+    workflow.config["fit"]["metrics"]["rsa_pearson"] = None
+    assert workflow.plan() == {"fit": 6, "ceilings": 2, "measure": 3, "family": 2, **END}
 
 
 def test_one_family_is_one_target(workflow):

@@ -11,7 +11,10 @@ paths = study.paths
 
 # Commands learn from the environment which study they work for: options would make a change of
 # how it is run (a device, a folder) look to Snakemake like a change of what it computes.
-share_with_jobs(**chosen)
+dag = workflow.dag_settings
+share_with_jobs(
+    **chosen, forced=["fit"] if dag and dag.forceall else dag and dag.forcerun
+)
 
 # One job makes one layer, or all layers of a checkpoint, or of a model: the same stores.
 BY_LAYER = study.config.granularity == "layer"

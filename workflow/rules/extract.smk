@@ -11,7 +11,7 @@ if BY_LAYER:
         log:
             paths.log("extract", "{dataset}", "{model}", "{checkpoint}", "{layer}"),
         group:
-            "layer"
+            "{dataset}.{model}.{checkpoint}.{layer}"
         conda:
             "../../envs/convergent.yaml"
         resources:

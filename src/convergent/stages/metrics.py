@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -79,8 +79,9 @@ def similarities(
     responses: Sequence[Any],
     stores: Sequence[Store],
     config: FitConfig,
-) -> list[tuple[list[Arrays], Facts]]:
-    """Compare layers with the regions of all subjects, by every metric that is not ridge."""
+    names: Sequence[str],
+) -> list[dict[str, tuple[list[Arrays], Facts]]]:
+    """Compare layers with the regions of all subjects, by the named metrics: one dict a layer."""
     from convergent.alignment.similarity import compare_layers
 
     some = [samples.at_most(config.similarity_stimuli, config) for samples in layers]
@@ -94,30 +95,36 @@ def similarities(
             for data, store in zip(responses, stores, strict=True)
         ],
         len(stores[0]["region"]),
-        config.similarities,
+        {name: config.similarities[name] for name in names},
         halves=halves,
         device=config.device,
         dtype=config.dtype,
         memory=SIMILARITY_MEMORY,
     )
     facts = {"similarity_stimuli": first.count}
-    return [([_similarity_arrays(scores) for scores in layer], facts) for layer in found]
-
-
-def _similarity_arrays(found: Mapping[str, SimilarityScores]) -> Arrays:
-    arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {}
-    for name, score in found.items():
-        scale = f"{name}_scale"
-        arrays[scale] = ((scale,), score.scales)
-        arrays[f"{name}_score"] = ((scale, "region"), score.score)
-        parts = {
-            "half": (("half", scale, "region"), score.half_score),
-            "null": (("permutation", scale, "region"), score.null),
-            "half_null": (("permutation", "half", scale, "region"), score.half_null),
+    return [
+        {
+            name: ([_similarity_arrays(name, scores[name]) for scores in layer], facts)
+            for name in names
         }
-        for part, (dims, values) in parts.items():
-            if values is not None:
-                arrays[f"{name}_{part}"] = (dims, values.astype(np.float32))
+        for layer in found
+    ]
+
+
+def _similarity_arrays(name: str, score: SimilarityScores) -> Arrays:
+    scale = f"{name}_scale"
+    arrays = {
+        scale: ((scale,), score.scales),
+        f"{name}_score": ((scale, "region"), score.score),
+    }
+    parts = {
+        "half": (("half", scale, "region"), score.half_score),
+        "null": (("permutation", scale, "region"), score.null),
+        "half_null": (("permutation", "half", scale, "region"), score.half_null),
+    }
+    for part, (dims, values) in parts.items():
+        if values is not None:
+            arrays[f"{name}_{part}"] = (dims, values.astype(np.float32))
     return arrays
 
 

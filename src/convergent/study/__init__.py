@@ -8,7 +8,7 @@ from convergent.study._config import (
     read_config,
 )
 from convergent.study._identity import STAGE_VERSIONS
-from convergent.study._jobs import share_with_jobs, shared_overrides
+from convergent.study._jobs import fits_anew, share_with_jobs, shared_overrides
 from convergent.study._same import same_weights
 from convergent.study._study import Study
 from convergent.study._types import (
@@ -38,6 +38,7 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
+    "fits_anew",
     "parse_overrides",
     "read_config",
     "same_weights",

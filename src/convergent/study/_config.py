@@ -214,6 +214,7 @@ class StudyConfig(Section):
     coverage: CoverageConfig = CoverageConfig()
     training: dict[str, dict[str, Any]] = Field(default={})
     granularity: Granularity = "layer"
+    fits: Literal["layer", "subject"] = "layer"
 
 
 def read_config(path: str | Path, overrides: dict[str, Any] | None = None) -> StudyConfig:

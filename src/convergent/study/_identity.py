@@ -23,7 +23,7 @@ STAGE_VERSIONS = {
     "weights": 1,
     "extract": 1,
     "evaluate": 1,
-    "fit": 3,
+    "fit": 4,
     "ceilings": 1,
     "measure": 2,
     "correlate": 4,
@@ -61,6 +61,50 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     do not count either where each has a file of its own; ceilings are of all of them, and so are
     the stimuli of readers that give what the subjects saw.
     """
+    return _hash(_facts(study, stage, keys))
+
+
+# What of `fit` a metric that compares pairs of stimuli does not use, and ridge does not.
+_OF_ENCODING = ("alphas", "folds", "inner_folds", "selection", "standardize", "pca", "bootstraps")
+_OF_SIMILARITIES = ("similarity_stimuli",)
+_OF_TABLES = ("fixed_depth",)
+
+
+def metric_identity(study: Study, metric: str, **keys: str | None) -> str:
+    """Fingerprint of what one metric of a fit depends on in the tables and configuration.
+
+    Parameters
+    ----------
+    study : Study
+    metric : str
+        A key of ``fit.metrics``.
+    **keys : str
+        ``dataset``, ``model``, ``checkpoint``, ``layer``.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits: a metric that is added, or another's options, change no other's.
+    """
+    facts = _facts(study, "fit", keys)
+    fit = study.config.fit
+    encoding = metric not in fit.similarities
+    unused = {*_OF_TABLES, *(_OF_SIMILARITIES if encoding else _OF_ENCODING)}
+    facts["fit"] = {key: value for key, value in facts["fit"].items() if key not in unused}
+    facts["fit"]["metrics"] = {metric: fit.metrics[metric]}
+    if metric != "unique":
+        facts.pop("nuisance", None)
+    if metric != "ridge":
+        facts.pop("bootstraps", None)
+    return _hash(facts)
+
+
+def _hash(facts: dict[str, Any]) -> str:
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
     facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
     if keys.get("dataset"):
         data = study.dataset(str(keys["dataset"]))
@@ -104,6 +148,7 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         ]
         facts |= study.config.performance.measured()
     if stage == "measure":
+        facts["fit_version"] = STAGE_VERSIONS["fit"]
         facts["threshold"] = study.config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
         facts["statistics"] = study.config.statistics.model_dump()
@@ -112,8 +157,7 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["coverage"] = study.config.coverage.model_dump()
         facts["published"] = [asdict(score) for score in study.published]
         facts["text"] = [study.config.title, study.config.description]
-    text = json.dumps(facts, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return facts
 
 
 def _content(path: object) -> str:

@@ -18,7 +18,7 @@ from convergent.errors import (
 from convergent.paths import Paths
 from convergent.study import _load as load
 from convergent.study._config import DatasetConfig, StudyConfig, read_config
-from convergent.study._identity import identity
+from convergent.study._identity import identity, metric_identity
 from convergent.study._twins import add_twins
 from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
 
@@ -251,6 +251,10 @@ class Study:
         """Feature stores that fits of ``unique`` read besides those of their own layer."""
         return [self.paths.features(dataset, *key) for key in self.nuisance_baselines(dataset)]
 
+    def responses_files(self, dataset: str) -> list[str]:
+        """Responses of a data set's subjects."""
+        return [self.paths.responses(dataset, one) for one in self.dataset(dataset).subjects]
+
     def feature_files(self, unit: Unit) -> list[str]:
         """Feature stores of a unit."""
         return [self.paths.features(*member) for member in self.members(unit)]
@@ -308,6 +312,10 @@ class Study:
     def identity(self, stage: str, **keys: str | None) -> str:
         """Fingerprint of what a file depends on; see `convergent.study.identity`."""
         return identity(self, stage, **keys)
+
+    def metric_identities(self, **keys: str | None) -> dict[str, str]:
+        """Fingerprint of each metric of a fit; see `convergent.study.metric_identity`."""
+        return {name: metric_identity(self, name, **keys) for name in self.config.fit.metrics}
 
     def unit_identity(self, stage: str, unit: Unit) -> str:
         """Fingerprint of a job of several files: that of its parts."""

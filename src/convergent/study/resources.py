@@ -88,6 +88,11 @@ def extract_minutes(study: Study, unit: Unit, attempt: int, dataset: str | None 
     return math.ceil(_BASE_MINUTES + _SPARE * seconds / 60) * attempt
 
 
+def fit_minutes(study: Study, dataset: str, attempt: int) -> int:
+    """Time limit of the fits of one layer, in minutes: so much a subject."""
+    return (20 + 5 * len(study.dataset(dataset).subjects)) * attempt
+
+
 def mistakes(study: Study) -> list[ConvergentError]:
     """Models whose jobs fit no node, told before anything is submitted."""
     machine = study.config.resources
