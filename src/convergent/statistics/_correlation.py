@@ -201,7 +201,8 @@ def partial_pearson(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
         residual is.
     """
     a, b = (np.asarray(v, dtype=np.float64) for v in (x, y))
-    c = np.asarray(given, dtype=np.float64).reshape(a.size, -1)
+    c = np.asarray(given, dtype=np.float64)
+    c = c[:, None] if c.ndim == 1 else c
     if a.size < 3 + c.shape[1] or any(is_constant(column) for column in c.T):
         return math.nan
     return pearson(_residual(a, c), _residual(b, c))
@@ -234,17 +235,32 @@ def within_family(x: ArrayLike, y: ArrayLike, family: Sequence[str]) -> float:
     return pearson((a - mean_a[member])[keep], (b - mean_b[member])[keep])
 
 
+def without_each_family(x: ArrayLike, y: ArrayLike, family: Sequence[str]) -> dict[str, float]:
+    """Correlate again with each family in turn left out.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (n,)
+    family : sequence of str, length n
+
+    Returns
+    -------
+    dict of str to float
+        r by the family left out, NaN where fewer than 3 models remain; empty with fewer than
+        3 families.
+    """
+    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    names, member = np.unique(np.asarray(family, dtype=str), return_inverse=True)
+    if names.size < 3:
+        return {}
+    rest = [member != index for index in range(names.size)]
+    return {
+        str(name): pearson(a[kept], b[kept]) if int(kept.sum()) >= 3 else math.nan
+        for name, kept in zip(names, rest, strict=True)
+    }
+
+
 def leave_one_family_out(x: ArrayLike, y: ArrayLike, family: Sequence[str]) -> tuple[float, float]:
     """Smallest and largest r when each family in turn is left out; NaN with fewer than 3."""
-    a, b = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    labels = np.asarray(family, dtype=str)
-    names = np.unique(labels)
-    if names.size < 3:
-        return math.nan, math.nan
-    r = [
-        pearson(a[labels != name], b[labels != name])
-        for name in names
-        if int(np.sum(labels != name)) >= 3
-    ]
-    finite = [value for value in r if not math.isnan(value)]
+    finite = [r for r in without_each_family(x, y, family).values() if not math.isnan(r)]
     return (min(finite), max(finite)) if finite else (math.nan, math.nan)

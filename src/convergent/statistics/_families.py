@@ -75,8 +75,9 @@ class Moments(NamedTuple):
         share[np.arange(families.models), families.member] = 1 / families.size[families.member]
         mean_a, mean_b = a @ share, b @ share
         rest_a, rest_b = a - mean_a[:, families.member], b - mean_b[:, families.member]
-        sums = ((u * v).sum(axis=1) for u, v in ((rest_a, rest_a), (rest_b, rest_b)))
-        return cls(mean_a, mean_b, *sums, (rest_a * rest_b).sum(axis=1))
+        products = ((rest_a * rest_a), (rest_b * rest_b), (rest_a * rest_b))
+        aa, bb, ab = (product.sum(axis=1) for product in products)
+        return cls(mean_a, mean_b, aa, bb, ab)
 
     def correlation(self, size: Array) -> Array:
         """Pearson r over all models, (draw,)."""
@@ -155,9 +156,7 @@ def correlation_variance(icc_x: ArrayLike, icc_y: ArrayLike, size: Array) -> Arr
     n, squares, cubes = float(size.sum()), float((size**2).sum()), float((size**3).sum())
     once = n - squares / n  # tr(C Z Z'), Z being the membership
     twice = squares - 2 * cubes / n + (squares / n) ** 2  # tr(C Z Z' C Z Z')
-    product = (
-        (1 - p) * (1 - q) * (n - 1) + ((1 - p) * q + p * (1 - q)) * once + p * q * twice
-    )
+    product = (1 - p) * (1 - q) * (n - 1) + ((1 - p) * q + p * (1 - q)) * once + p * q * twice
     spread_x = (1 - p) * (n - 1) + p * once
     spread_y = (1 - q) * (n - 1) + q * once
     return np.asarray(product / (spread_x * spread_y))

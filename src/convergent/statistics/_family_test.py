@@ -136,7 +136,9 @@ def null_statistics(
     """
     count = np.asarray(size, dtype=np.float64)
     families = Families(
-        np.arange(count.size).astype(str), np.repeat(np.arange(count.size), count.astype(int)), count
+        np.arange(count.size).astype(str),
+        np.repeat(np.arange(count.size), count.astype(int)),
+        count,
     )
     rng = np.random.default_rng([seed, count.size, int(count.sum())])
     mean_x, mean_y = rng.standard_normal((2, draws, count.size))

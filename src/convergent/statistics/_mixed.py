@@ -116,8 +116,8 @@ def mixed_model(
         rank = math.ceil(level * (draws + 1)) - 1
         half = float(null[rank] if rank < null.size else _LARGE) * error
         scale = unit_y / unit
-        numbers = (estimate, error, estimate - half, estimate + half)
-        rows.append(MixedEffect(name, *(scale * number for number in numbers), p, estimate))
+        low, high = scale * (estimate - half), scale * (estimate + half)
+        rows.append(MixedEffect(name, scale * estimate, scale * error, low, high, p, estimate))
     return MixedFit(tuple(rows), found.icc, solver, "")
 
 
