@@ -93,6 +93,13 @@ def why_not(x: Array, y: Array) -> str:
     return ""
 
 
+def benchmark_rank(benchmarks: Benchmarks) -> pl.Expr:
+    """Place of each row's benchmark among those of its modality, to sort by."""
+    order = dict.fromkeys(name for names in benchmarks.values() for name in _as_tuple(names))
+    ranks = {name: rank for rank, name in enumerate(order)}
+    return pl.col("benchmark").replace_strict(ranks, default=len(ranks), return_dtype=pl.Int64)
+
+
 def log10_positive(values: pl.Series) -> Array:
     """Log10 of a column, NaN where it is not known (null or 0), (model,)."""
     numbers = values.cast(pl.Float64).fill_null(0.0).to_numpy()

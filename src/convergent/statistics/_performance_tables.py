@@ -9,7 +9,7 @@ import polars as pl
 
 from ._mixed import mixed_model
 from ._performance_contamination import contamination_effect
-from ._performance_pairs import Benchmarks, Pairs, log10_positive, paired, why_not
+from ._performance_pairs import Benchmarks, Pairs, benchmark_rank, log10_positive, paired, why_not
 
 _KEYS = ("dataset", "modality", "benchmark", "choice")
 MIXED_SCHEMA: dict[str, type[pl.DataType]] = {
@@ -78,7 +78,7 @@ def mixed_table(
         for model, given in _MODELS.items():
             rows += _mixed_rows(_named(pairs), model + " + (1 | family)", frame, given, seed, draws)
     table = pl.DataFrame(rows, schema=MIXED_SCHEMA, strict=False)
-    return table.sort(*_KEYS, maintain_order=True)
+    return table.sort(*_order(benchmarks), maintain_order=True)
 
 
 def contamination_table(
@@ -121,7 +121,12 @@ def contamination_table(
             rows.append(
                 {**_named(pairs), "tagged": tagged, **_contamination(frame, tags, seed, draws)}
             )
-    return pl.DataFrame(rows, schema=CONTAMINATION_SCHEMA, strict=False).sort(*_KEYS, "tagged")
+    table = pl.DataFrame(rows, schema=CONTAMINATION_SCHEMA, strict=False)
+    return table.sort(*_order(benchmarks), "tagged", maintain_order=True)
+
+
+def _order(benchmarks: Benchmarks) -> list[str | pl.Expr]:
+    return ["dataset", "modality", benchmark_rank(benchmarks), "choice"]
 
 
 def _named(pairs: Pairs) -> dict[str, object]:
