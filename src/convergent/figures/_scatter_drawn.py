@@ -10,7 +10,7 @@ import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ._style import GREY, OTHERS, family_marks, layout, new_figure, shown_families, tidy
+from ._style import GREY, OTHERS, Mark, family_marks, layout, new_figure, shown_families, tidy
 from ._words import number
 
 _RING = "#111827"
@@ -148,7 +148,7 @@ def interactive(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | No
 
 def _markers(figure: go.Figure, placed: pl.DataFrame) -> None:
     groups: dict[str, list[str]] = {}
-    marks = {}
+    marks: dict[str, Mark] = {}
     for family, mark, label in _families(placed):
         groups.setdefault(label, []).append(family)
         marks.setdefault(label, mark)
@@ -178,7 +178,7 @@ def _markers(figure: go.Figure, placed: pl.DataFrame) -> None:
             )  # fmt: skip
 
 
-def _families(placed: pl.DataFrame) -> list[tuple[str, Any, str]]:
+def _families(placed: pl.DataFrame) -> list[tuple[str, Mark, str]]:
     """Each family with a trained model: its name, mark, and entry of the legend."""
     families = placed.filter(pl.col("role") == "trained")["family"].to_list()
     marks, shown = family_marks(families), shown_families(families)
