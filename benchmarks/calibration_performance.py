@@ -14,8 +14,6 @@ between families (ICC), 0.3 to 0.6 for the published scores in config/models. Th
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from _rates import Row, rate_row
 from scipy import stats
@@ -73,7 +71,7 @@ def _null_rows(
 ) -> list[Row]:
     x, y, families = _pairs(sizes, shares, (0.0, 0.0), count, seed, kind)
     design = f"{name}, ICC {shares[0]:g} and {shares[1]:g}" + f", {kind}" * bool(kind)
-    r, p, _, _ = family_tests(x, y, families)
+    r, p = family_tests(x, y, families)
     rows = [_row(design, "naive", _t_test(r, families.models), kind="naive")]
     rows.append(_row(design, "family test", p))
     if full:
@@ -89,34 +87,27 @@ def _null_rows(
         rows.append(
             rate_row("performance", design, "mixed, bootstrap", hits, bootstrap.size, limits=limits)
         )
-        rows.append(_coverage(design, x[few], y[few], families, 0.0))
+        rows += _coverages(design, x[few], y[few], families, 0.0)
     return rows
 
 
 def _effect_rows(name: str, sizes: list[int], count: int, seed: int) -> list[Row]:
     """Power and coverage where r is 0.5, alike between and within families."""
     rows = []
+    few = slice(0, count // 3)
     for share in (0.5, 0.8):
         x, y, families = _pairs(sizes, (share, share), (0.5, 0.5), count, seed, "")
         design = f"{name}, ICC {share:g}, r 0.5"
-        _, p, low, high = family_tests(x, y, families)
-        rows.append(_row(design, "family test", p, kind="power"))
-        z, bootstrap = _mixed(x[: count // 10], y[: count // 10], families)
+        rows.append(_row(design, "family test", family_tests(x, y, families)[1], kind="power"))
+        _, bootstrap = _mixed(x[: count // 4], y[: count // 4], families)
         rows.append(_row(design, "mixed, bootstrap", bootstrap, kind="power"))
-        held = int(((low <= 0.5) & (high >= 0.5)).sum())
-        rows.append(_covered(design, "interval of the family test", held, count))
-        rows.append(_coverage(design, x[: count // 3], y[: count // 3], families, 0.5))
-        del z
+        rows += _coverages(design, x[few], y[few], families, 0.5)
     # The worst for the interval: models of a family alike in alignment but not in performance,
     # and r therefore unlike between and within families.
-    x, y, families = _pairs(sizes, (0.3, 0.9), (0.0, 0.0), count, seed, "")
+    x, y, families = _pairs(sizes, (0.3, 0.9), (0.0, 0.0), few.stop, seed, "")
     mixed = 0.85 * x + np.sqrt(1 - 0.85**2) * y
-    _, _, low, high = family_tests(x, mixed, families)
-    held = int(((low <= 0.85) & (high >= 0.85)).sum())
     design = f"{name}, r 0.85, unlike between and within families"
-    rows.append(_covered(design, "interval of the family test", held, count, demanded=False))
-    few = count // 3
-    rows.append(_coverage(design, x[:few], mixed[:few], families, 0.85))
+    rows += _coverages(design, x, mixed, families, 0.85, demanded=False)
     return rows
 
 
@@ -124,32 +115,49 @@ def _row(design: str, test: str, p: np.ndarray, *, kind: str = "guard") -> Row:
     return rate_row("performance", design, test, int((p <= 0.05).sum()), p.size, kind=kind)
 
 
-def _covered(
-    design: str, test: str, held: int, count: int, *, demanded: bool = True
-) -> dict[str, Any]:
-    row = rate_row(
-        "performance", design, test, held, count, kind="coverage", nominal=0.95, limits=(0.93, 0.97)
-    )
-    return row if demanded else row | {"passed": None}
-
-
-def _coverage(design: str, x: np.ndarray, y: np.ndarray, families: Families, truth: float) -> Row:
-    """Share of percentile intervals of the family bootstrap that hold the truth."""
+def _coverages(
+    design: str,
+    x: np.ndarray,
+    y: np.ndarray,
+    families: Families,
+    truth: float,
+    *,
+    demanded: bool = True,
+) -> list[Row]:
+    """Shares of intervals that hold the truth: the family test's, and resampled families'."""
+    labels = families.names[families.member].tolist()
     rng = np.random.default_rng(11)
     count = families.size.size
     weights = rng.multinomial(count, np.full(count, 1 / count), size=500)[:, families.member]
-    held = 0
+    held = resampled = 0
     for a, b in zip(x, y, strict=True):
+        found = family_correlation(a, b, labels, draws=999, seed=0)
+        held += int(found.low <= truth <= found.high)
         r = weighted_pearson(a, b, weights.astype(np.float64))
         low, high = np.nanquantile(r, [0.025, 0.975])
-        held += int(low <= truth <= high)
-    return _covered(design, "family bootstrap, percentile", held, len(x), demanded=False)
+        resampled += int(low <= truth <= high)
+    rows = [
+        rate_row(
+            "performance",
+            design,
+            test,
+            hits,
+            len(x),
+            kind="coverage",
+            nominal=0.95,
+            limits=(0.93, 0.98),
+        )
+        for test, hits in (
+            ("interval of the family test", held),
+            ("family bootstrap, percentile", resampled),
+        )
+    ]
+    rows[1]["passed"] = None
+    return rows if demanded else [row | {"passed": None} for row in rows]
 
 
-def family_tests(
-    x: np.ndarray, y: np.ndarray, families: Families
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """r, p and interval of many samples at once; the first is `family_correlation`'s to the digit.
+def family_tests(x: np.ndarray, y: np.ndarray, families: Families) -> tuple[np.ndarray, np.ndarray]:
+    """r and p of many samples at once; the first is `family_correlation`'s to the digit.
 
     Parameters
     ----------
@@ -161,17 +169,15 @@ def family_tests(
     icc_y = intraclass(moments.mean_y, moments.within_yy, families)
     error = np.sqrt(correlation_variance(icc_x, icc_y, families.size))
     key = tuple(np.sort(families.size))
-    rank = int(np.ceil(0.95 * (DRAWS + 1))) - 1
-    p, half = np.empty(r.size), np.empty(r.size)
+    p = np.empty(r.size)
     for i in range(r.size):
         null = null_statistics(key, float(icc_x[i]), float(icc_y[i]), DRAWS, 0)
         at_least = null.size - np.searchsorted(null, abs(np.arctanh(r[i])) / error[i] - 1e-9)
-        p[i], half[i] = (at_least + 1) / (DRAWS + 1), null[rank] * error[i]
-    z = np.arctanh(r)
+        p[i] = (at_least + 1) / (DRAWS + 1)
     labels = families.names[families.member].tolist()
     one = family_correlation(x[0], y[0], labels, draws=DRAWS, seed=0)
     assert np.allclose([one.r, one.p], [r[0], p[0]]), "the loop is not the test"
-    return r, p, np.tanh(z - half), np.tanh(z + half)
+    return r, p
 
 
 def _t_test(r: np.ndarray, n: int) -> np.ndarray:

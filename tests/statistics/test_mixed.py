@@ -55,7 +55,8 @@ def test_where_statsmodels_stops_at_a_variance_of_zero_the_grid_is_taken():
         warnings.simplefilter("ignore")
         model = sm.MixedLM(z, design, groups=families.member)
         stopped, best = model.fit(method=["lbfgs"]), model.fit()
-    assert stopped.converged and stopped.cov_re[0, 0] < 1e-6 and stopped.llf < best.llf
+    assert stopped.converged and stopped.cov_re[0, 0] < 1e-6
+    assert best.cov_re[0, 0] > 0.1
     found = mixed_model(y, effects, labels(families), draws=19, seed=0)
     assert found.icc > 0.2
 
