@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +14,8 @@ from ._axis import MINIMUM_REGIONS, Axis
 from ._profiles import (
     Profiles,
     family_means,
-    percentile_interval,
+    jackknife_interval,
     profile_matrix,
-    resampled_means,
 )
 
 Floats = NDArray[np.float64]
@@ -86,9 +84,6 @@ def gradients(
     profile: pl.DataFrame,
     people: pl.DataFrame,
     axes: Mapping[str, Axis],
-    *,
-    bootstraps: int,
-    seed: int,
 ) -> pl.DataFrame:
     """Correlate region profiles with the axis: their mean, each subject's, and each model's.
 
@@ -102,16 +97,13 @@ def gradients(
         over families.
     axes : mapping of str to Axis
         One a data set.
-    bootstraps : int
-        Draws of families.
-    seed : int
 
     Returns
     -------
     DataFrame
         One row a (dataset, modality, choice, measure, level, member), levels ``mean`` (of the
         families' means), ``subject`` and ``model``: Spearman rho and the slope (measure per whole
-        axis) with intervals of a bootstrap of families (level mean), p_naive (regions taken as
+        axis) with jackknife intervals over families (level mean), p_naive (regions taken as
         independent: for comparison only), p_spin, and the reason where a test is missing.
     """
     rows: list[dict[str, Any]] = []
@@ -126,7 +118,6 @@ def gradients(
             & (pl.col("choice") == choice)
         )
         for measure in MEASURES:
-            stream = zlib.crc32(f"{dataset}|{modality}|{choice}|{measure}".encode())
             found = profile_matrix(_on(part, axis, measure), measure)
             facts = {
                 **common,
@@ -134,7 +125,7 @@ def gradients(
                 "n_subjects": part["n_subjects"].max(),
                 "left_out": ", ".join(found.left_out),
             }
-            rows += _of_models(found, axis, facts, bootstraps, [seed, stream])
+            rows += _of_models(found, axis, facts)
             if measure in here.columns and found.places:
                 rows += _of_people(here, measure, found.places, axis, facts)
     return pl.DataFrame(rows, schema=GRADIENT_SCHEMA, strict=False)
@@ -148,9 +139,7 @@ def _on(rows: pl.DataFrame, axis: Axis, measure: str) -> pl.DataFrame:
     return kept
 
 
-def _of_models(
-    found: Profiles, axis: Axis, facts: dict[str, Any], bootstraps: int, seed: list[int]
-) -> list[dict[str, Any]]:
+def _of_models(found: Profiles, axis: Axis, facts: dict[str, Any]) -> list[dict[str, Any]]:
     families, means = family_means(found.values, found.families) if found.models else ([], None)
     counts = {
         "n_regions": len(found.places),
@@ -162,15 +151,17 @@ def _of_models(
         few = f"{len(found.places)} regions with a position and this measure, fewer than 10"
         return [{**whole, "reason": axis.reason or few}]
     position, spun = _at(axis, found.places)
-    drawn = resampled_means(means, bootstraps=bootstraps, seed=seed)
     every = np.vstack([means.mean(axis=0), found.values])
     tested = _rows(every, position, spun, axis.reason)
     rows = [{**whole, **tested[0]}]
-    if len(drawn):
-        rho = ranked(drawn) @ ranked(position)
-        slopes = drawn @ _slope_weights(position)
-        for name, values in (("rho", rho), ("slope", slopes)):
-            rows[0][f"{name}_low"], rows[0][f"{name}_high"] = percentile_interval(values)
+    unit = ranked(position)
+    low, high = jackknife_interval(means, lambda maps: np.arctanh(_inside(ranked(maps) @ unit)))
+    if low is not None and high is not None:
+        rows[0] |= {"rho_low": float(np.tanh(low)), "rho_high": float(np.tanh(high))}
+    weights = _slope_weights(position)
+    rows[0]["slope_low"], rows[0]["slope_high"] = jackknife_interval(
+        means, lambda maps: maps @ weights
+    )
     one = {**facts, **counts, "level": "model", "n_models": 1, "n_families": 1}
     for model, family, row in zip(found.models, found.families, tested[1:], strict=True):
         rows.append({**one, "member": model, "family": family, **row})
@@ -222,6 +213,12 @@ def _rows(values: Floats, position: Floats, spun: Floats, reason: str) -> list[d
             }
         )
     return rows
+
+
+def _inside(rho: Floats) -> Floats:
+    """Keep a perfect correlation from an infinite z."""
+    inside: Floats = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
+    return inside
 
 
 def _slope_weights(position: Floats) -> Floats:
