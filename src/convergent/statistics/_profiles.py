@@ -63,7 +63,7 @@ def profile_matrix(rows: pl.DataFrame, value: str, *, place: str = "region") -> 
     if not there.any():
         return Profiles([], [], [], np.empty((0, 0)), [model for _, model in every])
     columns = np.flatnonzero(there[there.sum(axis=1).argmax()])
-    keep: list[bool] = list(there[:, columns].all(axis=1))
+    keep = np.asarray(there[:, columns].all(axis=1)).tolist()
     kept = [row for row, wanted in zip(every, keep, strict=True) if wanted]
     return Profiles(
         [model for _, model in kept],
