@@ -131,6 +131,24 @@ def gradients(
     return pl.DataFrame(rows, schema=GRADIENT_SCHEMA, strict=False)
 
 
+def subject_means(alignment: pl.DataFrame) -> pl.DataFrame:
+    """Average the models of each family, then families, for every subject and region.
+
+    Parameters
+    ----------
+    alignment : DataFrame
+        Of the primary metric and of final trained models.
+
+    Returns
+    -------
+    DataFrame
+        One row a (dataset, modality, choice, subject, region): score and score_normalised.
+    """
+    keys = ["dataset", "modality", "choice", "subject", "region"]
+    value = pl.col("score", "score_normalised").fill_nan(None).mean()
+    return alignment.group_by([*keys, "family"]).agg(value).group_by(keys).agg(value).sort(keys)
+
+
 def _on(rows: pl.DataFrame, axis: Axis, measure: str) -> pl.DataFrame:
     kept = rows.filter(pl.col("region").is_in(list(axis.regions)) & pl.col(measure).is_not_null())
     if measure == "depth" and kept["score_normalised"].is_not_null().any():

@@ -58,7 +58,9 @@ def profile_matrix(rows: pl.DataFrame, value: str, *, place: str = "region") -> 
     wide = known.pivot(on=place, index=["family", "model"], values="value").sort("family", "model")
     every = wide.select("family", "model").rows()
     names = [name for name in wide.columns if name not in ("family", "model")]
-    table = np.array(wide.select(names).to_numpy(), dtype=np.float64).reshape(len(every), -1)
+    table = np.array(wide.select(names).to_numpy(), dtype=np.float64).reshape(
+        len(every), len(names)
+    )
     there = np.isfinite(table)
     if not there.any():
         return Profiles([], [], [], np.empty((0, 0)), [model for _, model in every])

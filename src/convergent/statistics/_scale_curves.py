@@ -37,8 +37,10 @@ def scale_curves(alignment: pl.LazyFrame, *, ceiling_threshold: float) -> pl.Dat
     value = pl.coalesce(pl.col("score_calibrated").fill_nan(None), pl.col("score").fill_nan(None))
     known = pl.col("noise_ceiling").is_not_null().any().over("dataset")
     keys = [*SWEEP, "family", "subject", "region", "network", "scale"]
+    rows = swept(alignment)
+    absent = {"n_targets", "region_order"} - set(rows.collect_schema().names())
     found = (
-        swept(alignment)
+        rows.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in sorted(absent))
         .group_by(keys)
         .agg(
             score=value.mean(),
