@@ -3,7 +3,13 @@
 from ._aggregate import mask_by_ceiling, model_alignment
 from ._axis import Axis, Surface, axis_of, surface_of
 from ._ceilings import ceiling_summary
-from ._convergence import convergence, corrected_r, two_sample_jackknife
+from ._convergence import (
+    convergence,
+    corrected_r,
+    profile_r,
+    spin_maps,
+    two_sample_jackknife,
+)
 from ._correlation import (
     family_bootstrap,
     fisher_interval,
@@ -91,6 +97,7 @@ __all__ = [
     "pearson",
     "performance_alignment",
     "permutation_p",
+    "profile_r",
     "recovery",
     "region_profile",
     "region_tests",
@@ -104,6 +111,7 @@ __all__ = [
     "scale_shifts",
     "spearman",
     "spin_contrast",
+    "spin_maps",
     "spin_test",
     "spins",
     "step_positions",

@@ -16,7 +16,7 @@ from ._spin import spins
 
 Floats = NDArray[np.float64]
 
-ROTATIONS = 1000
+ROTATIONS = 2000
 _SEED = 2018
 # Fewer places than this have no gradient to speak of.
 MINIMUM_REGIONS = 10

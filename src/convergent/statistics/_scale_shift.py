@@ -25,7 +25,9 @@ class Shift(NamedTuple):
     low, high : float
         95 % interval over families (Fieller's); NaN where it is unbounded.
     t, p : float
-        Two-sided; NaN with fewer than 3 families.
+        Over families, two-sided; NaN with fewer than 3.
+    p_spin : float
+        Over places: against rotations of the axis, two-sided; NaN without any.
     families : int
     """
 
@@ -34,6 +36,7 @@ class Shift(NamedTuple):
     high: float
     t: float
     p: float
+    p_spin: float
     families: int
 
 
@@ -43,6 +46,7 @@ def scale_shift(
     position: ArrayLike,
     *,
     given: ArrayLike | None = None,
+    spun: ArrayLike | None = None,
     level: float = 0.95,
 ) -> Shift:
     """Test whether the curve of alignment over scales moves along the axis.
@@ -56,6 +60,10 @@ def scale_shift(
     same mean whatever the regions' sizes, so that the t test over families is centred on 0; a
     biased score's a and b depend on size and scale, and the test finds a shift in nothing.
 
+    The t test asks whether other models would show the same, in these regions of these people.
+    Regions' curves also differ for reasons of their own, and would from any axis: that asks for
+    the spatial null. A shift along the axis needs both.
+
     Parameters
     ----------
     scores : array_like, shape (family, region, scale)
@@ -65,6 +73,8 @@ def scale_shift(
     position : array_like, shape (region,)
     given : array_like, shape (region, covariate), optional
         What is taken out of the position by least squares: noise ceilings, sizes of regions.
+    spun : array_like, shape (rotation, region), optional
+        From `Axis.spun`.
     level : float
 
     Returns
@@ -81,15 +91,17 @@ def scale_shift(
     covariates = np.ones((len(position), 1))
     if given is not None:
         covariates = np.column_stack([covariates, np.asarray(given, dtype=np.float64)])
-    c = position - covariates @ np.linalg.lstsq(covariates, position, rcond=None)[0]
+    c = _residual(position, covariates)
     steps = np.asarray(log_scale, dtype=np.float64)
     a, b = values.sum(axis=2), values @ (steps - steps.mean())
     size = np.maximum((a**2).sum(axis=1), np.finfo(float).tiny)
-    moved = ((b @ c) * a.sum(axis=1) - b.sum(axis=1) * (a @ c)) / size
+    # what each region adds to the covariance, per unit of position
+    pull = (b * a.sum(axis=1)[:, None] - b.sum(axis=1)[:, None] * a) / size[:, None]
+    moved = pull @ c
     spread = ((a @ (c * position)) * a.sum(axis=1) - (a @ c) * (a @ position)) / size
     nothing = math.nan
     if families < MINIMUM_FAMILIES or not np.ptp(c) > 1e-9:
-        return Shift(nothing, nothing, nothing, nothing, nothing, families)
+        return Shift(nothing, nothing, nothing, nothing, nothing, nothing, families)
     total = float(spread.mean())
     slope = float(moved.mean()) / total if total > 0 else nothing
     error = float(moved.std(ddof=1)) / math.sqrt(families)
@@ -97,7 +109,20 @@ def scale_shift(
     p = float(2 * stats.t.sf(abs(t), families - 1))
     critical = float(stats.t.ppf((1 + level) / 2, families - 1))
     low, high = _fieller(moved, spread, critical)
-    return Shift(slope, low, high, t, p, families)
+    p_spin = nothing
+    if spun is not None and len(np.asarray(spun)):
+        rotated = _residual(np.asarray(spun, dtype=np.float64).T, covariates).T
+        rotated = rotated / np.linalg.norm(rotated, axis=1, keepdims=True)
+        mean = pull.mean(axis=0)
+        observed = abs(float(mean @ c)) / float(np.linalg.norm(c))
+        reached = int((np.abs(rotated @ mean) >= observed - 1e-12).sum())
+        p_spin = (1 + reached) / (1 + len(rotated))
+    return Shift(slope, low, high, t, p, p_spin, families)
+
+
+def _residual(values: Floats, covariates: Floats) -> Floats:
+    rest: Floats = values - covariates @ np.linalg.lstsq(covariates, values, rcond=None)[0]
+    return rest
 
 
 def _fieller(above: Floats, below: Floats, critical: float) -> tuple[float, float]:

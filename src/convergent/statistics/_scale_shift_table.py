@@ -22,7 +22,9 @@ SHIFT_SCHEMA: dict[str, Any] = {
         ("n_regions", "n_models", "n_families", "n_subjects", "n_scales", "n_above", "n_peaks"),
         pl.Int64,
     ),
-    **dict.fromkeys(("slope", "low", "high", "t", "p", "peak_rho", "peak_p_spin"), pl.Float64),
+    **dict.fromkeys(
+        ("slope", "low", "high", "t", "p", "p_spin", "peak_rho", "peak_p_spin"), pl.Float64
+    ),
     "reason": pl.String,
 }
 _COVARIATES = "noise ceiling and size"
@@ -44,7 +46,8 @@ def scale_shifts(
     -------
     DataFrame
         One row a (dataset, modality, metric, level, member, given): slope (octaves of bandwidth
-        from the senses to association) with interval and p over families, see `scale_shift`;
+        from the senses to association) with interval and p over families and p_spin over places,
+        see `scale_shift`;
         ``given`` names what was taken out of the position. n_above: regions above chance in the
         typical model (null without permutations); peak_rho: Spearman correlation of the n_peaks
         regions' peaks with the axis, with its spin p.
@@ -102,15 +105,16 @@ def _shifts(rows: pl.DataFrame, axis: Axis, facts: dict[str, Any]) -> Rows:
         few = f"{len(regions)} regions with a position and {len(scales)} scales: too few"
         return [{**facts, "given": "", "reason": axis.reason or few}]
     index = {name: at for at, name in enumerate(axis.regions)}
-    position = axis.position[[index[name] for name in regions]]
+    at = [index[name] for name in regions]
+    position, spun = axis.position[at], axis.spun[:, at]
     found: Rows = []
     for given, covariates in (("", None), (_COVARIATES, _covariates(rows, regions))):
         if given and covariates is None:
             continue
-        shift = scale_shift(values, np.log2(scales), position, given=covariates)
+        shift = scale_shift(values, np.log2(scales), position, given=covariates, spun=spun)
         reason = "fewer than 3 families" if math.isnan(shift.p) else None
-        row = {"slope": shift.slope, "low": shift.low, "high": shift.high, "t": shift.t}
-        found.append({**facts, **row, "given": given, "p": shift.p, "reason": reason})
+        numbers = {name: value for name, value in shift._asdict().items() if name != "families"}
+        found.append({**facts, **numbers, "given": given, "reason": reason or axis.reason or None})
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 from scipy.spatial.transform import Rotation
 
 from convergent.errors import DataError
@@ -19,8 +18,9 @@ def spins(centre: ArrayLike, side: ArrayLike, *, rotations: int = 1000, seed: in
     """Reassign regions by random rotations of the sphere.
 
     A rotation of the left hemisphere is mirrored for the right one, so that what both share stays
-    shared. The rotated regions are assigned to the places one to one, with the smallest sum of
-    great-circle distances, so that each map keeps all its values.
+    shared. Each place takes the value of the rotated region that comes to lie nearest. (Values may
+    then occur twice and others not at all; assigning them one to one, as is also done, tears
+    neighbours apart at the medial wall and finds too much: `docs/decisions/regions.md`.)
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def spins(centre: ArrayLike, side: ArrayLike, *, rotations: int = 1000, seed: in
     References
     ----------
     Alexander-Bloch et al., NeuroImage 178 (2018) 540-551. Markello & Misic, NeuroImage 236 (2021)
-    118052 (one-to-one assignment by the Hungarian method).
+    118052 (ways to assign regions, compared).
     """
     points, sides = np.asarray(centre, dtype=np.float64), np.asarray(side)
     if points.ndim != 2 or points.shape[1] != 3 or sides.shape != points.shape[:1]:
@@ -63,7 +63,6 @@ def spins(centre: ArrayLike, side: ArrayLike, *, rotations: int = 1000, seed: in
         own = points[mine]
         for i, turn in enumerate(turns):
             about = turn if name == "L" else _MIRROR @ turn @ _MIRROR
-            distance = np.arccos(np.clip(own @ about.T @ own.T, -1.0, 1.0))
-            rotated, place = linear_sum_assignment(distance)
-            found[i, mine[place]] = mine[rotated]
+            # of vectors of length 1, the nearest has the largest inner product
+            found[i, mine] = mine[(own @ (own @ about.T).T).argmax(axis=1)]
     return found
