@@ -151,11 +151,12 @@ def _chance(part: pl.DataFrame, common: dict[str, Any]) -> Rows:
         return []
     counts, facts = _counts(part, found), _facts(part)
     mean = t_over_families(family_means(found.values, found.families)[1])
-    p = median_p(_same(part, "p", found), found.families)
+    own = _same(part, "p", found)
+    p = median_p(own, found.families)
     own_fwe = _same(part, "p_fwe", found)
     fwe = median_p(own_fwe, found.families)
     q = benjamini_hochberg(p)
-    reason = None if np.isfinite(p).any() else "no permutations"
+    reason = _too_few(own)
     return [
         {
             **common, **counts, **facts.get(place, {}), "question": "chance", "measure": "score",
@@ -166,6 +167,16 @@ def _chance(part: pl.DataFrame, common: dict[str, Any]) -> Rows:
         }
         for i, place in enumerate(found.places)
     ]  # fmt: skip
+
+
+def _too_few(p: Floats) -> str | None:
+    """Why no region could pass: the least p of any model and region is too large."""
+    if not np.isfinite(p).any():
+        return "no stimuli were permuted"
+    least = 2 * float(np.nanmin(p))
+    if least < 0.05:
+        return None
+    return f"with these permutations of the stimuli no p came below {least:.2g}"
 
 
 def _networks(part: pl.DataFrame, common: dict[str, Any], surface: Surface) -> Rows:
