@@ -125,6 +125,11 @@ def _convergence(rows: pl.DataFrame, trends: pl.DataFrame) -> Drawing:
     )
 
 
+def _colour(index: int) -> str:
+    """Dark for the first curve, which stands for all."""
+    return "#111827" if index == 0 else COLOURS[:-1][(index - 1) % (len(COLOURS) - 1)]
+
+
 def _points(
     rows: pl.DataFrame, value: str, ends: tuple[str, str] = ("low", "high")
 ) -> tuple[list[float], list[float], list[float | None], list[float | None]]:
@@ -138,8 +143,8 @@ def _points(
 def _static(curves: list[Curve], label: str) -> Figure:
     figure, axes = new_figure(6.4, 4.0)
     for i, (name, x, y, low, high) in enumerate(curves):
-        colour = COLOURS[i % len(COLOURS)]
-        style = ("-", "--", ":", "-.")[i // len(COLOURS) % 4]
+        colour = _colour(i)
+        style = ("-", "--", ":", "-.")[max(0, i - 1) // (len(COLOURS) - 1) % 4]
         axes.plot(x, y, style, color=colour, marker="o", markersize=3, linewidth=1.5, label=name)
         if i == 0 and None not in low:
             axes.fill_between(x, low, high, color=colour, alpha=0.18, linewidth=0)
@@ -153,7 +158,7 @@ def _static(curves: list[Curve], label: str) -> Figure:
 def _interactive(curves: list[Curve], label: str) -> go.Figure:
     figure = go.Figure()
     for i, (name, x, y, low, high) in enumerate(curves):
-        colour = COLOURS[i % len(COLOURS)]
+        colour = _colour(i)
         if i == 0 and x and None not in low:
             figure.add_scatter(
                 x=x + x[::-1], y=high + low[::-1], fill="toself", mode="lines", hoverinfo="skip",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
+from matplotlib.ticker import FuncFormatter
 
 from ._registry import Drawing, Tables, register_figure
 from ._style import COLOURS, GREY, layout, new_figure, tidy
@@ -72,7 +74,9 @@ def _draw(rows: pl.DataFrame, shifts: pl.DataFrame) -> Drawing:
             hovertemplate=f"<b>{place}</b><br>scale %{{x:.2f}}<br>%{{text}}<extra></extra>",
         )  # fmt: skip
     axes.set_yticks(range(len(places)), places, fontsize=8)
-    axes.set_xscale("log")
+    axes.set_xscale("log", base=2)
+    axes.set_xlim(about["lowest"] / 1.1, about["highest"] * 1.1)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.set_xlabel("scale of the highest score (bandwidth / median distance)")
     tidy(axes)
     found = ", ".join(
@@ -88,7 +92,7 @@ def _draw(rows: pl.DataFrame, shifts: pl.DataFrame) -> Drawing:
             f"({about['n_models']} final trained {about['modality']} models, {about['n_subjects']} "
             f"subjects) is highest, of {about['n_scales']} scales, from the first network on the "
             f"axis to the last, data set {about['dataset']}. Bars: 95 % interval, bootstrap of "
-            f"families. States: {found}; a curve whose slope and bend cannot be told from none "
+            f"families, where there are 5. States: {found}; a curve whose slope and bend cannot be told from none "
             "(Hotelling's test over families) has no peak, and one that is highest at an end may "
             f"peak beyond. Over regions: {told}."
         ),
@@ -99,7 +103,14 @@ def _draw(rows: pl.DataFrame, shifts: pl.DataFrame) -> Drawing:
             plot,
             height=160 + 30 * len(places),
             margin={"l": 8, "r": 16, "t": 16, "b": 48},
-            xaxis={"title": {"text": "scale of the highest score"}, "type": "log"},
+            xaxis={
+                "title": {"text": "scale of the highest score"},
+                "type": "log",
+                "range": [
+                    math.log10(about["lowest"] / 1.1),
+                    math.log10(about["highest"] * 1.1),
+                ],
+            },
             yaxis={"automargin": True, "tickfont": {"size": 11}, "type": "category"},
         ),
     )

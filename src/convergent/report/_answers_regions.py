@@ -52,18 +52,19 @@ def _where(
         mine & (pl.col("question") == "network") & (pl.col("measure") == "score")
     )
     gradients = tables.get("gradient", pl.DataFrame())
-    lines = []
+    lines, both = [], ""
     if not gradients.is_empty():
         mean = gradients.filter(mine & (pl.col("choice") == "best") & (pl.col("level") == "mean"))
         lines = [gradient_words(row) for row in mean.iter_rows(named=True)]
+        both = _both(list(mean.iter_rows(named=True)))
     sentences = (
         f"{about['n_models']} models of {about['n_families']} families, {about['n_subjects']} "
         f"subjects; {facts.primary}, layers chosen on other samples.",
         _chance(rows, above),
         _networks(networks),
         f"Along the axis from primary to association cortex: {'; '.join(lines)}." if lines else "",
-        "Intervals over families hold for these people and stimuli."
-        " A gradient needs both the spin test and the interval.",
+        both,
+        "Intervals over families hold for these people and stimuli.",
     )
     return Answer(
         "regions",
@@ -95,6 +96,24 @@ def _chance(rows: pl.DataFrame, above: pl.DataFrame) -> str:
         f"{rows.height} regions pass the largest of each permutation of the stimuli, {found} the "
         "false discovery rate, both at 5 %."
     )
+
+
+def _both(rows: list[dict[str, Any]]) -> str:
+    """Say which gradients pass the spin test and have an interval on one side of 0."""
+    words = {"score": "alignment", "score_normalised": "its share of the ceiling"}
+    parts = [
+        f"{words.get(row['measure'], 'the depth of the layer chosen')} "
+        f"{'rises' if row['rho'] > 0 else 'falls'} towards association cortex"
+        for row in rows
+        if row["p_spin"] is not None
+        and row["p_spin"] < _LEVEL
+        and row["rho_low"] is not None
+        and row["rho_low"] * row["rho_high"] > 0
+    ]
+    if not parts:
+        return "No gradient passes both the spin test and the interval over families."
+    text = "; ".join(parts)
+    return f"By both spin test and interval: {text}."
 
 
 def _networks(rows: pl.DataFrame) -> str:

@@ -188,12 +188,13 @@ def _convergence(rows: pl.DataFrame, facts: Facts) -> Answer:
         if row["low"] is not None:
             value += f", 95% interval {interval(row['low'], row['high'])}"
     pair = {row["dataset"], row["other_dataset"]}
+    told = "; ".join(trend_words(one) for one in mine.iter_rows(named=True))
     sentences = [
         f"Correlation over {row['n_regions']} regions of {row['n_models']} {row['modality']} "
         f"models ({row['n_families']} families) and {row['other_n_models']} "
         f"{row['other_modality']} models ({row['other_n_families']} families) at equal relative "
         "depth" + (", of alignment as a share of its ceiling." if measure != "score" else "."),
-        *(f"{_capital(trend_words(one))}." for one in mine.iter_rows(named=True)),
+        f"Late against early layers: {told}.",
         "Intervals: jackknife over families of both modalities; regions are taken as they are. "
         "Profiles are compared, not the representations of the same stimuli.",
     ]

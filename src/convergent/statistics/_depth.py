@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ._multiplicity import benjamini_hochberg
 from ._profiles import (
+    MINIMUM_FAMILIES,
     family_means,
     percentile_interval,
     profile_matrix,
@@ -162,7 +163,7 @@ def depth_tests(binned: pl.DataFrame, *, bootstraps: int, seed: int) -> pl.DataF
         One row a (dataset, modality, kind, place): early and late (means of the first and second
         half of the depth), their difference with t interval and p over families, q
         (Benjamini-Hochberg over places of a kind), best_depth (middle of the best bin of the mean
-        over families) with its bootstrap interval.
+        over families) with its bootstrap interval (null with fewer than 5 families).
     """
     rows: Rows = []
     half = BINS // 2
@@ -187,7 +188,7 @@ def depth_tests(binned: pl.DataFrame, *, bootstraps: int, seed: int) -> pl.DataF
                 "best_depth": float(CENTRES[means.mean(axis=0).argmax()]),
                 "best_low": low,
                 "best_high": high,
-                "reason": None if len(drawn) else "fewer than 3 families",
+                "reason": None if len(means) >= MINIMUM_FAMILIES else "fewer than 3 families",
             }
         )
     table = _table(rows, DEPTH_TEST_SCHEMA)

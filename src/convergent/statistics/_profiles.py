@@ -13,6 +13,8 @@ from scipy import stats
 Floats = NDArray[np.float64]
 
 MINIMUM_FAMILIES = 3
+# Percentiles of a bootstrap of fewer are a few values, and far too close together.
+MINIMUM_RESAMPLED = 5
 
 
 class Profiles(NamedTuple):
@@ -108,10 +110,10 @@ def resampled_means(means: Floats, *, bootstraps: int, seed: Sequence[int]) -> F
     Returns
     -------
     ndarray, shape (bootstrap, place)
-        No rows with fewer than 3 families: so few say nothing of how families differ.
+        No rows with fewer than 5 families.
     """
     number = len(means)
-    if number < MINIMUM_FAMILIES:
+    if number < MINIMUM_RESAMPLED:
         return np.empty((0, means.shape[1]))
     rng = np.random.default_rng(seed)
     counts = rng.multinomial(number, np.full(number, 1 / number), size=bootstraps)

@@ -21,7 +21,20 @@ PEAK_SCHEMA: dict[str, Any] = {
     "region_order": pl.Float64,
     **dict.fromkeys(("n_models", "n_families", "n_subjects", "n_scales"), pl.Int64),
     **dict.fromkeys(
-        ("peak", "low", "high", "score", "edge_share", "p_flat", "q_flat", "p", "q"), pl.Float64
+        (
+            "lowest",
+            "highest",
+            "peak",
+            "low",
+            "high",
+            "score",
+            "edge_share",
+            "p_flat",
+            "q_flat",
+            "p",
+            "q",
+        ),
+        pl.Float64,
     ),
     **dict.fromkeys(("edge", "state"), pl.String),
 }
@@ -41,7 +54,8 @@ def scale_peaks(
     Returns
     -------
     DataFrame
-        One row a (dataset, modality, metric, kind, place): peak with its interval over families,
+        One row a (dataset, modality, metric, kind, place): ends of the sweep
+        (lowest, highest), peak with its interval over families,
         edge and edge_share, p_flat and q_flat (Benjamini-Hochberg over places of a kind), p and q
         (above chance; regions only), and state: ``peak``, ``edge``, ``flat`` (no slope or bend can
         be told), ``no alignment``, or ``untested`` (too few families or scales).
@@ -70,6 +84,8 @@ def scale_peaks(
                     {
                         **common,
                         **found._asdict(),
+                        "lowest": float(scales[0]),
+                        "highest": float(scales[-1]),
                         "kind": kind,
                         "place": name,
                         "network": about["network"] if kind != "all" else None,

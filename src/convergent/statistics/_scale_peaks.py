@@ -26,7 +26,7 @@ class Peak(NamedTuple):
     peak : float
         Scale, between the measured ones by a parabola; at an edge of the sweep, that edge.
     low, high : float or None
-        95 % interval over families; None with fewer than 3.
+        95 % interval over families; None with fewer than 5.
     score : float
         Highest measured mean.
     edge : {"", "low", "high"}
