@@ -92,9 +92,9 @@ def _draw(rows: pl.DataFrame, shifts: pl.DataFrame) -> Drawing:
             f"({about['n_models']} final trained {about['modality']} models, {about['n_subjects']} "
             f"subjects) is highest, of {about['n_scales']} scales, from the first network on the "
             f"axis to the last, data set {about['dataset']}. Bars: 95 % interval, bootstrap of "
-            f"families, where there are 5. States: {found}; a curve whose slope and bend cannot be told from none "
-            "(Hotelling's test over families) has no peak, and one that is highest at an end may "
-            f"peak beyond. Over regions: {told}."
+            f"families, where there are 5. States: {found}; a curve whose slope and bend cannot be "
+            "told from none (Hotelling's test over families) has no peak, and one that is highest "
+            f"at an end may peak beyond. Over regions: {told}."
         ),
         alt=f"Dot plot of the scale of the highest score for {len(places)} sets of regions.",
         data=rows,
