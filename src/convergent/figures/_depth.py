@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, Tables, register_figure
+from ._registry import Drawing, FigureError, Tables, register_figure
 from ._style import COLOURS, layout, new_figure, tidy
 from ._words import interval, number, p_value
 
@@ -66,6 +66,10 @@ def _depth(dataset: str, modality: str, rows: pl.DataFrame, tests: pl.DataFrame)
 def convergence(tables: Tables) -> list[Drawing]:
     """Correlation of two modalities' region profiles at each depth."""
     rows = tables["convergence"].filter(pl.col("measure") == "score")
+    if rows.is_empty():
+        raise FigureError(
+            "no two modalities are measured in the same regions", where="figure 'convergence'"
+        )
     trends = tables["convergence_trend"].filter(pl.col("measure") == "score")
     pair = ["dataset", "other_dataset"]
     drawings = []

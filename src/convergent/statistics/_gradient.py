@@ -167,7 +167,7 @@ def _of_models(found: Profiles, axis: Axis, facts: dict[str, Any]) -> list[dict[
     whole = {**facts, **counts, "level": "mean", "member": "mean of families"}
     if means is None or len(found.places) < MINIMUM_REGIONS:
         few = f"{len(found.places)} regions with a position and this measure, fewer than 10"
-        return [{**whole, "reason": axis.reason or few}]
+        return [{**whole, "reason": few}]
     position, spun = _at(axis, found.places)
     every = np.vstack([means.mean(axis=0), found.values])
     tested = _rows(every, position, spun, axis.reason)

@@ -103,7 +103,7 @@ def _shifts(rows: pl.DataFrame, axis: Axis, facts: dict[str, Any]) -> Rows:
     }
     if len(regions) < MINIMUM_REGIONS or len(scales) < 2:
         few = f"{len(regions)} regions with a position and {len(scales)} scales: too few"
-        return [{**facts, "given": "", "reason": axis.reason or few}]
+        return [{**facts, "given": "", "reason": few}]
     index = {name: at for at, name in enumerate(axis.regions)}
     at = [index[name] for name in regions]
     position, spun = axis.position[at], axis.spun[:, at]
