@@ -154,7 +154,7 @@ def _chance(part: pl.DataFrame, common: dict[str, Any]) -> Rows:
     own = _same(part, "p", found)
     p = median_p(own, found.families)
     own_fwe = _same(part, "p_fwe", found)
-    fwe = median_p(own_fwe, found.families)
+    corrected = median_p(own_fwe, found.families)
     q = benjamini_hochberg(p)
     reason = _too_few(own)
     return [
@@ -162,7 +162,7 @@ def _chance(part: pl.DataFrame, common: dict[str, Any]) -> Rows:
             **common, **counts, **facts.get(place, {}), "question": "chance", "measure": "score",
             "kind": "region", "place": place, "effect": mean.mean[i],
             "low": _number(mean.low[i]), "high": _number(mean.high[i]), "p": _number(p[i]),
-            "p_fwe": _number(fwe[i]), "q": _number(q[i]), "reason": reason,
+            "p_fwe": _number(corrected[i]), "q": _number(q[i]), "reason": reason,
             "n_models_above": None if reason else int((own_fwe[:, i] < 0.05).sum()),
         }
         for i, place in enumerate(found.places)
@@ -188,13 +188,13 @@ def _networks(part: pl.DataFrame, common: dict[str, Any], surface: Surface) -> R
     families, means = family_means(contrasts(found.values, members), found.families)
     tested = t_over_families(means)
     mean = family_means(found.values, found.families)[1].mean(axis=0)
-    q, fwe = benjamini_hochberg(tested.p), _holm(tested.p)
+    q, corrected = benjamini_hochberg(tested.p), _holm(tested.p)
     return [
         {
             **common, **_counts(part, found), "question": "network", "kind": "network",
             "place": name, "network": name, "effect": tested.mean[i],
             "low": _number(tested.low[i]), "high": _number(tested.high[i]),
-            "p": _number(tested.p[i]), "p_fwe": _number(fwe[i]), "q": _number(q[i]),
+            "p": _number(tested.p[i]), "p_fwe": _number(corrected[i]), "q": _number(q[i]),
             "p_spin": _number(spin_contrast(mean, members[i], spun[i])),
             "reason": _FEW if len(families) < MINIMUM_FAMILIES else surface.reason or None,
         }

@@ -66,8 +66,8 @@ def modality_difference(
 
     References
     ----------
-    Westfall & Young, Resampling-based Multiple Testing (1993). Nichols & Holmes, Hum. Brain Mapp.
-    15 (2002) 1-25.
+    Westfall & Young, Resampling-based Multiple Testing (1993). Nichols & Holmes,
+    Human Brain Mapping 15 (2002) 1-25.
     """
     _, a = family_means(*first)
     _, b = family_means(*second)

@@ -139,8 +139,8 @@ def largest_p(score: ArrayLike, null: ArrayLike) -> Floats:
 
     References
     ----------
-    Westfall & Young, Resampling-based Multiple Testing (1993), sec. 2.6. Nichols & Holmes, Hum.
-    Brain Mapp. 15 (2002) 1-25.
+    Westfall & Young, Resampling-based Multiple Testing (1993), sec. 2.6. Nichols & Holmes,
+    Human Brain Mapping 15 (2002) 1-25.
     """
     real, chance = np.asarray(score, dtype=np.float64), np.asarray(null, dtype=np.float64)
     if real.ndim != 1 or chance.ndim != 2 or chance.shape[1:] != real.shape or len(chance) == 0:
