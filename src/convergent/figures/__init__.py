@@ -7,6 +7,8 @@ from ._bars import bar_table, region_bars
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._data_check import data_picture
+from ._depth import convergence, depth, trend_words
+from ._gradient import gradient, gradient_words, networks
 from ._heatmap import depth_by_region, layer_region
 from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
@@ -22,6 +24,7 @@ from ._registry import (
     figure_names,
     register_figure,
 )
+from ._scale_peaks import scale_peaks, shift_words
 from ._scatter import performance_scatter, scatter_points
 from ._surface import decimate, load_hemispheres, match_region
 from ._trajectories import training_trajectories
@@ -35,19 +38,24 @@ __all__ = [
     "Tables",
     "bar_table",
     "controls",
+    "convergence",
     "cortical_surface",
     "data_picture",
     "decimate",
+    "depth",
     "depth_by_region",
     "draw_all",
     "draw_figure",
     "figure_names",
+    "gradient",
+    "gradient_words",
     "interval",
     "layer_region",
     "load_hemispheres",
     "match_region",
     "metric_label",
     "metrics",
+    "networks",
     "number",
     "p_value",
     "performance_scatter",
@@ -56,8 +64,11 @@ __all__ = [
     "region_dots",
     "region_values",
     "register_figure",
+    "scale_peaks",
     "scales",
     "scatter_points",
+    "shift_words",
     "training_trajectories",
+    "trend_words",
     "twin_differences",
 ]

@@ -1,6 +1,8 @@
 """The report: one HTML page that says what was found, how sure it is, and what is missing."""
 
 from . import _answers_performance as _answers_performance  # registers its answers
+from . import _answers_regions as _answers_regions  # registers its answers
+from . import _answers_scale as _answers_scale
 from ._headline import Headline, headlines, verdict
 from ._inputs import DatasetFacts, ReportInputs, report_tables, withhold
 from ._methods import methods
