@@ -14,9 +14,10 @@ from ._correlation import (
 )
 from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
 from ._layers import layer_scores
-from ._lead import Lead, Pair, leads
+from ._lead import Lead, leads
 from ._lead_curves import RESAMPLED_COLUMNS, Run, run_of
 from ._lead_naive import cross_correlation_lag, granger
+from ._lead_pair import Pair
 from ._lead_tables import (
     EVERY_MODEL,
     LEAD_SCHEMA,
