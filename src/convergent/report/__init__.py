@@ -1,5 +1,6 @@
 """The report: one HTML page that says what was found, how sure it is, and what is missing."""
 
+from . import _answers_order as _answers_order  # registers its answers
 from . import _answers_performance as _answers_performance  # registers its answers
 from . import _answers_regions as _answers_regions  # registers its answers
 from . import _answers_scale as _answers_scale

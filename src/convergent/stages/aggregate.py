@@ -8,11 +8,13 @@ import polars as pl
 
 from convergent.alignment import mean_defined
 from convergent.stages.choice import choices
+from convergent.stages.resampled import resampled
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
     ALIGNMENT_SCHEMA,
     COVERAGE_SCHEMA,
     MEASUREMENT_SCHEMA,
+    RESAMPLED_SCHEMA,
     SCHEMAS,
     against_null,
     frame,
@@ -56,6 +58,9 @@ def measure(study: Study, model: str) -> None:
     write_table(study.paths.model(model), frames, MEASUREMENT_SCHEMA)
     write_table(
         study.paths.model(model, "alignment"), choices(study, row, stores), ALIGNMENT_SCHEMA
+    )
+    write_table(
+        study.paths.model(model, "resampled"), resampled(study, row, stores), RESAMPLED_SCHEMA
     )
     write_table(
         study.paths.model(model, "coverage"),

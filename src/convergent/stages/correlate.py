@@ -73,6 +73,7 @@ def _material(study: Study) -> Material:
         seed=config.statistics.seed,
         bootstraps=config.statistics.bootstraps,
         permutations=config.statistics.permutations,
+        resampled=read_table(study.paths.table("resampled")),
     )
 
 

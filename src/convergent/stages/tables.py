@@ -77,6 +77,11 @@ COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
     ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
     pl.String,
 )
+RESAMPLED_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "family", "model", "checkpoint", "subject", "choice"), pl.String),
+    "resample": pl.Int64,
+    "alignment": pl.Float64,
+}
 CEILING_SCHEMA: dict[str, Any] = {
     "dataset": pl.String,
     **_METRIC,
@@ -90,10 +95,11 @@ SCHEMAS = {
     "measurements": MEASUREMENT_SCHEMA,
     "alignment": ALIGNMENT_SCHEMA,
     "coverage": COVERAGE_SCHEMA,
+    "resampled": RESAMPLED_SCHEMA,
 }
 _SORTED_BY = (
     "dataset", "family", "model", "checkpoint", "layer_index", "layer", "choice", "subject",
-    "region", "metric", "scale",
+    "region", "metric", "scale", "resample",
 )  # fmt: skip
 
 

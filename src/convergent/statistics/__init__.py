@@ -27,6 +27,17 @@ from ._families import Families, correlation_variance, intraclass
 from ._family_test import MINIMUM_FAMILIES, FamilyCorrelation, family_correlation
 from ._gradient import gradients, spin_test, subject_means
 from ._layers import layer_scores
+from ._lead import Lead, leads
+from ._lead_curves import RESAMPLED_COLUMNS, Run, run_of
+from ._lead_naive import cross_correlation_lag, granger
+from ._lead_pair import Pair
+from ._lead_tables import (
+    EVERY_MODEL,
+    LEAD_SCHEMA,
+    ONSET_SCHEMA,
+    training_leads,
+    training_onsets,
+)
 from ._metrics import (
     METRIC_CORRELATION_SCHEMA,
     metric_correlations,
@@ -35,6 +46,8 @@ from ._metrics import (
 )
 from ._mixed import MixedEffect, MixedFit, mixed_model
 from ._multiplicity import benjamini_hochberg
+from ._onset import SHARES, Curve, Onset, scatter
+from ._onset_measures import kind, rises
 from ._performance import CORRELATION_SCHEMA, performance_alignment
 from ._performance_contamination import Contamination, contamination_effect
 from ._performance_tables import (
@@ -71,21 +84,31 @@ __all__ = [
     "CONTAMINATION_SCHEMA",
     "CORRELATION_SCHEMA",
     "COVERAGE_COLUMNS",
+    "EVERY_MODEL",
+    "LEAD_SCHEMA",
     "METRIC_CORRELATION_SCHEMA",
     "MINIMUM_FAMILIES",
     "MIXED_SCHEMA",
     "MODEL_COLUMNS",
+    "ONSET_SCHEMA",
     "PERFORMANCE_COLUMNS",
+    "RESAMPLED_COLUMNS",
     "SCORES_SCHEMA",
+    "SHARES",
     "TRUTH_COLUMNS",
     "Axis",
     "Contamination",
     "Coverage",
+    "Curve",
     "Families",
     "FamilyCorrelation",
+    "Lead",
     "MixedEffect",
     "MixedFit",
+    "Onset",
+    "Pair",
     "Recovery",
+    "Run",
     "Surface",
     "axis_of",
     "benjamini_hochberg",
@@ -97,6 +120,7 @@ __all__ = [
     "corrected_r",
     "correlation_variance",
     "coverage_summary",
+    "cross_correlation_lag",
     "depth_bins",
     "depth_profile",
     "depth_tests",
@@ -106,9 +130,12 @@ __all__ = [
     "fisher_interval",
     "flatness",
     "gradients",
+    "granger",
     "intraclass",
     "jackknife_interval",
+    "kind",
     "layer_scores",
+    "leads",
     "leave_one_family_out",
     "mask_by_ceiling",
     "median_p",
@@ -129,12 +156,15 @@ __all__ = [
     "region_tests",
     "relative",
     "require_columns",
+    "rises",
+    "run_of",
     "scale_curves",
     "scale_peak",
     "scale_peaks",
     "scale_profile",
     "scale_shift",
     "scale_shifts",
+    "scatter",
     "spearman",
     "spin_contrast",
     "spin_maps",
@@ -146,6 +176,8 @@ __all__ = [
     "subject_scores",
     "surface_of",
     "t_over_families",
+    "training_leads",
+    "training_onsets",
     "trajectories",
     "two_sample_jackknife",
     "typical_p",
