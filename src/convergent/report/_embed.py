@@ -1,0 +1,87 @@
+"""Figures made ready for the page."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from convergent.figures import Drawing
+
+from ._pack import plain, share
+from ._sections import Table, data_table
+
+# Above this a picture with a mark a model is smaller as PNG.
+LARGEST_SVG = 150_000
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One figure of the page.
+
+    Attributes
+    ----------
+    drawing : Drawing
+    data : plain data, optional
+        The interactive figure with its shared parts taken out.
+    height : int
+        Height in pixels kept free for it, so that the page does not jump.
+    image : str
+        The static figure as data URL: for print, for browsers without scripts, and until a heavy
+        figure is asked for.
+    table : Table
+        Its data.
+    file : str
+        Tidy data and the figure as SVG and PDF, relative to the page, without extension.
+    """
+
+    drawing: Drawing
+    data: object
+    height: int
+    image: str
+    table: Table
+    file: str
+
+
+def embed(drawings: Sequence[Drawing], folder: str) -> tuple[list[Embedded], list[object]]:
+    """Make drawings ready for the page.
+
+    Parameters
+    ----------
+    drawings : sequence of Drawing
+    folder : str
+        Where the tidy data lie, relative to the page.
+
+    Returns
+    -------
+    figures : list of Embedded
+    shared : list
+        Parts that several figures refer to.
+    """
+    data, shared = share(
+        {
+            drawing.name: plain(json.loads(drawing.plotly_json()))
+            for drawing in drawings
+            if drawing.interactive is not None
+        }
+    )
+    figures = [
+        Embedded(
+            drawing,
+            data.get(drawing.name),
+            0 if drawing.interactive is None else int(drawing.interactive.layout.height),
+            _image(drawing),
+            data_table(drawing),
+            f"{folder}/{drawing.name}",
+        )
+        for drawing in drawings
+    ]
+    return figures, shared
+
+
+def _image(drawing: Drawing) -> str:
+    picture, kind = drawing.svg().encode(), "svg+xml"
+    if drawing.lazy or len(picture) > LARGEST_SVG:
+        picture, kind = drawing.png(), "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
