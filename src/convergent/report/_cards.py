@@ -12,7 +12,6 @@ from convergent.figures import number
 from convergent.statistics import Coverage
 
 from ._answers import QUESTIONS, Answer
-from ._inputs import coverage_words
 
 SHOWN = 2
 STATES = {"yes": "Answered", "no": "Answered", "open": "Not settled", "withheld": "Withheld"}
@@ -101,7 +100,8 @@ def vitals(coverage: Coverage, tables: Mapping[str, pl.DataFrame]) -> list[Vital
         Vital(
             "Coverage",
             f"{100 * coverage.share:.1f} %",
-            f"{coverage_words(coverage)}.",
+            f"{coverage.ok:,} of {coverage.expected:,} planned fits have a result; answers need "
+            f"{100 * coverage.minimum:g} %.",
             warn=not coverage.sufficient,
         )
     ]

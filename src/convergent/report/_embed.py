@@ -85,3 +85,30 @@ def _image(drawing: Drawing) -> str:
     if drawing.lazy or len(picture) > LARGEST_SVG:
         picture, kind = drawing.png(), "png"
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
+
+
+def model_index(models: Sequence[str], drawings: Sequence[Drawing]) -> dict[str, object]:
+    """Say which figure shows which model, for the page's search.
+
+    Parameters
+    ----------
+    models : sequence of str
+        Every model of the study.
+    drawings : sequence of Drawing
+        Those with a column ``model`` in their data are searched.
+
+    Returns
+    -------
+    dict
+        models, sorted, and figures: name of a drawing to the positions of its models.
+    """
+    known = sorted(set(models))
+    position = {model: i for i, model in enumerate(known)}
+    figures = {}
+    for drawing in drawings:
+        if "model" in drawing.data.columns:
+            shown = drawing.data["model"].drop_nulls().unique().to_list()
+            held = sorted(position[model] for model in shown if model in position)
+            if held:
+                figures[drawing.name] = held
+    return {"models": known, "figures": figures}

@@ -9,34 +9,39 @@ from ._embed import Embedded
 from ._sections import Table
 
 # Registered figures in reading order. A figure that no section names stands in the last one.
-_SECTIONS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+_SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     (
         "performance",
         "Performance and alignment",
+        "Performance",
         ("performance-alignment", "metrics"),
     ),
     (
         "training",
+        "Training",
         "Training",
         ("trajectories",),
     ),
     (
         "regions",
         "Regions",
+        "Regions",
         ("cortical-surface", "region-bars", "region-dots"),
     ),
     (
         "scale",
+        "Scale and depth",
         "Scale and depth",
         ("scales", "layer-region"),
     ),
     (
         "controls",
         "Controls and coverage",
+        "Controls",
         ("controls", "planted-recovered"),
     ),
 )
-FURTHER = ("further", "Further figures")
+FURTHER = ("further", "Further figures", "Further")
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Section:
 
     Attributes
     ----------
-    key, title : str
+    key, title, short : str
+        Anchor, heading, and the heading's short form in the contents.
     figures : sequence of Embedded
     tables : sequence of Table
     notes : sequence of str
@@ -54,6 +60,7 @@ class Section:
 
     key: str
     title: str
+    short: str
     figures: Sequence[Embedded] = ()
     tables: Sequence[Table] = ()
     notes: Sequence[str] = ()
@@ -72,12 +79,12 @@ def outline(
     tables, notes : dict of str to sequence
         Of each section.
     """
-    named = {name for _, _, names in _SECTIONS for name in names}
+    named = {name for *_, names in _SECTIONS for name in names}
     rest = tuple(dict.fromkeys(f.drawing.figure for f in figures if f.drawing.figure not in named))
     sections = []
-    for key, title, names in (*_SECTIONS, (*FURTHER, rest)):
+    for key, title, short, names in (*_SECTIONS, (*FURTHER, rest)):
         mine = [f for name in names for f in figures if f.drawing.figure == name]
         grids = [table for table in tables.get(key, ()) if table is not None and table.rows]
         if mine or grids or key == "controls":
-            sections.append(Section(key, title, mine, grids, notes.get(key, ())))
+            sections.append(Section(key, title, short, mine, grids, notes.get(key, ())))
     return sections
