@@ -27,9 +27,13 @@ class Embedded:
         The interactive figure with its shared parts taken out.
     height : int
         Height in pixels kept free for it, so that the page does not jump.
+    legend : str
+        Lengths of the legend's entries: on a narrow screen it needs rows of its own.
     image : str
         The static figure as data URL: for print, for browsers without scripts, and until a heavy
         figure is asked for.
+    size : tuple of int
+        Width and height of the static figure in pixels of the page.
     table : Table
         Its data.
     file : str
@@ -39,7 +43,9 @@ class Embedded:
     drawing: Drawing
     data: object
     height: int
+    legend: str
     image: str
+    size: tuple[int, int]
     table: Table
     file: str
 
@@ -71,13 +77,32 @@ def embed(drawings: Sequence[Drawing], folder: str) -> tuple[list[Embedded], lis
             drawing,
             data.get(drawing.name),
             0 if drawing.interactive is None else int(drawing.interactive.layout.height),
+            _legend(drawing),
             _image(drawing),
+            _size(drawing),
             data_table(drawing),
             f"{folder}/{drawing.name}",
         )
         for drawing in drawings
     ]
     return figures, shared
+
+
+def _legend(drawing: Drawing) -> str:
+    figure = drawing.interactive
+    if figure is None or figure.layout.showlegend is False:
+        return ""
+    shown: dict[str, int] = {}
+    for trace in figure.data:
+        if trace.type in ("scatter", "scattergl", "bar") and trace.showlegend is not False:
+            shown.setdefault(trace.legendgroup or trace.name or "", len(trace.name or ""))
+    lengths = [length for length in shown.values() if length]
+    return " ".join(map(str, lengths)) if len(lengths) > 1 else ""
+
+
+def _size(drawing: Drawing) -> tuple[int, int]:
+    width, height = drawing.static.get_size_inches()
+    return round(96 * width), round(96 * height)
 
 
 def _image(drawing: Drawing) -> str:

@@ -4,24 +4,29 @@
   const SCENES = 4;  // Browsers allow few WebGL contexts; phones fewer.
   const turning = [];
 
-  // On a narrow screen the legend takes several rows: they are added to the height of the plot.
-  function narrow(figure, width) {
-    const layout = figure.layout;
-    if (layout.scene || width >= 600) return;
-    const names = figure.data.filter((t) => t.showlegend !== false && t.name && t.type !== "heatmap");
-    const seen = Array.from(new Set(names.map((t) => t.legendgroup || t.name)));
-    if (layout.showlegend !== false && seen.length > 1) {
-      let rows = 1;
-      let used = 0;
-      seen.forEach(function (name) {
-        const need = 50 + 7.5 * name.length;
-        if (used + need > width - 60 && used) { rows += 1; used = 0; }
-        used += need;
-      });
-      layout.height = (layout.height || 480) + 20 * Math.max(0, rows - 1);
-    }
+  // On a narrow screen the legend takes several rows: they are added to the height of the plot,
+  // and kept free before it is drawn, so that what is read does not jump.
+  function extra(box) {
+    const width = document.documentElement.clientWidth;
+    if (width >= 600 || !box.dataset.legend) return 0;
+    let rows = 1;
+    let used = 0;
+    box.dataset.legend.split(" ").forEach(function (length) {
+      const need = 50 + 7.5 * Number(length);
+      if (used && used + need > width - 90) { rows += 1; used = 0; }
+      used += need;
+    });
+    return 20 * (rows - 1);
+  }
+  document.querySelectorAll(".plot[data-legend]").forEach(function (box) {
+    box.style.minHeight = parseFloat(box.style.minHeight) + extra(box) + "px";
+  });
+
+  function narrow(box, layout) {
+    if (layout.scene || document.documentElement.clientWidth >= 600) return;
+    layout.height = (layout.height || 480) + extra(box);
     layout.font = Object.assign({}, layout.font, { size: 12 });
-    layout.margin = Object.assign({}, layout.margin, { l: 52, r: 8 });
+    layout.margin = Object.assign({}, layout.margin, { r: 8 });
   }
 
   async function draw(box) {
@@ -34,7 +39,7 @@
     if (touch && !layout.scene) layout.dragmode = false;
     const select = chooser(box);
     if (select && select.selectedIndex > 0) show(figure.data, select);
-    narrow(figure, box.clientWidth);
+    narrow(box, layout);
     const config = { responsive: true, displaylogo: false };
     if (!layout.scene) config.modeBarButtons = [["toImage", "zoom2d", "pan2d", "resetScale2d"]];
     await Plotly.newPlot(box, figure.data, layout, config);
