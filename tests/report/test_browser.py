@@ -171,7 +171,8 @@ def test_the_data_behind_a_figure_opens_sorts_and_is_searched(opened):
     head.click()
     column = [h.text_content() for h in details.locator("thead th").all()].index("score")
     values = [
-        float(text) for text in details.locator(f"tbody tr :nth-child({column + 1})").all_inner_texts()
+        float(text)
+        for text in details.locator(f"tbody tr :nth-child({column + 1})").all_inner_texts()
     ]
     assert values == sorted(values, reverse=True) and len(values) == before
     assert head.locator("..").get_attribute("aria-sort") == "descending"
