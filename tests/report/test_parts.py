@@ -63,12 +63,12 @@ def test_a_figure_that_no_section_names_is_shown_last_and_an_empty_section_is_le
     assert found[-1].figures[0].drawing.name == "b"
 
 
-def test_a_static_figure_with_too_many_marks_is_a_png():
+def test_a_static_figure_with_too_many_marks_is_in_pixels():
     crowd = Figure(figsize=(4, 3))
     crowd.subplots().scatter(range(4000), range(4000))
     figures, _ = embed([drawing("a"), dataclasses.replace(drawing("b"), static=crowd)], "figures")
     assert figures[0].image.startswith("data:image/svg+xml")
-    assert figures[1].image.startswith("data:image/png")
+    assert figures[1].image.startswith("data:image/webp")
     assert len(figures[1].image) < LARGEST_SVG
     assert figures[0].size == (384, 288)
 

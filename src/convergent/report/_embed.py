@@ -12,7 +12,7 @@ from convergent.figures import Drawing
 from ._pack import plain, share
 from ._sections import Table, data_table
 
-# Above this a picture with a mark a model is smaller as PNG.
+# Above this a picture with a mark a model is smaller in pixels.
 LARGEST_SVG = 150_000
 
 
@@ -108,7 +108,7 @@ def _size(drawing: Drawing) -> tuple[int, int]:
 def _image(drawing: Drawing) -> str:
     picture, kind = drawing.svg().encode(), "svg+xml"
     if drawing.lazy or len(picture) > LARGEST_SVG:
-        picture, kind = drawing.png(), "png"
+        picture, kind = drawing.webp(), "webp"
     return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"
 
 
