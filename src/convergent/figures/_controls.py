@@ -110,6 +110,7 @@ def _static(table: pl.DataFrame, names: list[str]) -> Figure:
             facecolor=colour if role == "trained" else "white", edgecolor=colour, label=label,
         )  # fmt: skip
     axes.set_yticks(list(at.values()), list(at), fontsize=7)
+    axes.set_ylim(-0.8, len(names) - 0.2)  # No empty rows: there may be many.
     axes.set_xlabel("alignment (mean r)")
     tidy(axes)
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
