@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._correlation import is_constant
-from ._families import Array, Families, Moments, correlation_variance, intraclass
+from ._families import (
+    Array,
+    Families,
+    Moments,
+    correlation_variance,
+    draw_moments,
+    intraclass,
+)
 
 # With fewer the test's rate was not within 3 to 7 % (benchmarks/calibration_performance.py).
 MINIMUM_FAMILIES = 4
@@ -70,7 +77,8 @@ def family_correlation(
         Draws of the null; the smallest p is 1 / (draws + 1).
     seed : int
     level : float, default 0.95
-        Of the interval, tanh(atanh r -+ c sqrt(Var r)), c the null's quantile of the statistic.
+        Of the interval (`interval_ends`): its distance from atanh r is the null's quantile towards
+        zero, and that of draws related as x and y are at r itself.
 
     Returns
     -------
@@ -97,11 +105,56 @@ def family_correlation(
     larger = null.size - int(np.searchsorted(null, abs(float(tested.t[0])) - 1e-9))
     rank = math.ceil(level * (draws + 1)) - 1
     half = float(null[rank] if rank < null.size else _LARGE) * math.sqrt(float(tested.variance[0]))
-    z = math.atanh(r)
-    return FamilyCorrelation(
-        r, (larger + 1) / (draws + 1), math.tanh(z - half), math.tanh(z + half),
-        effective, icc_x, icc_y, "",
-    )  # fmt: skip
+    there = float(_errors(moments, tested, families, draws, seed)[min(rank, draws - 1)])
+    low, high = interval_ends(math.atanh(r), half, there)
+    return FamilyCorrelation(r, (larger + 1) / (draws + 1), low, high, effective, icc_x, icc_y, "")
+
+
+def interval_ends(z: float, at_zero: float, there: float) -> tuple[float, float]:
+    """Invert tests of r whose critical distance changes from that at zero to that at the estimate.
+
+    Parameters
+    ----------
+    z : float
+        atanh r.
+    at_zero, there : float
+        Largest |z - truth| that is not rejected where the truth is zero, and where it is z. The
+        second is used only where it is larger; in between the distance is linear.
+
+    Returns
+    -------
+    low, high : float
+        Of r. Zero is outside exactly when |z| exceeds ``at_zero``.
+    """
+    size, far = abs(z), max(at_zero, there)
+    near = size - at_zero
+    if near > 0:
+        near /= 1 + (far - at_zero) / size
+    low, high = math.tanh(near), math.tanh(size + far)
+    return (low, high) if z >= 0 else (-high, -low)
+
+
+def _errors(
+    moments: Moments, tested: _Studentised, families: Families, draws: int, seed: int
+) -> Array:
+    """Draw |atanh r - truth| where x and y are related as found, sorted, (draws,).
+
+    Between families they may be related more or less closely than within: r then varies with
+    the spread of the families that happen to be there.
+    """
+    icc_x, icc_y, r = float(tested.icc_x[0]), float(tested.icc_y[0]), float(tested.r[0])
+    a, b = math.sqrt(icc_x * icc_y), math.sqrt((1 - icc_x) * (1 - icc_y))
+    own = float(moments.within()[0]) if families.within > 1 else r
+    between = _bounded((r - b * own) / a) if a > 0 else 0.0
+    own = _bounded((r - a * between) / b)
+    truth = math.atanh(_bounded(a * between + b * own))
+    rng = np.random.default_rng([seed, families.size.size, families.models, 1])
+    drawn = draw_moments(families, (icc_x, icc_y), (between, own), draws, rng)
+    return np.sort(np.abs(np.arctanh(drawn.correlation(families.size)) - truth))
+
+
+def _bounded(r: float) -> float:
+    return max(-0.9999, min(0.9999, r))
 
 
 class _Studentised(NamedTuple):
@@ -127,35 +180,17 @@ def null_statistics(
     """Absolute statistics of unrelated x and y with these shares between families, sorted.
 
     They depend on nothing but the arguments, so that the many regions and metrics of one
-    study share them. Drawn as family means and, within families, as a Wishart matrix (Bartlett's
-    decomposition), which is the same as drawing models, and faster.
+    study share them.
 
     Returns
     -------
     ndarray, shape (draws,)
     """
     count = np.asarray(size, dtype=np.float64)
-    families = Families(
-        np.arange(count.size).astype(str),
-        np.repeat(np.arange(count.size), count.astype(int)),
-        count,
-    )
+    member = np.repeat(np.arange(count.size), count.astype(int))
+    families = Families(np.arange(count.size).astype(str), member, count)
     rng = np.random.default_rng([seed, count.size, int(count.sum())])
-    mean_x, mean_y = rng.standard_normal((2, draws, count.size))
-    chi = np.zeros((2, draws))
-    if families.within:
-        chi[0] = rng.chisquare(families.within, draws)
-    if families.within > 1:
-        chi[1] = rng.chisquare(families.within - 1, draws)
-    shared = rng.standard_normal(draws) if families.within else np.zeros(draws)
-    p, q = 1 - icc_x, 1 - icc_y
-    drawn = Moments(
-        mean_x * np.sqrt(icc_x + p / count),
-        mean_y * np.sqrt(icc_y + q / count),
-        p * chi[0],
-        q * (shared**2 + chi[1]),
-        math.sqrt(p * q) * shared * np.sqrt(chi[0]),
-    )
+    drawn = draw_moments(families, (icc_x, icc_y), (0.0, 0.0), draws, rng)
     null = np.sort(np.abs(_studentised(drawn, families).t))
     null.flags.writeable = False
     return null

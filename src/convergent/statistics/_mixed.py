@@ -15,6 +15,7 @@ from ._families import ICC_GRID, Array, Families
 from ._family_test import MINIMUM_FAMILIES
 
 _LARGE = 1e12
+_STEP = 0.05  # of the grid of shares
 
 
 class MixedEffect(NamedTuple):
@@ -51,8 +52,8 @@ class MixedFit(NamedTuple):
     icc : float
         Share of the residual variance that lies between families.
     solver : str
-        ``statsmodels``; or ``grid``, the best of a grid of that share, where statsmodels did not
-        converge.
+        ``statsmodels``; or ``grid``, the best of a grid of that share, where statsmodels found
+        no maximum of the likelihood.
     reason : str
         Why there are no effects; empty otherwise.
     """
@@ -149,20 +150,19 @@ def _fit(y: Array, design: Array, families: Families) -> tuple[_Fit, str]:
     if icc[0] == 0:
         plain = sm.OLS(y, design).fit()
         return _Fit(np.asarray(plain.params), np.asarray(plain.bse), 0.0), "statsmodels"
-    count = design.shape[1]
+    grid = _by_profile(y, design, families)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what they warn of is looked at below
         try:
-            model = sm.MixedLM(y, design, groups=families.member)
-            fitted: Any = model.fit(reml=True, method=["lbfgs", "bfgs"])
-            error = np.asarray(fitted.bse)[:count]
-            converged = bool(fitted.converged) and bool(np.isfinite(error).all())
+            fitted: Any = sm.MixedLM(y, design, groups=families.member).fit(reml=True)
         except np.linalg.LinAlgError:
-            converged = False
-    if not converged:
-        return _by_profile(y, design, families), "grid"
-    between = float(np.asarray(fitted.cov_re)[0, 0])
+            return grid, "grid"
+        between = float(np.asarray(fitted.cov_re)[0, 0])
+        error = np.asarray(fitted.bse)[: design.shape[1]]
     share = between / (between + float(fitted.scale))
+    # it may stop at a variance of zero, and say that it converged
+    if abs(share - grid.icc) > _STEP or not np.isfinite(error).all():
+        return grid, "grid"
     return _Fit(np.asarray(fitted.fe_params), error, share), "statsmodels"
 
 
