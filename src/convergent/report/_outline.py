@@ -20,19 +20,19 @@ _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "training",
         "Training",
         "Training",
-        ("trajectories",),
+        ("trajectories", "leads"),
     ),
     (
         "regions",
         "Regions",
         "Regions",
-        ("cortical-surface", "region-bars", "region-dots"),
+        ("cortical-surface", "gradient", "networks", "region-bars", "region-dots"),
     ),
     (
         "scale",
         "Scale and depth",
         "Scale and depth",
-        ("scales", "layer-region"),
+        ("scales", "scale-peaks", "depth", "layer-region", "convergence"),
     ),
     (
         "controls",

@@ -16,6 +16,7 @@ from . import _sections as sections
 from ._answers import Answer, Facts, all_answers
 from ._cards import STATES, cards, vitals
 from ._ceilings import CEILING_NOTE, ceiling_table
+from ._claim_tables import claim_tables
 from ._embed import Embedded, embed, model_index
 from ._inputs import ReportInputs, coverage_words, report_tables
 from ._methods import methods, unique_words
@@ -130,13 +131,19 @@ def _tables(
     checks, metrics = tables.get("recovery_checks"), tables.get("metric_correlations")
     summary, scores = tables.get("ceiling_summary"), tables.get("scores")
     ceilings = None if summary is None else ceiling_table(summary)
+    claims = claim_tables(tables) if inputs.covered.sufficient else {}
     by_section = {
+        **claims,
         "performance": (
             sections.correlation_table(tables["correlations"]),
+            *claims.get("performance", ()),
             None if metrics is None else sections.metric_table(metrics),
             sections.left_out_table(inputs.tables["correlations"]),
         ),
-        "regions": (sections.region_table(tables["modality_profile"]),),
+        "regions": (
+            sections.region_table(tables["modality_profile"]),
+            *claims.get("regions", ()),
+        ),
         "controls": (ceilings,),
     }
     notes = {"controls": (CEILING_NOTE,)} if ceilings is not None and ceilings.rows else {}

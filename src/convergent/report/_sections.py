@@ -19,6 +19,7 @@ from convergent.figures import (
 from convergent.statistics import Coverage
 
 MAXIMUM_ROWS = 2000
+_GIVEN = ("partial_r", "partial_r_width", "partial_r_both", "within_family_r")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,10 @@ def data_table(drawing: Drawing) -> Table:
     return Table(caption, columns, rows, True, drawing.data.height)
 
 
+def _limits(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else interval(low, high)
+
+
 def correlation_table(correlations: pl.DataFrame) -> Table:
     """Every way in which the question was asked."""
     order = {"all": 0, "network": 1, "subject": 2}
@@ -89,20 +94,25 @@ def correlation_table(correlations: pl.DataFrame) -> Table:
             "share of ceiling" if row["measure"] == "score_normalised" else "r",
             f"{row['n_models']} / {row['n_families']}",
             number(row["r"]),
-            interval(row["r_low"], row["r_high"]),
-            interval(row["family_low"], row["family_high"]),
-            number(row["rho"]),
-            number(row["partial_r"]),
+            _limits(row["low"], row["high"]),
             p_value(row["p"]),
             p_value(row["q"]) if row["scope"] != "all" else "–",
-            row["reason"] or "",
+            number(row["rho"]),
+            *(number(row[name]) for name in _GIVEN),
+            _limits(row["leave_one_family_out_low"], row["leave_one_family_out_high"]),
+            _limits(row["r_low"], row["r_high"]),
+            p_value(row["p_exchangeable"]),
+            _limits(row["family_low"], row["family_high"]),
+            row["reason"] or row["p_reason"] or "",
         )
         for row in rows
     ]
     columns = (
         *("data set", "benchmark", "regions or subject", "layer", "alignment as"),
-        *("models / families", "r", "95% CI (Fisher)", "95% CI (families)", "rho"),
-        *("r given size", "p", "q", "note"),
+        *("models / families", "r", "95% CI", "p", "q", "rho", "r given size", "r given width"),
+        *("r given both", "r within families", "r with a family left out"),
+        *("95% CI, models independent", "p, models independent", "95% CI, families resampled"),
+        "note",
     )
     return Table("Performance-alignment correlation, every way it was asked", columns, body, True)
 
@@ -118,12 +128,11 @@ def metric_table(correlations: pl.DataFrame) -> Table:
             "calibrated" if row["measure"] == "score_calibrated" else "score",
             f"{row['n_models']} / {row['n_families']}",
             number(row["r"]),
-            interval(row["r_low"], row["r_high"]),
-            interval(row["family_low"], row["family_high"]),
+            _limits(row["low"], row["high"]),
+            p_value(row["p"]),
             number(row["rho"]),
             number(row["partial_r"]),
-            p_value(row["p"]),
-            row["reason"] or "",
+            row["reason"] or row["p_reason"] or "",
         )
         for row in correlations.sort(
             "dataset", "benchmark", "metric", "scale", "choice", "measure"
@@ -131,7 +140,7 @@ def metric_table(correlations: pl.DataFrame) -> Table:
     ]
     columns = (
         *("metric", "data set", "benchmark", "layer", "alignment as", "models / families", "r"),
-        *("95% CI (Fisher)", "95% CI (families)", "rho", "r given size", "p", "note"),
+        *("95% CI", "p", "rho", "r given size", "note"),
     )
     return Table(
         "Performance-alignment correlation by metric, over all regions", columns, rows, True
