@@ -127,6 +127,7 @@ def test_the_first_screen_asks_four_questions_and_answers_those_it_can(shell):
     assert "no-such-figure" not in section, "a link to a figure that is not there"
     assert "No answer" in order and "No answer" in scale
     assert "No gradient" in regions and "See the figure" not in regions
+    assert "scenes, vision (simulated)" in regions and "story (" not in first
     for words in ("245 of 246 planned fits", "best control", "random weights", "6 of 6"):
         assert words in section
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -77,6 +78,7 @@ def render_report(
         drawn=frozenset(drawing.name for drawing in drawings),
         config=yaml.safe_dump(_plain(inputs.config), sort_keys=False, allow_unicode=True),
         methods=methods(inputs),
+        names_simulated=_names_simulated(inputs),
         cards=cards(answers, known, inputs.config),
         **_findings(inputs, known),
         **_tables(inputs, known, figures),
@@ -107,6 +109,13 @@ def _facts(inputs: ReportInputs) -> Facts:
         primary=inputs.primary,
         withheld="" if coverage.sufficient else f"{coverage_words(coverage)}.",
     )
+
+
+def _names_simulated(inputs: ReportInputs) -> Callable[[str], bool]:
+    """Tell whether words name a data set of simulated subjects and do not say so themselves."""
+    names = [re.escape(facts.name) for facts in inputs.datasets if facts.simulated]
+    pattern = re.compile(rf"(?<![\w-])({'|'.join(names)})(?![\w-])" if names else r"(?!)")
+    return lambda words: "simulated" not in words and bool(pattern.search(words))
 
 
 def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
