@@ -16,7 +16,8 @@ ANSWERS = (
     Answer("performance", "story", "No relation that can be told from none",
            "r = 0.31 [−0.30, 0.74]", ("12 language models.",), "", "open"),
     Answer("performance", "third", "A third verdict", "", (), "no-such-figure", "open"),
-    Answer("regions", "scenes, vision", "No gradient", "rho = 0.02", ("11 regions.",), "region-x", "no"),
+    Answer("regions", "scenes, vision", "No gradient", "rho = 0.02", ("11 regions.",),
+           "region-x", "no"),
 )  # fmt: skip
 
 
