@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from convergent.figures import Drawing
 from convergent.report import QUESTIONS, Answer, report_tables
 from convergent.report._cards import cards, vitals
+from convergent.report._claim_tables import claim_table, claim_tables
 from convergent.report._embed import LARGEST_SVG, embed, model_index
+from convergent.report._methods_claims import claim_methods
 from convergent.report._outline import outline
 from convergent.report._sections import Table
 
@@ -91,3 +93,43 @@ def test_the_index_names_the_figures_of_a_model():
     ]
     found = model_index(["m2", "m1", "m3"], drawings)
     assert found == {"models": ["m1", "m2", "m3"], "figures": {"a": [0, 1]}}
+
+
+def test_a_claims_table_joins_intervals_and_leaves_out_what_says_nothing():
+    table = pl.DataFrame(
+        {
+            "dataset": ["scenes", "story"], "rho": [0.31234, None], "rho_low": [0.1, None],
+            "rho_high": [0.5, None], "low": [None, -0.25], "high": [None, 0.5],
+            "p_spin": [0.0004, 0.3], "p_reason": ["", "too few"], "n_models": [1200, 3],
+            "empty": [None, None],
+        }
+    )  # fmt: skip
+    found = claim_table(table, "Caption")
+    assert found.columns == (
+        *("dataset", "rho", "rho 95% CI", "95% CI", "p spin", "p reason", "models"),
+    )
+    assert found.rows == [
+        ("scenes", "0.312", "[0.100, 0.500]", "–", "0.0004", "–", "1,200"),
+        ("story", "–", "–", "[−0.250, 0.500]", "0.30", "too few", "3"),
+    ]
+    assert (found.total, found.size) == (2, "2 rows")
+
+
+def test_claims_stand_in_their_sections_and_empty_ones_nowhere():
+    some = pl.DataFrame({"dataset": ["scenes"], "p": [0.1]})
+    found = claim_tables({"mixed": some, "leads": some, "gradient": some.clear()})
+    assert {name: len(tables) for name, tables in found.items()} == {
+        "performance": 1, "training": 1,
+    }  # fmt: skip
+
+
+def test_methods_speak_of_the_claims_that_were_tested_and_of_no_other():
+    some = pl.DataFrame({"x": [1]})
+    statistics = {"permutations": 321, "bootstraps": 654, "seed": 7, "ceiling_threshold": 0.12}
+    none = " ".join(claim_methods(statistics, {}, {}))
+    assert "0.12" in none and "seed 7" in none
+    assert "Pearson" not in none and "Order in training" not in none
+    tables = {"correlations": some, "leads": some.clear(), "gradient": some}
+    words = " ".join(claim_methods(statistics, {"permutations": 9}, tables))
+    assert "321 draws" in words and "654 times" in words and "spin test" in words
+    assert "Order in training" not in words
