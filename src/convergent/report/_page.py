@@ -26,8 +26,8 @@ from ._pack import pack, packed_plotly
 from ._scores import scores_table
 
 SCRIPTS = ("unpack.js", "plots.js", "search.js", "tables.js")
-# Longer tables are packed, and built row by row when they are seen.
-INLINE_ROWS = 40
+# Longer tables are packed, and built row by row when they are seen; so are those behind a summary.
+INLINE_ROWS, HIDDEN_ROWS = 40, 12
 
 
 def render_report(
@@ -93,7 +93,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(pack=pack, inline_rows=INLINE_ROWS, states=STATES)
+    environment.globals.update(
+        pack=pack, inline_rows=INLINE_ROWS, hidden_rows=HIDDEN_ROWS, states=STATES
+    )
     return environment
 
 
