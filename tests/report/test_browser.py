@@ -47,7 +47,7 @@ def opened(browser, file):
         tab.on("pageerror", lambda error: faults.append(str(error)))
         tab.on(
             "console",
-            lambda m: faults.append(m.text) if m.type in ("error", "warning") else None,
+            lambda m: faults.append(m.text) if m.type == "error" else None,
         )
         tab.on(
             "request",
@@ -61,8 +61,7 @@ def opened(browser, file):
     yield open_page
     for context in contexts:
         context.close()
-    # Software WebGL says on the console that reading pixels back is slow; that is no fault.
-    assert [fault for fault in faults if "GPU stall" not in fault] == []
+    assert faults == []
 
 
 def drawn(tab, name):
@@ -164,7 +163,7 @@ def test_the_data_behind_a_figure_opens_sorts_and_is_searched(opened):
     assert before == 100
     details.locator("input[type=search]").fill("block.1")
     sync_api.expect(details.locator(".rows")).to_contain_text("rows shown that contain")
-    assert 0 < details.locator("tbody tr", has_text="block.1").count() < before
+    assert details.locator("tbody tr", has_text="block.1").count() > 0
     assert details.locator("tbody tr", has_not_text="block.1").count() == 0
     details.locator("input[type=search]").fill("")
     head = details.locator("thead button", has_text="score")
