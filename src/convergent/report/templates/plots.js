@@ -26,7 +26,13 @@
     if (layout.scene || document.documentElement.clientWidth >= 600) return;
     layout.height = (layout.height || 480) + extra(box);
     layout.font = Object.assign({}, layout.font, { size: 12 });
-    layout.margin = Object.assign({}, layout.margin, { r: 8 });
+    const margin = Object.assign({}, layout.margin, { r: 8 });
+    // A legend above the plot makes room for the buttons, which stand at the top.
+    if (layout.legend && layout.legend.y >= 1) {
+      margin.t = (margin.t || 0) + 30;
+      layout.height += 30;
+    }
+    layout.margin = margin;
   }
 
   async function draw(box) {
