@@ -88,6 +88,13 @@ def test_svg_is_the_same_for_the_same_figure(drawn):
     assert drawing.svg() == drawing.svg()
     assert drawing.svg().startswith("<?xml")
     assert drawing.png()[:4] == b"\x89PNG"
+    assert drawing.webp()[8:12] == b"WEBP"
+
+
+def test_pdf_is_the_same_for_the_same_figure_and_carries_truetype_letters(drawn):
+    drawing = by_name(drawn, "trajectories-scenes-top1")
+    assert drawing.pdf() == drawing.pdf()
+    assert b"/Subtype /Type3" not in drawing.pdf() and b"/FontFile2" in drawing.pdf()
 
 
 def test_plotly_json_has_data_and_layout(drawn):
