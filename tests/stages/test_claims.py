@@ -9,7 +9,16 @@ from convergent.errors import ConvergentError, TableError
 from convergent.stages.claims import CLAIMS, claim, claimed
 from convergent.study._study import STUDY_TABLES
 
-GATHERED = {"measurements", "alignment", "coverage", "ceilings", "performance", "models", "truth"}
+GATHERED = {
+    "measurements",
+    "alignment",
+    "coverage",
+    "resampled",
+    "ceilings",
+    "performance",
+    "models",
+    "truth",
+}
 
 
 def test_the_studys_tables_are_those_gathered_and_those_claimed():

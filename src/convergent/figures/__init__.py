@@ -7,6 +7,8 @@ from ._bars import bar_table, region_bars
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._data_check import data_picture
+from ._depth import convergence, depth, trend_words
+from ._gradient import gradient, gradient_words, networks
 from ._heatmap import depth_by_region, layer_region
 from ._leads import training_leads
 from ._metrics import metric_label, metrics, scales
@@ -23,6 +25,7 @@ from ._registry import (
     figure_names,
     register_figure,
 )
+from ._scale_peaks import scale_peaks, shift_words
 from ._scatter import performance_scatter, scatter_points
 from ._surface import decimate, load_hemispheres, match_region
 from ._trajectories import training_trajectories
@@ -36,19 +39,24 @@ __all__ = [
     "Tables",
     "bar_table",
     "controls",
+    "convergence",
     "cortical_surface",
     "data_picture",
     "decimate",
+    "depth",
     "depth_by_region",
     "draw_all",
     "draw_figure",
     "figure_names",
+    "gradient",
+    "gradient_words",
     "interval",
     "layer_region",
     "load_hemispheres",
     "match_region",
     "metric_label",
     "metrics",
+    "networks",
     "number",
     "p_value",
     "performance_scatter",
@@ -57,9 +65,12 @@ __all__ = [
     "region_dots",
     "region_values",
     "register_figure",
+    "scale_peaks",
     "scales",
     "scatter_points",
+    "shift_words",
     "training_leads",
     "training_trajectories",
+    "trend_words",
     "twin_differences",
 ]

@@ -110,6 +110,7 @@ def _static(table: pl.DataFrame, names: list[str]) -> Figure:
             facecolor=colour if role == "trained" else "white", edgecolor=colour, label=label,
         )  # fmt: skip
     axes.set_yticks(list(at.values()), list(at), fontsize=7)
+    axes.set_ylim(-0.8, len(names) - 0.2)  # No empty rows: there may be many.
     axes.set_xlabel("alignment (mean r)")
     tidy(axes)
     figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
@@ -125,7 +126,7 @@ def _interactive(table: pl.DataFrame, names: list[str]) -> go.Figure:
         figure.add_scatter(
             x=rows["alignment"].to_list(), y=rows["model"].to_list(), mode="markers", name=label,
             marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2}},
-            text=rows["checkpoint"].to_list(),
+            text=rows["checkpoint"].to_list(), customdata=rows["model"].to_list(),
             hovertemplate="<b>%{y}</b> (%{text})<br>r %{x:.3f}<extra></extra>",
         )  # fmt: skip
     # Room below for the axis title and a legend of one to three lines, in pixels.

@@ -1,18 +1,23 @@
 """The report: one HTML page that says what was found, how sure it is, and what is missing."""
 
-from ._headline import Headline, headlines, verdict
+from . import _answers_order as _answers_order  # registers its answers
+from . import _answers_performance as _answers_performance  # registers its answers
+from . import _answers_regions as _answers_regions  # registers its answers
+from . import _answers_scale as _answers_scale
+from ._answers import QUESTIONS, Answer, Facts, all_answers
 from ._inputs import DatasetFacts, ReportInputs, report_tables, withhold
 from ._methods import methods
 from ._page import render_report
 
 __all__ = [
+    "QUESTIONS",
+    "Answer",
     "DatasetFacts",
-    "Headline",
+    "Facts",
     "ReportInputs",
-    "headlines",
+    "all_answers",
     "methods",
     "render_report",
     "report_tables",
-    "verdict",
     "withhold",
 ]

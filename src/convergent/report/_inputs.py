@@ -86,7 +86,10 @@ class ReportInputs:
 
 # Tables whose numbers are claims about models: blank below the coverage that a headline needs.
 BLANKED = ("correlations", "metric_correlations")
-EMPTIED: tuple[str, ...] = ()
+EMPTIED: tuple[str, ...] = (
+    *("mixed", "contamination", "onsets", "leads", "region_tests", "gradient", "depth_profile"),
+    *("scale_peaks", "scale_shift", "depth_tests", "convergence", "convergence_trend"),
+)
 
 
 def withhold(correlations: pl.DataFrame, coverage: Coverage) -> pl.DataFrame:

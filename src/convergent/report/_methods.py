@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._inputs import DatasetFacts, ReportInputs
+from ._methods_claims import claim_methods
 
 
 def methods(inputs: ReportInputs) -> list[str]:
@@ -26,7 +27,7 @@ def methods(inputs: ReportInputs) -> list[str]:
         _features(inputs.section("extraction")),
         *_metrics(inputs, fit),
         _layers(fit),
-        _tests(statistics, fit),
+        *claim_methods(statistics, fit, inputs.tables),
     ]
 
 
@@ -160,17 +161,4 @@ def _layers(fit: Mapping[str, Any]) -> str:
         f"{fit.get('fixed_depth', '?')} is reported beside it. Regions are masked by their noise "
         "ceiling, never by a model's score. A model's alignment is the mean over the regions kept, "
         "then over subjects."
-    )
-
-
-def _tests(statistics: Mapping[str, Any], fit: Mapping[str, Any]) -> str:
-    return (
-        f"Regions below a noise ceiling of {statistics.get('ceiling_threshold', '?')} (r squared) "
-        f"are left out. Performance and alignment are correlated over final trained models; "
-        f"controls and random twins are left out. Intervals: Fisher's z, and a bootstrap of "
-        f"{statistics.get('bootstraps', '?')} resamples of families; p from "
-        f"{statistics.get('permutations', '?')} random orders, two-sided, counting the observed "
-        f"one (seed {statistics.get('seed', '?')}). Region p values come from "
-        f"{fit.get('permutations', '?')} permutations a fit, of the mean over subjects, and "
-        "are corrected over regions by Benjamini-Hochberg."
     )

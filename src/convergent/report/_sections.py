@@ -18,17 +18,38 @@ from convergent.figures import (
 )
 from convergent.statistics import Coverage
 
-MAXIMUM_ROWS = 200
+MAXIMUM_ROWS = 2000
+_GIVEN = ("partial_r", "partial_r_width", "partial_r_both", "within_family_r")
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: caption, column names, rows; the first column names the row."""
+    """A table of text; the first column names the row.
+
+    Attributes
+    ----------
+    caption : str
+    columns : tuple of str
+    rows : sequence of tuple of str
+    searchable : bool
+        Whether a short table can be sorted; long ones always can, and searched.
+    total : int
+        Number of rows of the file, where the page shows its first ones only.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     searchable: bool = False
+    total: int = 0
+
+    @property
+    def size(self) -> str:
+        """Number of rows in words."""
+        shown = len(self.rows)
+        if self.total > shown:
+            return f"first {shown:,} of {self.total:,} rows; the file has all"
+        return f"{shown:,} row" + ("" if shown == 1 else "s")
 
 
 def cell(value: Any) -> str:
@@ -47,12 +68,14 @@ def cell(value: Any) -> str:
 def data_table(drawing: Drawing) -> Table:
     """Numbers behind a figure, cut to a length that a page can carry."""
     shown = drawing.data.head(MAXIMUM_ROWS)
-    cut = drawing.data.height - shown.height
     caption = f"Data behind: {drawing.title}"
-    if cut:
-        caption += f" (first {MAXIMUM_ROWS:,} of {drawing.data.height:,} rows; the file has all)"
     rows = [tuple(cell(value) for value in row) for row in shown.iter_rows()]
-    return Table(caption, tuple(name.replace("_", " ") for name in shown.columns), rows)
+    columns = tuple(name.replace("_", " ") for name in shown.columns)
+    return Table(caption, columns, rows, True, drawing.data.height)
+
+
+def _limits(low: float | None, high: float | None) -> str:
+    return "–" if low is None or high is None else interval(low, high)
 
 
 def correlation_table(correlations: pl.DataFrame) -> Table:
@@ -71,20 +94,25 @@ def correlation_table(correlations: pl.DataFrame) -> Table:
             "share of ceiling" if row["measure"] == "score_normalised" else "r",
             f"{row['n_models']} / {row['n_families']}",
             number(row["r"]),
-            interval(row["r_low"], row["r_high"]),
-            interval(row["family_low"], row["family_high"]),
-            number(row["rho"]),
-            number(row["partial_r"]),
+            _limits(row["low"], row["high"]),
             p_value(row["p"]),
             p_value(row["q"]) if row["scope"] != "all" else "–",
-            row["reason"] or "",
+            number(row["rho"]),
+            *(number(row[name]) for name in _GIVEN),
+            _limits(row["leave_one_family_out_low"], row["leave_one_family_out_high"]),
+            _limits(row["r_low"], row["r_high"]),
+            p_value(row["p_exchangeable"]),
+            _limits(row["family_low"], row["family_high"]),
+            row["reason"] or row["p_reason"] or "",
         )
         for row in rows
     ]
     columns = (
         *("data set", "benchmark", "regions or subject", "layer", "alignment as"),
-        *("models / families", "r", "95% CI (Fisher)", "95% CI (families)", "rho"),
-        *("r given size", "p", "q", "note"),
+        *("models / families", "r", "95% CI", "p", "q", "rho", "r given size", "r given width"),
+        *("r given both", "r within families", "r with a family left out"),
+        *("95% CI, models independent", "p, models independent", "95% CI, families resampled"),
+        "note",
     )
     return Table("Performance-alignment correlation, every way it was asked", columns, body, True)
 
@@ -100,12 +128,11 @@ def metric_table(correlations: pl.DataFrame) -> Table:
             "calibrated" if row["measure"] == "score_calibrated" else "score",
             f"{row['n_models']} / {row['n_families']}",
             number(row["r"]),
-            interval(row["r_low"], row["r_high"]),
-            interval(row["family_low"], row["family_high"]),
+            _limits(row["low"], row["high"]),
+            p_value(row["p"]),
             number(row["rho"]),
             number(row["partial_r"]),
-            p_value(row["p"]),
-            row["reason"] or "",
+            row["reason"] or row["p_reason"] or "",
         )
         for row in correlations.sort(
             "dataset", "benchmark", "metric", "scale", "choice", "measure"
@@ -113,7 +140,7 @@ def metric_table(correlations: pl.DataFrame) -> Table:
     ]
     columns = (
         *("metric", "data set", "benchmark", "layer", "alignment as", "models / families", "r"),
-        *("95% CI (Fisher)", "95% CI (families)", "rho", "r given size", "p", "note"),
+        *("95% CI", "p", "rho", "r given size", "note"),
     )
     return Table(
         "Performance-alignment correlation by metric, over all regions", columns, rows, True
@@ -241,8 +268,3 @@ def checks_table(checks: pl.DataFrame) -> Table:
     ]
     columns = ("check", "data set", "planted", "recovered", "n", "criterion", "outcome")
     return Table("Planted against recovered", columns, rows)
-
-
-def grouped(drawings: Sequence[Drawing], *figures: str) -> list[Drawing]:
-    """Drawings of the named figures, in that order."""
-    return [drawing for name in figures for drawing in drawings if drawing.figure == name]

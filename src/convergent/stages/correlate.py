@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -88,12 +89,14 @@ def models_table(study: Study) -> pl.DataFrame:
             "revision": model.revision,
             "parameters": model.parameters,
             "layers": len(model.layers),
+            "width": statistics.median(layer.width for layer in model.layers),
             "tags": " ".join(model.tags),
         }
         for model in study.models.values()
     ]
     schema: dict[str, Any] = dict.fromkeys(rows[0], pl.String)
-    return pl.DataFrame(rows, schema={**schema, "parameters": pl.Int64, "layers": pl.Int64})
+    schema |= {"parameters": pl.Int64, "layers": pl.Int64, "width": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, strict=False)
 
 
 def _publish(study: Study, name: str, table: pl.DataFrame) -> None:

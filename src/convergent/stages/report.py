@@ -33,7 +33,7 @@ def write_report(study: Study) -> str:
     try:
         for drawing in drawings:
             (working / f"{drawing.name}.svg").write_text(drawing.svg(), encoding="utf-8")
-            drawing.static.savefig(working / f"{drawing.name}.pdf", metadata={"CreationDate": None})
+            (working / f"{drawing.name}.pdf").write_bytes(drawing.pdf())
             drawing.data.write_csv(working / f"{drawing.name}.tsv", separator="\t")
         page = render_report(inputs, tables=tables, drawings=drawings, not_drawn=not_drawn)
         shutil.rmtree(folder, ignore_errors=True)

@@ -71,6 +71,7 @@ ALIGNMENT_SCHEMA: dict[str, Any] = {
     "depth": pl.Float64,
     **_SCORE,
     "p_group": pl.Float64,
+    "p_fwe": pl.Float64,
 }
 COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
     ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),

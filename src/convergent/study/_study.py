@@ -28,7 +28,9 @@ STUDY_TABLES = (
     *("ceilings", "performance", "models", "truth"),
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
     *("scores", "ceiling_summary", "scale_profile", "counts"),
-    *("correlations", "metric_correlations"),
+    *("correlations", "metric_correlations", "mixed", "contamination"),
+    *("region_tests", "gradient", "scale_peaks", "scale_shift"),
+    *("depth_profile", "depth_tests", "convergence", "convergence_trend"),
     *("trajectories", "onsets", "leads"),
     *("recovery_regions", "recovery_checks"),
 )

@@ -5,7 +5,12 @@ import warnings
 import numpy as np
 import pytest
 
-from convergent.alignment.similarity import calibrate, calibrate_maximum, rsa_noise_ceiling
+from convergent.alignment.similarity import (
+    calibrate,
+    calibrate_maximum,
+    largest_p,
+    rsa_noise_ceiling,
+)
 from convergent.errors import ConfigError, DataError, NumericalError
 
 
@@ -68,3 +73,26 @@ def test_ceiling_refuses_what_it_cannot_use():
     rdms[0, 0] = np.nan
     with pytest.raises(NumericalError):
         rsa_noise_ceiling(rdms, "pearson")
+
+
+def test_the_largest_region_corrects_for_the_number_of_regions():
+    rng = np.random.default_rng(0)
+    largest = alone = 0
+    spread = 10 ** rng.uniform(-1, 1, 40)  # chance scatters regions unlike
+    for _ in range(300):
+        every = spread * (rng.standard_normal((100, 40)) + rng.standard_normal((100, 1)))
+        largest += bool((largest_p(every[0], every[1:]) < 0.05).any())
+        alone += bool((calibrate(every[0], every[1:]).p < 0.05).any())
+    assert 0.02 < largest / 300 < 0.085
+    assert alone / 300 > 0.3
+
+
+def test_the_largest_region_finds_the_weak_one_of_little_scatter():
+    rng = np.random.default_rng(0)
+    null = rng.standard_normal((199, 3)) * [1.0, 0.01, 0.01]
+    p = largest_p([0.0, 0.06, 0.0], null)
+    assert p[1] < 0.05
+    assert p[0] > 0.05
+    assert np.isnan(largest_p([np.nan, 1.0], np.array([[0.0, 1.0], [1.0, 1.0]]))).all()
+    with pytest.raises(DataError, match="one or more permutations"):
+        largest_p([1.0], np.empty((0, 1)))

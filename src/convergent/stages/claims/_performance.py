@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from convergent.stages.claims._material import Material, Tables, claim
-from convergent.statistics import metric_correlations, performance_alignment
+from convergent.statistics import (
+    contamination_table,
+    metric_correlations,
+    mixed_table,
+    performance_alignment,
+)
 
 
 @claim("correlations", "metric_correlations")
 def performance(material: Material) -> Tables:
     """Correlate performance and alignment over models, of the primary and of every metric."""
-    asked: dict[str, Any] = {
-        "benchmarks": material.benchmarks,
-        "ceiling_threshold": material.threshold,
-        "seed": material.seed,
+    asked = _asked(material) | {
         "bootstraps": material.bootstraps,
         "permutations": material.permutations,
     }
@@ -23,4 +25,23 @@ def performance(material: Material) -> Tables:
     return {
         "correlations": performance_alignment(material.main, scores, models, **asked),
         "metric_correlations": metric_correlations(every, scores, models, **asked),
+    }
+
+
+@claim("mixed", "contamination")
+def adjusted(material: Material) -> Tables:
+    """Performance's effect given size and family; r without models that saw the images."""
+    asked = _asked(material) | {"draws": material.permutations}
+    scores, models = material.performance, material.models
+    return {
+        "mixed": mixed_table(material.main, scores, models, **asked),
+        "contamination": contamination_table(material.main, scores, models, **asked),
+    }
+
+
+def _asked(material: Material) -> dict[str, Any]:
+    return {
+        "benchmarks": material.benchmarks,
+        "ceiling_threshold": material.threshold,
+        "seed": material.seed,
     }
