@@ -8,6 +8,7 @@ has a training trajectory.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -236,6 +237,9 @@ def planted_study(
     )
 
 
+CEILINGS = dict.fromkeys(("dataset", "metric", "region"), pl.String) | dict.fromkeys(
+    ("scale", "lower", "upper"), pl.Float64) | dict.fromkeys(
+    ("n_subjects", "n_stimuli"), pl.Int64)  # fmt: skip
 BENCHMARKS = {"vision": "top1", "language": "top1"}
 CONFIG = {
     "study": "planted",
@@ -252,17 +256,45 @@ CONFIG = {
 }  # fmt: skip
 
 
-def report_inputs(study: PlantedStudy):
-    from convergent.report import DatasetFacts, ReportInputs
-    from convergent.statistics import metric_correlations, performance_alignment
+def material(study: PlantedStudy, ceilings: pl.DataFrame | None = None):
+    from convergent.stages.claims import Material
 
-    asked = {"benchmarks": BENCHMARKS, **CONFIG["statistics"]}
-    correlations, by_metric = (
-        ask(rows, study.performance, study.models, **asked)
-        for ask, rows in (
-            (performance_alignment, study.alignment), (metric_correlations, study.every_metric),
-        )
+    asked = dict(CONFIG["statistics"])
+    return Material(
+        alignment=study.every_metric.lazy(),
+        measurements=study.measurements.lazy(),
+        performance=study.performance,
+        models=study.models,
+        ceilings=pl.DataFrame(schema=CEILINGS) if ceilings is None else ceilings,
+        truth=study.truth,
+        primary="ridge_r",
+        benchmarks={modality: [name] for modality, name in BENCHMARKS.items()},
+        threshold=asked.pop("ceiling_threshold"),
+        **asked,
     )  # fmt: skip
+
+
+def claim_tables(
+    study: PlantedStudy, ceilings: pl.DataFrame | None = None
+) -> dict[str, pl.DataFrame]:
+    from convergent.stages.claims import claimed
+
+    gathered = {name: getattr(study, name) for name in ("performance", "models", "coverage")}
+    return gathered | {"truth": study.truth} | dict(claimed(material(study, ceilings)))
+
+
+def only(study: PlantedStudy, models: list[str]) -> PlantedStudy:
+    """The study with a few of its models, and nothing planted."""
+    kept = {
+        name: getattr(study, name).filter(pl.col("model").is_in(models))
+        for name in ("alignment", "measurements", "performance", "models", "coverage")
+    }
+    return dataclasses.replace(study, **kept, truth=study.truth.clear())
+
+
+def report_inputs(study: PlantedStudy, ceilings: pl.DataFrame | None = None):
+    from convergent.report import DatasetFacts, ReportInputs
+
     subjects = ("sim01", "sim02", "sim03")
     return ReportInputs(
         study="planted",
@@ -275,9 +307,6 @@ def report_inputs(study: PlantedStudy):
             DatasetFacts("story", "language", "story", subjects, False, stimuli=2127, regions=6,
                          licence="CC BY 4.0", citation="An author (2020), A story."),
         ],
-        alignment=study.every_metric, measurements=study.measurements,
-        performance=study.performance, models=study.models, correlations=correlations,
-        metric_correlations=by_metric,
-        coverage=study.coverage, truth=study.truth,
+        tables=claim_tables(study, ceilings),
         provenance={"code": "0.1.0", "configuration sha256": "ab" * 32, "python": "3.11"},
     )  # fmt: skip

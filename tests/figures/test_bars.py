@@ -10,6 +10,7 @@ import pytest
 from convergent.figures import _bars as bars
 from convergent.figures import _surface as surface
 from convergent.figures import bar_table, region_bars, region_dots
+from convergent.statistics import subject_profile
 
 
 def tables(regions, networks=None, ceiling=0.4):
@@ -20,6 +21,7 @@ def tables(regions, networks=None, ceiling=0.4):
             "modality": ["vision"] * count,
             "choice": ["best"] * count,
             "region": regions,
+            "hemisphere": [""] * count,
             "network": networks or [""] * count,
             "score": [0.01 * (i % 50) for i in range(count)],
             "score_sd": [0.02] * count,
@@ -28,7 +30,7 @@ def tables(regions, networks=None, ceiling=0.4):
             "n_models": [3] * count,
         }
     )
-    return {"modality_profile": profile, "alignment": profile.select("dataset", "region")}
+    return {"modality_profile": profile}
 
 
 @pytest.mark.parametrize(
@@ -84,4 +86,4 @@ def test_dots_leave_out_many_regions_without_networks():
             "network": [""] * count,
         }
     )
-    assert region_dots({"alignment": rows}) == []
+    assert region_dots({"subject_profile": subject_profile(rows)}) == []

@@ -7,15 +7,14 @@ import polars as pl
 import pytest
 from scipy import stats
 
+import planted
 from convergent.errors import UnknownKeyError
 from convergent.figures import (
     FigureError,
     depth_by_region,
-    dot_table,
     draw_all,
     draw_figure,
     figure_names,
-    figure_tables,
     interval,
     number,
     p_value,
@@ -23,40 +22,12 @@ from convergent.figures import (
     scatter_points,
     twin_differences,
 )
-from convergent.statistics import metric_correlations, performance_alignment
-
-BENCHMARKS = {"vision": "top1", "language": "top1"}
+from convergent.statistics import layer_scores, subject_profile
 
 
 @pytest.fixture(scope="module")
 def tables(study):
-    correlations, by_metric = (
-        ask(
-            rows,
-            study.performance,
-            study.models,
-            benchmarks=BENCHMARKS,
-            ceiling_threshold=0.05,
-            seed=0,
-            bootstraps=100,
-            permutations=99,
-        )
-        for ask, rows in (
-            (performance_alignment, study.alignment),
-            (metric_correlations, study.every_metric),
-        )
-    )
-    return figure_tables(
-        alignment=study.every_metric,
-        metric_correlations=by_metric,
-        measurements=study.measurements,
-        performance=study.performance,
-        models=study.models,
-        correlations=correlations,
-        benchmarks=BENCHMARKS,
-        ceiling_threshold=0.05,
-        truth=study.truth,
-    )
+    return planted.claim_tables(study)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +101,7 @@ def test_depth_bins_average_models_after_subjects(study):
     rows = study.measurements.filter(
         (pl.col("dataset") == "scenes") & (pl.col("role") == "trained") & pl.col("final")
     )
-    table = depth_by_region(rows, place="region")
+    table = depth_by_region(layer_scores(rows, "ridge_r"), place="region")
     cell = table.filter(
         (pl.col("model") == "mean of all models")
         & (pl.col("place") == "L_V1")
@@ -172,8 +143,8 @@ def test_the_heat_map_finds_the_planted_depth(drawn):
 def test_many_regions_are_shown_by_network(study):
     rows = study.alignment.filter((pl.col("dataset") == "scenes") & (pl.col("choice") == "best"))
     many = pl.concat([rows.with_columns(region=pl.col("region") + f"_{i}") for i in range(5)])
-    assert "Visual" in dot_table(many)["place"].to_list()
-    assert "L_V1" in dot_table(rows)["place"].to_list()
+    assert "Visual" in subject_profile(many)["place"].to_list()
+    assert "L_V1" in subject_profile(rows)["place"].to_list()
 
 
 def test_the_caption_of_planted_against_recovered_names_each_rho_as_its_own(tables, drawn):
@@ -194,11 +165,11 @@ def test_a_weak_control_does_not_flatter_the_models(study):
     weak = some.with_columns(model=pl.lit("weak"), score=pl.lit(-0.2))
     rows = rows.filter(pl.col("role") != "control")
     alone, both = (
-        dot_table(pl.concat([rows, *controls])).filter(kind="control")
+        subject_profile(pl.concat([rows, *controls])).filter(kind="control")
         for controls in ([strong], [strong, weak])
     )
     assert alone["score"].to_list() == pytest.approx([0.3] * len(alone))
-    assert both.equals(alone)
+    assert both.drop("n_models").equals(alone.drop("n_models"))
 
 
 def test_twin_differences_by_hand(tables):

@@ -104,9 +104,11 @@ def test_text_from_the_study_is_escaped(page, inputs):
 def test_a_model_name_cannot_end_the_script(study, inputs):
     name = "</script><b>x"
     swap = pl.when(pl.col("model") == "vis-fam1-m0").then(pl.lit(name)).otherwise("model")
-    tables = ("alignment", "measurements", "performance", "models")
-    changed = {t: getattr(inputs, t).with_columns(model=swap) for t in tables}
-    text = render_light(dataclasses.replace(inputs, **changed))
+    tables = {
+        name: table.with_columns(model=swap) if "model" in table.columns else table
+        for name, table in inputs.tables.items()
+    }
+    text = render_light(dataclasses.replace(inputs, tables=tables))
     assert "</script><b>x" not in text
 
 
@@ -121,7 +123,11 @@ def test_the_headline_carries_number_intervals_and_test(shell):
 def test_simulated_subjects_are_called_simulated(shell, inputs):
     assert "The subjects of scenes are simulated." in shell
     real = [dataclasses.replace(d, simulated=False) for d in inputs.datasets]
-    text = render_light(dataclasses.replace(inputs, datasets=real, truth=None))
+    text = render_light(
+        dataclasses.replace(
+            inputs, datasets=real, tables=inputs.tables | {"truth": inputs.tables["truth"].clear()}
+        )
+    )
     assert "simulated.</strong>" not in text
     assert 'id="planted"' not in text
 
@@ -143,8 +149,8 @@ def test_missing_units_are_listed_with_their_reason(shell):
 
 def test_withholding_keeps_the_rows_and_blanks_the_numbers(inputs):
     strict = dataclasses.replace(inputs, config={"coverage": {"minimum": 1.0}})
-    blank = withhold(inputs.correlations, strict.covered)
-    assert blank.height == inputs.correlations.height
+    blank = withhold(inputs.tables["correlations"], strict.covered)
+    assert blank.height == inputs.tables["correlations"].height
     assert blank["r"].null_count() == blank["p"].null_count() == blank.height
 
 
@@ -165,7 +171,7 @@ def test_fishers_interval_decides_only_where_families_are_too_few():
 
 
 def test_a_null_r_gives_its_reason_and_no_number(inputs):
-    table = inputs.correlations.with_columns(
+    table = inputs.tables["correlations"].with_columns(
         r=pl.lit(None, dtype=pl.Float64), reason=pl.lit("2 model(s) with both numbers")
     )
     first = headlines(table, frozenset())[0]
@@ -183,15 +189,10 @@ def test_methods_say_what_the_configuration_says(inputs):
 
 
 def test_one_data_set_with_few_models_still_gives_a_page(study, inputs):
-    names = ["vis-fam0-m0", "vis-control"]
-    few = {
-        t: getattr(inputs, t).filter(pl.col("model").is_in(names))
-        for t in ("alignment", "measurements", "performance", "models", "coverage")
-    }
-    correlations = inputs.correlations.clear()
-    small = dataclasses.replace(inputs, **few, correlations=correlations, truth=None)
+    small = planted.report_inputs(planted.only(study, ["vis-fam0-m0", "vis-control"]))
+    small = dataclasses.replace(small, datasets=inputs.datasets[:1])
     text = render_light(small)
-    assert "nothing to correlate" in text
+    assert "No headline" in text
     assert "performance-alignment" in report_tables(small) or "Figures not drawn" in text
 
 
@@ -243,7 +244,7 @@ def test_the_spy_sees_an_error_and_a_request_to_the_network(tmp_path):
     assert "example.invalid" in seen.split("data-faults")[1][:400]
 
 
-def test_noise_ceilings_stand_beside_the_scores_of_the_models(inputs):
+def test_noise_ceilings_stand_beside_the_scores_of_the_models(study, inputs):
     ceilings = pl.DataFrame(
         {
             "dataset": ["scenes", "scenes"], "metric": ["cka", "cka"], "scale": [None, None],
@@ -252,7 +253,7 @@ def test_noise_ceilings_stand_beside_the_scores_of_the_models(inputs):
         },
         schema_overrides={"scale": pl.Float64},
     )  # fmt: skip
-    text = render_light(dataclasses.replace(inputs, ceilings=ceilings))
+    text = render_light(planted.report_inputs(study, ceilings))
     rows = re.findall(r"<tr><th scope=\"row\">cka</th><td>scenes</td>(.*?)</tr>", text)
     (row,) = [row for row in rows if "<td>389</td>" in row]
     cells = re.findall("<td>(.*?)</td>", row)
@@ -260,7 +261,3 @@ def test_noise_ceilings_stand_beside_the_scores_of_the_models(inputs):
     assert float(cells[0]) < 1 and int(cells[1]) > 1
     words = "beside the noise ceiling"
     assert words in text and words not in render_light(inputs)
-    empty = dataclasses.replace(inputs, ceilings=ceilings.clear())
-    assert words not in render_light(empty)
-    without_benchmark = dataclasses.replace(inputs, ceilings=ceilings, metric_correlations=None)
-    assert words in render_light(without_benchmark)

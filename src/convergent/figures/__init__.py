@@ -10,7 +10,7 @@ from ._data_check import data_picture
 from ._heatmap import depth_by_region, layer_region
 from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
-from ._regions import dot_table, region_dots
+from ._regions import region_dots
 from ._registry import (
     Drawing,
     FigureError,
@@ -24,7 +24,6 @@ from ._registry import (
 )
 from ._scatter import performance_scatter, scatter_points
 from ._surface import decimate, load_hemispheres, match_region
-from ._tables import figure_tables
 from ._trajectories import training_trajectories
 from ._words import interval, number, p_value
 
@@ -40,11 +39,9 @@ __all__ = [
     "data_picture",
     "decimate",
     "depth_by_region",
-    "dot_table",
     "draw_all",
     "draw_figure",
     "figure_names",
-    "figure_tables",
     "interval",
     "layer_region",
     "load_hemispheres",

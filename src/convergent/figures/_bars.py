@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._brain import with_hemisphere
 from ._registry import Drawing, FigureError, Tables, register_figure
 from ._style import layout, new_figure, tidy
 from ._surface import load_hemispheres, on_surface
@@ -18,12 +17,10 @@ MAXIMUM_BARS = 120
 _UNNAMED = "no network named"
 
 
-@register_figure("region-bars", requires=("modality_profile", "alignment"))
+@register_figure("region-bars", requires=("modality_profile",))
 def region_bars(tables: Tables) -> list[Drawing]:
     """Mean alignment of the trained models in each region, for regions that are not HCP-MMP1's."""
-    profile = with_hemisphere(
-        tables["modality_profile"].filter(pl.col("choice") == "best"), tables["alignment"]
-    )
+    profile = tables["modality_profile"].filter(pl.col("choice") == "best")
     groups = profile.drop_nulls("score").group_by(["dataset", "modality"], maintain_order=True)
     return [
         _draw(str(dataset), str(modality), rows)

@@ -24,27 +24,16 @@ _VIEWS = (("L", "left, outer", -1), ("R", "right, outer", 1),
 VERTICES = 5000
 
 
-@register_figure("cortical-surface", requires=("modality_profile", "alignment"))
+@register_figure("cortical-surface", requires=("modality_profile",))
 def cortical_surface(tables: Tables) -> list[Drawing]:
     """Mean alignment of the trained models on the inflated cortex, for HCP-MMP1 regions."""
-    profile = with_hemisphere(
-        tables["modality_profile"].filter(pl.col("choice") == "best"), tables["alignment"]
-    )
+    profile = tables["modality_profile"].filter(pl.col("choice") == "best")
     drawings = []
     for (dataset, modality), rows in profile.group_by(["dataset", "modality"], maintain_order=True):
         drawing = _draw(str(dataset), str(modality), rows.drop_nulls("score"))
         if drawing is not None:
             drawings.append(drawing)
     return drawings
-
-
-def with_hemisphere(profile: pl.DataFrame, alignment: pl.DataFrame) -> pl.DataFrame:
-    """Add each region's hemisphere, empty where the data name none."""
-    columns = ["dataset", "region"]
-    if "hemisphere" not in alignment.columns:
-        alignment = alignment.with_columns(hemisphere=pl.lit(""))
-    sides = alignment.select(*columns, pl.col("hemisphere").fill_null("")).unique(columns)
-    return profile.join(sides, on=columns, how="left")
 
 
 def region_values(rows: pl.DataFrame, names: tuple[str, ...]) -> dict[str, float]:

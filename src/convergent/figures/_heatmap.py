@@ -17,10 +17,10 @@ MAXIMUM_REGIONS = 40
 MAXIMUM_MODELS = 12
 
 
-@register_figure("layer-region", requires=("measurements", "model_alignment"))
+@register_figure("layer-region", requires=("layers", "model_alignment"))
 def layer_region(tables: Tables) -> list[Drawing]:
     """Heat map of alignment over relative depth and region: all models, then single ones."""
-    rows = tables["measurements"].filter((pl.col("role") == "trained") & pl.col("final"))
+    rows = tables["layers"]
     drawings = []
     for (dataset, modality), part in rows.sort("dataset", "modality").group_by(
         ["dataset", "modality"], maintain_order=True
@@ -30,7 +30,7 @@ def layer_region(tables: Tables) -> list[Drawing]:
 
 
 def depth_by_region(rows: pl.DataFrame, *, place: str) -> pl.DataFrame:
-    """Average measurements over subjects, and over models at equal relative depths.
+    """Average models at equal relative depths.
 
     Models have other layers at other depths: were each depth's layers averaged as they come, the
     mean would jump with the models that happen to have one there. Every model counts at every
@@ -39,7 +39,7 @@ def depth_by_region(rows: pl.DataFrame, *, place: str) -> pl.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        Measurements of one data set and modality.
+        Layers' scores of one data set and modality.
     place : {"region", "network"}
         Column of the places.
 
@@ -47,7 +47,6 @@ def depth_by_region(rows: pl.DataFrame, *, place: str) -> pl.DataFrame:
     -------
     DataFrame
         model (``mean of all models`` or a key), place, order, layer_index, layer, depth, score.
-        Models are averaged after their subjects, so that none counts twice.
     """
     order = pl.col("region_order").mean()
     per_model = (
@@ -106,7 +105,7 @@ def _draw(dataset: str, modality: str, rows: pl.DataFrame, averaged: pl.DataFram
     labels = ("mean of all models", *shown)
     table = table.filter(pl.col("model").is_in(labels))
     grids = [_grid(table, label) for label in labels]
-    models, subjects = rows["model"].n_unique(), rows["subject"].n_unique()
+    models, subjects = rows["model"].n_unique(), max(rows["n_subjects"].to_list())
     caption = (
         f"Alignment (primary metric) of each layer in each {place}, data set {dataset}: mean over "
         f"{models} final trained {modality} models (each interpolated between its layers) and "

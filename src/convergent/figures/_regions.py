@@ -8,12 +8,9 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from convergent.statistics import mask_by_ceiling
-
 from ._registry import Drawing, Tables, register_figure
 from ._style import GREY, layout, new_figure, tidy
 
-MAXIMUM_REGIONS = 40
 _KINDS = (
     ("trained", "trained models (mean)", "#0072B2", "o", "circle"),
     ("random", "random weights (mean)", "#D55E00", "s", "square-open"),
@@ -21,90 +18,27 @@ _KINDS = (
 )
 
 
-@register_figure("region-dots", requires=("alignment",))
+@register_figure("region-dots", requires=("subject_profile",))
 def region_dots(tables: Tables) -> list[Drawing]:
     """Every subject's alignment in every region, beside the noise ceiling."""
-    rows = tables["alignment"].filter(
-        (pl.col("choice") == "best") & (pl.col("final") | (pl.col("role") == "random"))
-    )
     return [
         _draw(str(dataset), part)
-        for (dataset,), part in rows.sort("dataset").group_by(["dataset"], maintain_order=True)
-        if _fits(part)
+        for (dataset,), part in tables["subject_profile"].group_by(["dataset"], maintain_order=True)
     ]
 
 
-def _fits(rows: pl.DataFrame) -> bool:
-    """Tell whether there are few regions, or networks to gather them in."""
-    few = rows["region"].n_unique() <= MAXIMUM_REGIONS
-    return few or bool((rows["network"].fill_null("") != "").all())
-
-
-def dot_table(rows: pl.DataFrame) -> pl.DataFrame:
-    """Means over models, per place, subject and kind of model; of controls, the strongest alone.
-
-    A mean over controls would sink with every weak one that a study adds, and make models look
-    better than they are.
-
-    Parameters
-    ----------
-    rows : DataFrame
-        Alignment of one data set and one choice of layer.
-
-    Returns
-    -------
-    DataFrame
-        place, order, subject, kind (trained, random, control), score, ceiling (square root of the
-        noise ceiling, in r; null where unknown), n_models. Places are regions, or networks when
-        there are more than 40 regions.
-    """
-    place = "region" if rows["region"].n_unique() <= MAXIMUM_REGIONS else "network"
-    if "region_order" not in rows.columns:
-        rows = rows.with_columns(region_order=pl.lit(None, dtype=pl.Float64))
-    if place == "network":
-        rows = mask_by_ceiling(rows, ceiling_threshold=0.0)
-    per_model = rows.group_by(
-        pl.col(place).alias("place"), "subject", pl.col("role").alias("kind"), "model"
-    ).agg(
-        score=pl.col("score").fill_nan(None).mean(),
-        ceiling=pl.col("noise_ceiling").fill_nan(None).clip(0).sqrt().mean(),
-        order=pl.col("region_order").fill_nan(None).mean(),
-    )
-    strongest = strongest_control(rows)
-    per_model = per_model.filter((pl.col("kind") != "control") | (pl.col("model") == strongest))
-    return (
-        per_model.group_by("place", "subject", "kind")
-        .agg(
-            pl.col("score", "ceiling", "order").mean(),
-            n_models=pl.col("model").n_unique().cast(pl.Int64),
-        )
-        .sort("order", "place", "kind", "subject", nulls_last=True)
-    )
-
-
-def strongest_control(rows: pl.DataFrame) -> str:
-    """Find the control with the highest mean score; empty where there is none."""
-    means = (
-        rows.filter(pl.col("role") == "control")
-        .group_by("model")
-        .agg(pl.col("score").fill_nan(None).mean())
-        .sort("score", "model", descending=[True, False], nulls_last=True)
-    )
-    return "" if means.is_empty() else str(means["model"][0])
-
-
-def _draw(dataset: str, rows: pl.DataFrame) -> Drawing:
-    table = dot_table(rows)
+def _draw(dataset: str, table: pl.DataFrame) -> Drawing:
     subjects = table["subject"].n_unique()
-    counts = {str(kind): int(part["model"].n_unique()) for (kind,), part in rows.group_by(["role"])}
+    counts = dict(table.group_by("kind").agg(pl.col("n_models").first()).iter_rows())
+    controls = table["strongest"].drop_nulls().unique().to_list()
     places = table["place"].unique(maintain_order=True).to_list()
     has_ceiling = table["ceiling"].null_count() < table.height
     caption = (
         f"Alignment (primary metric, best layer chosen on other samples) in each of "
-        f"{len(places)} regions or networks of data set {dataset}. Small dots: {subjects} "
+        f"{len(places)} {table['place_kind'][0]}s of data set {dataset}. Small dots: {subjects} "
         f"subjects; large marks: their mean. Trained: {counts.get('trained', 0)} models; "
         f"random twins of {counts.get('random', 0)}; "
-        f"strongest of {counts.get('control', 0)} controls: {strongest_control(rows) or 'none'}. "
+        f"strongest of {counts.get('control', 0)} controls: {', '.join(controls) or 'none'}. "
         + (
             "Bars: noise ceiling, square root of the explainable variance, mean over subjects. "
             if has_ceiling

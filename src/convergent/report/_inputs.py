@@ -8,7 +8,6 @@ from typing import Any
 
 import polars as pl
 
-from convergent.figures import figure_tables
 from convergent.statistics import (
     CORRELATION_SCHEMA,
     Coverage,
@@ -53,21 +52,10 @@ class ReportInputs:
     config : dict
         The study's configuration as plain data.
     datasets : sequence of DatasetFacts
-    alignment, measurements, performance, models, correlations : DataFrame
-        The study's tables; `correlations` from `convergent.statistics.performance_alignment`.
-    coverage : DataFrame
-        One row a planned fit: dataset, model, checkpoint, status (ok, failed, missing), reason.
-    metric_correlations : DataFrame, optional
-        From `convergent.statistics.metric_correlations`.
-    ceilings : DataFrame, optional
-        Noise ceilings of similarity metrics: dataset, metric, scale, region, lower, upper,
-        n_subjects, n_stimuli.
-    scores : DataFrame, optional
-        From `convergent.statistics.subject_scores`.
+    tables : dict of str to DataFrame
+        The study's tables by name, without measurements and alignment.
     primary : str
         The metric that stands for alignment.
-    truth : DataFrame, optional
-        Planted truth of simulated data sets: dataset, region, high_level, noise_ceiling, driven.
     provenance : dict of str to str
         Versions, hashes, commit, date: shown as they are.
     data_folder : str
@@ -78,17 +66,8 @@ class ReportInputs:
     title: str
     config: Mapping[str, Any]
     datasets: Sequence[DatasetFacts]
-    alignment: pl.DataFrame
-    measurements: pl.DataFrame
-    performance: pl.DataFrame
-    models: pl.DataFrame
-    correlations: pl.DataFrame
-    coverage: pl.DataFrame
-    metric_correlations: pl.DataFrame | None = None
-    ceilings: pl.DataFrame | None = None
-    scores: pl.DataFrame | None = None
+    tables: Mapping[str, pl.DataFrame]
     primary: str = "ridge_r"
-    truth: pl.DataFrame | None = None
     description: str = ""
     provenance: Mapping[str, str] = field(default_factory=dict)
     data_folder: str = "figures"
@@ -97,12 +76,17 @@ class ReportInputs:
     def covered(self) -> Coverage:
         """Coverage against the study's minimum."""
         minimum = float(self.section("coverage").get("minimum", 1.0))
-        return coverage_summary(self.coverage, minimum=minimum)
+        return coverage_summary(self.tables["coverage"], minimum=minimum)
 
     def section(self, name: str) -> Mapping[str, Any]:
         """One section of the configuration; empty when absent."""
         value = self.config.get(name)
         return value if isinstance(value, Mapping) else {}
+
+
+# Tables whose numbers are claims about models: blank below the coverage that a headline needs.
+BLANKED = ("correlations", "metric_correlations")
+EMPTIED: tuple[str, ...] = ()
 
 
 def withhold(correlations: pl.DataFrame, coverage: Coverage) -> pl.DataFrame:
@@ -137,7 +121,7 @@ def coverage_words(coverage: Coverage) -> str:
 
 
 def report_tables(inputs: ReportInputs) -> dict[str, pl.DataFrame]:
-    """Tables that the report's figures are drawn from, with the headline withheld if it must be.
+    """Tables that the report's figures are drawn from, with the claims withheld if they must be.
 
     Parameters
     ----------
@@ -149,25 +133,18 @@ def report_tables(inputs: ReportInputs) -> dict[str, pl.DataFrame]:
         For `convergent.figures.draw_all`.
     """
     coverage = inputs.covered
-    tables = figure_tables(
-        alignment=inputs.alignment,
-        measurements=inputs.measurements,
-        performance=inputs.performance,
-        models=inputs.models,
-        correlations=withhold(inputs.correlations, coverage),
-        benchmarks=inputs.section("performance").get("benchmarks", {}),
-        ceiling_threshold=float(inputs.section("statistics").get("ceiling_threshold", 0.05)),
-        primary=inputs.primary,
-        metric_correlations=(
-            None
-            if inputs.metric_correlations is None
-            else withhold(inputs.metric_correlations, coverage)
-        ),
-        truth=inputs.truth,
-    )
-    if not coverage.sufficient and "recovery_checks" in tables:
-        # These checks are correlations over models too.
-        tables["recovery_checks"] = tables["recovery_checks"].filter(
-            ~pl.col("check").str.contains("performance-alignment|slope in high-level")
-        )
+    tables = dict(inputs.tables)
+    if not tables["truth"].height:  # nothing was planted
+        del tables["recovery_regions"], tables["recovery_checks"]
+    for name in BLANKED:
+        if name in tables:
+            tables[name] = withhold(tables[name], coverage)
+    if not coverage.sufficient:
+        for name in EMPTIED:
+            tables.pop(name, None)
+        if "recovery_checks" in tables:
+            # These checks are correlations over models too.
+            tables["recovery_checks"] = tables["recovery_checks"].filter(
+                ~pl.col("check").str.contains("performance-alignment|slope in high-level")
+            )
     return tables

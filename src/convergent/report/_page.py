@@ -13,7 +13,6 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from convergent.figures import Drawing, NotDrawn, draw_all
-from convergent.statistics import ceiling_summary
 
 from . import _sections as sections
 from ._ceilings import ceiling_table
@@ -89,9 +88,9 @@ def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str
         "headlines": headlines(tables["correlations"], frozenset(simulated)),
         "simulated": simulated,
         "counts": {
-            "models": inputs.models.height,
-            "families": inputs.models["family"].n_unique(),
-            "measurements": inputs.measurements.height,
+            "models": inputs.tables["models"].height,
+            "families": inputs.tables["models"]["family"].n_unique(),
+            "measurements": int(inputs.tables["counts"]["measurements"].sum()),
             "subjects": sum(len(facts.subjects) for facts in inputs.datasets),
         },
     }
@@ -100,19 +99,15 @@ def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str
 def _tables(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     checks = tables.get("recovery_checks")
     metrics = tables.get("metric_correlations")
-    summary = (
-        None if inputs.ceilings is None else ceiling_summary(inputs.ceilings, inputs.alignment)
-    )
+    summary, scores = tables.get("ceiling_summary"), tables.get("scores")
     return {
         "correlation_table": sections.correlation_table(tables["correlations"]),
         "metric_table": None if metrics is None else sections.metric_table(metrics),
         "ceiling_table": None if summary is None else ceiling_table(summary),
         "unique_words": unique_words(inputs.section("fit")),
-        "scores_table": (
-            None if inputs.scores is None else scores_table(inputs.scores, inputs.primary)
-        ),
-        "left_out_table": sections.left_out_table(inputs.correlations),
-        "model_table": sections.model_table(inputs.models, tables),
+        "scores_table": None if scores is None else scores_table(scores, inputs.primary),
+        "left_out_table": sections.left_out_table(inputs.tables["correlations"]),
+        "model_table": sections.model_table(tables),
         "region_table": sections.region_table(tables["modality_profile"]),
         "coverage_table": sections.coverage_table(inputs.covered),
         "checks_table": None if checks is None else sections.checks_table(checks),

@@ -132,7 +132,7 @@ def left_out_table(correlations: pl.DataFrame) -> Table:
     return Table(caption, ("model", "data set", "benchmark", "reason"), sorted(rows))
 
 
-def model_table(models: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> Table:
+def model_table(tables: dict[str, pl.DataFrame]) -> Table:
     """One row per model and data set, with its scores."""
     correlations = tables["correlations"]
     wanted = correlations.select("modality", "benchmark").unique().sort("modality", "benchmark")
@@ -154,7 +154,7 @@ def model_table(models: pl.DataFrame, tables: dict[str, pl.DataFrame]) -> Table:
         (row["dataset"], row["model"], row["checkpoint"]): row["alignment"]
         for row in averaged.filter(pl.col("choice") == "fixed").iter_rows(named=True)
     }
-    facts = {row["model"]: row for row in models.iter_rows(named=True)}
+    facts = {row["model"]: row for row in tables["models"].iter_rows(named=True)}
     best = averaged.filter(pl.col("choice") == "best").sort(
         "dataset", "alignment", "model", descending=[False, True, False], nulls_last=True
     )

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import csv
-import logging
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from convergent.errors import StoreError
+from convergent.stages.claims import Material, claimed
 from convergent.stages.data import reader_of, truth_rows
 from convergent.stages.tables import CEILING_SCHEMA, SCHEMAS, read_table, write_table
 from convergent.stages.weights import check_all_distinct
-from convergent.statistics import (
-    metric_correlations,
-    of_metric,
-    performance_alignment,
-    recovery,
-    region_profile,
-    scale_profile,
-    subject_scores,
-    trajectories,
-)
 from convergent.store import publish
 from convergent.study import Study
-
-log = logging.getLogger(__name__)
 
 PERFORMANCE_SCHEMA: dict[str, Any] = {
     "study": pl.String,
@@ -52,61 +40,39 @@ TRUTH_SCHEMA: dict[str, Any] = {
 
 
 def correlate(study: Study) -> None:
-    """Gather the families and write the study's tables."""
+    """Gather the families, and write the tables of every claim."""
     check_all_distinct(study)
     for table, schema in SCHEMAS.items():
         frames = [read_table(study.paths.family(family, table)) for family in study.families]
         write_table(study.paths.table(table), frames, schema)
-    every_metric = read_table(study.paths.table("alignment"))
-    performance = _performance(study)
-    _publish(study, "performance", performance)
-    config = study.config
-    alignment = of_metric(every_metric, config.fit.primary)
-    benchmarks = {str(key): value for key, value in config.performance.benchmarks.items()}
-    threshold = config.statistics.ceiling_threshold
-    for name, ask, rows in (
-        ("correlations", performance_alignment, alignment),
-        ("metric_correlations", metric_correlations, every_metric),
-    ):
-        correlations = ask(
-            rows,
-            performance,
-            models_table(study),
-            benchmarks=benchmarks,
-            ceiling_threshold=threshold,
-            seed=config.statistics.seed,
-            bootstraps=config.statistics.bootstraps,
-            permutations=config.statistics.permutations,
-        )
-        _publish(study, name, correlations)
-    scales = scale_profile(every_metric, ceiling_threshold=threshold)
-    _publish(study, "scale_profile", scales)
-    ceilings = [read_table(study.paths.ceilings(dataset)) for dataset in config.datasets]
+    ceilings = [read_table(study.paths.ceilings(dataset)) for dataset in study.config.datasets]
     write_table(study.paths.table("ceilings"), ceilings, CEILING_SCHEMA)
-    scores = subject_scores(every_metric, read_table(study.paths.table("ceilings")))
-    _publish(study, "scores", scores)
-    _publish(
-        study,
-        "trajectories",
-        trajectories(alignment, performance, benchmarks=benchmarks, ceiling_threshold=threshold),
+    material = _material(study)
+    for name in ("performance", "models", "truth"):
+        _publish(study, name, getattr(material, name))
+    for name, claim in claimed(material):
+        _publish(study, name, claim)
+
+
+def _material(study: Study) -> Material:
+    config = study.config
+    return Material(
+        alignment=pl.scan_parquet(study.paths.table("alignment")),
+        measurements=pl.scan_parquet(study.paths.table("measurements")),
+        performance=_performance(study),
+        models=models_table(study),
+        ceilings=read_table(study.paths.table("ceilings")),
+        truth=_truth(study),
+        primary=config.fit.primary,
+        benchmarks={
+            str(modality): [names] if isinstance(names, str) else list(names)
+            for modality, names in config.performance.benchmarks.items()
+        },
+        threshold=config.statistics.ceiling_threshold,
+        seed=config.statistics.seed,
+        bootstraps=config.statistics.bootstraps,
+        permutations=config.statistics.permutations,
     )
-    _publish(study, "regions", region_profile(alignment))
-    truth = _truth(study)
-    _publish(study, "truth", truth)
-    regions, checks = [], []
-    for dataset in truth["dataset"].unique(maintain_order=True).to_list():
-        found = recovery(
-            alignment.filter(pl.col("dataset") == dataset),
-            truth.filter(pl.col("dataset") == dataset).drop("dataset"),
-            performance,
-            benchmarks=benchmarks,
-        )
-        named = pl.lit(dataset).alias("dataset")
-        regions.append(found.regions.select(named, pl.all()))
-        checks.append(found.checks.select(named, pl.all()))
-    empty = pl.DataFrame(schema={"dataset": pl.String})
-    _publish(study, "recovered_regions", pl.concat(regions) if regions else empty)
-    _publish(study, "recovery", pl.concat(checks) if checks else empty)
 
 
 def models_table(study: Study) -> pl.DataFrame:

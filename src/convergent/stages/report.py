@@ -7,11 +7,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import polars as pl
-
 from convergent.figures import draw_all
 from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
-from convergent.stages.correlate import models_table
 from convergent.stages.data import read_responses, read_stimuli
 from convergent.stages.tables import read_table
 from convergent.store import publish, software, stamp
@@ -49,27 +46,19 @@ def write_report(study: Study) -> str:
 
 
 def _inputs(study: Study) -> ReportInputs:
-    def table(name: str) -> pl.DataFrame:
-        return read_table(study.paths.table(name))
-
-    truth = table("truth")
+    tables = {
+        name: read_table(study.paths.table(name))
+        for name in study.tables()
+        if name not in ("measurements", "alignment")
+    }
     return ReportInputs(
         study=study.name,
         title=study.config.title,
         description=study.config.description,
         config=study.config.model_dump(mode="json"),
         datasets=[_facts(study, name) for name in study.config.datasets],
-        alignment=table("alignment"),
-        measurements=table("measurements"),
-        performance=table("performance"),
-        models=models_table(study),
-        correlations=table("correlations"),
-        metric_correlations=table("metric_correlations"),
-        ceilings=table("ceilings"),
-        scores=table("scores"),
+        tables=tables,
         primary=study.config.fit.primary,
-        coverage=table("coverage"),
-        truth=truth if len(truth) else None,
         provenance=_provenance(study),
         data_folder=Path(study.paths.figures).name,
     )

@@ -13,6 +13,7 @@ from ._correlation import (
     within_family,
 )
 from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
+from ._layers import layer_scores
 from ._metrics import (
     METRIC_CORRELATION_SCHEMA,
     metric_correlations,
@@ -21,6 +22,7 @@ from ._metrics import (
 )
 from ._multiplicity import benjamini_hochberg
 from ._performance import CORRELATION_SCHEMA, performance_alignment
+from ._places import subject_profile
 from ._recovery import Recovery, recovery
 from ._regions import modality_profile, region_profile
 from ._subjects import ALL_REGIONS, SCORES_SCHEMA, subject_scores
@@ -50,6 +52,7 @@ __all__ = [
     "coverage_summary",
     "family_bootstrap",
     "fisher_interval",
+    "layer_scores",
     "leave_one_family_out",
     "mask_by_ceiling",
     "metric_correlations",
@@ -66,6 +69,7 @@ __all__ = [
     "scale_profile",
     "spearman",
     "step_positions",
+    "subject_profile",
     "subject_scores",
     "trajectories",
     "within_family",

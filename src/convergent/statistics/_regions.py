@@ -32,7 +32,8 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
     DataFrame
         One row per (dataset, modality, family, model, checkpoint, role, step, final, choice,
         region, network): score and score_normalised (means over subjects), noise_ceiling, depth,
-        region_order, n_subjects, p (null without permutations) and q.
+        hemisphere (empty where the data name none), region_order, n_subjects, p (null without
+        permutations) and q.
 
     Raises
     ------
@@ -44,12 +45,15 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
     frame = without_nan(alignment)
     absent = [name for name in ("p_group", "depth", "region_order") if name not in frame.columns]
     frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
+    if "hemisphere" not in frame.columns:
+        frame = frame.with_columns(hemisphere=pl.lit(None, dtype=pl.String))
     keys = [*_GROUP, "region", "network"]
     means = (
         frame.sort([*keys, "subject"], nulls_last=True)
         .group_by(keys, maintain_order=True)
         .agg(
             pl.col("score", "score_normalised", "noise_ceiling", "depth").mean(),
+            pl.col("hemisphere").first().fill_null(""),
             pl.col("region_order").first(),
             n_subjects=pl.col("score").count().cast(pl.Int64),
             p=pl.col("p_group").first(),
@@ -76,8 +80,8 @@ def modality_profile(profile: pl.DataFrame) -> pl.DataFrame:
     -------
     DataFrame
         One row per (dataset, modality, choice, region, network): score, score_normalised, depth
-        (means over models), score_sd, noise_ceiling, region_order, n_models, n_significant
-        (models with q < 0.05; null when nothing was permuted).
+        (means over models), score_sd, noise_ceiling, hemisphere, region_order, n_models,
+        n_significant (models with q < 0.05; null when nothing was permuted).
     """
     keys = ["dataset", "modality", "choice", "region", "network"]
     return (
@@ -86,6 +90,7 @@ def modality_profile(profile: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.col("score", "score_normalised", "noise_ceiling", "depth").mean(),
             score_sd=pl.col("score").std(),
+            hemisphere=pl.col("hemisphere").first(),
             region_order=pl.col("region_order").first(),
             n_models=pl.col("score").count().cast(pl.Int64),
             n_significant=pl.when(pl.col("q").is_not_null().any()).then(

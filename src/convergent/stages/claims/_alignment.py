@@ -1,0 +1,57 @@
+"""How well models align with the brain: by model, by region, by layer, by subject."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from convergent.stages.claims._material import Material, Tables, claim
+from convergent.statistics import (
+    ceiling_summary,
+    layer_scores,
+    modality_profile,
+    model_alignment,
+    region_profile,
+    scale_profile,
+    subject_profile,
+    subject_scores,
+)
+
+
+@claim("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers")
+def alignment(material: Material) -> Tables:
+    """Means of the primary metric."""
+    profile = region_profile(material.main)
+    return {
+        "model_alignment": model_alignment(material.main, ceiling_threshold=material.threshold),
+        "region_profile": profile,
+        "modality_profile": modality_profile(profile),
+        "subject_profile": subject_profile(material.main),
+        "layers": layer_scores(material.measurements, material.primary),
+    }
+
+
+@claim("scores", "ceiling_summary", "scale_profile")
+def every_metric(material: Material) -> Tables:
+    """Means of every metric, with intervals over subjects and noise ceilings."""
+    rows = material.alignment.collect()
+    return {
+        "scores": subject_scores(rows, material.ceilings),
+        "ceiling_summary": ceiling_summary(material.ceilings, rows),
+        "scale_profile": scale_profile(rows, ceiling_threshold=material.threshold),
+    }
+
+
+@claim("counts")
+def counts(material: Material) -> Tables:
+    """How much the study holds, by data set."""
+    lengths = (
+        material.measurements.group_by("dataset")
+        .agg(
+            measurements=pl.len().cast(pl.Int64),
+            models=pl.col("model").n_unique().cast(pl.Int64),
+            subjects=pl.col("subject").n_unique().cast(pl.Int64),
+            regions=pl.col("region").n_unique().cast(pl.Int64),
+        )
+        .sort("dataset")
+    )
+    return {"counts": lengths.collect()}
