@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 
 from convergent.errors import StoreError
+from convergent.stages.about import write_about
 from convergent.stages.claims import Material, claimed
 from convergent.stages.data import reader_of, truth_rows
-from convergent.stages.tables import CEILING_SCHEMA, SCHEMAS, read_table, write_table
+from convergent.stages.tables import read_table, scan_families, write_table
 from convergent.stages.weights import check_all_distinct
 from convergent.store import publish
 from convergent.study import Study
@@ -40,25 +41,31 @@ TRUTH_SCHEMA: dict[str, Any] = {
 
 
 def correlate(study: Study) -> None:
-    """Gather the families, and write the tables of every claim."""
+    """Write the tables of every claim.
+
+    The families' measurements and alignment are scanned and never joined: each claim collects
+    what it needs of them.
+    """
     check_all_distinct(study)
-    for table, schema in SCHEMAS.items():
-        frames = [read_table(study.paths.family(family, table)) for family in study.families]
-        write_table(study.paths.table(table), frames, schema)
-    ceilings = [read_table(study.paths.ceilings(dataset)) for dataset in study.config.datasets]
-    write_table(study.paths.table("ceilings"), ceilings, CEILING_SCHEMA)
+    coverage = [scan_families(study, "coverage").collect()]
+    write_table(study.paths.table("coverage"), coverage, "coverage")
+    ceilings = [
+        read_table(study.paths.ceilings(dataset), "ceilings") for dataset in study.config.datasets
+    ]
+    write_table(study.paths.table("ceilings"), ceilings, "ceilings")
     material = _material(study)
     for name in ("performance", "models", "truth"):
         _publish(study, name, getattr(material, name))
     for name, claim in claimed(material):
         _publish(study, name, claim)
+    write_about(study)
 
 
 def _material(study: Study) -> Material:
     config = study.config
     return Material(
-        alignment=pl.scan_parquet(study.paths.table("alignment")),
-        measurements=pl.scan_parquet(study.paths.table("measurements")),
+        alignment=scan_families(study, "alignment"),
+        measurements=scan_families(study, "measurements"),
         performance=_performance(study),
         models=models_table(study),
         ceilings=read_table(study.paths.table("ceilings")),

@@ -46,11 +46,7 @@ def write_report(study: Study) -> str:
 
 
 def _inputs(study: Study) -> ReportInputs:
-    tables = {
-        name: read_table(study.paths.table(name))
-        for name in study.tables()
-        if name not in ("measurements", "alignment")
-    }
+    tables = {name: read_table(study.paths.table(name)) for name in study.tables()}
     return ReportInputs(
         study=study.name,
         title=study.config.title,

@@ -66,8 +66,6 @@ def check_values(rows: pl.DataFrame, shape: Shape, where: str) -> None:
     TableError
         Naming the first such row.
     """
-    if rows.is_empty():
-        return
     floats = [name for name, kind in shape.columns.items() if kind == pl.Float64]
     wrong = {f"'{name}' is not a finite number": ~pl.col(name).is_finite() for name in floats}
     for name, (low, high) in shape.ranges.items():
@@ -75,6 +73,8 @@ def check_values(rows: pl.DataFrame, shape: Shape, where: str) -> None:
         wrong[text] = (pl.col(name) < low) | (pl.col(name) > high)
     if shape.correlations:
         wrong["'score' is beyond what its metric can be"] = shape.impossible_score()
+    if rows.is_empty() or not wrong:
+        return
     found = rows.select(test.any().alias(text) for text, test in wrong.items()).row(0, named=True)
     for text, test in wrong.items():
         if found[text]:
@@ -96,6 +96,7 @@ def out_of_order(rows: pl.DataFrame, keys: Sequence[str]) -> tuple[pl.Series, pl
         Whether the row before stands after this one; whether it has the same keys. Nulls come
         first, as in `DataFrame.sort`.
     """
+
     def steps(name: str) -> tuple[pl.Expr, pl.Expr]:
         now, before = pl.col(name).slice(1), pl.col(name).slice(0, pl.len() - 1)
         after = (before > now).fill_null(False) | (now.is_null() & before.is_not_null())

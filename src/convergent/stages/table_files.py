@@ -52,9 +52,7 @@ class TableFile:
 
     def __init__(self, path: Path, shape: Shape, where: str) -> None:
         self._shape, self._where = shape, where
-        self._schema = pa.schema(
-            [(name, _ARROW[kind]) for name, kind in shape.columns.items()]
-        )
+        self._schema = pa.schema([(name, _ARROW[kind]) for name, kind in shape.columns.items()])
         names = list(shape.columns)
         self._file = pq.ParquetWriter(
             path,
@@ -91,7 +89,8 @@ class TableFile:
         ValueError
             Pieces in the wrong order.
         """
-        rows = rows.select(self._shape.columns)
+        check_schema(self._where, rows.schema, self._shape)
+        rows = rows.select(list(self._shape.columns))
         check_values(rows, self._shape, self._where)
         if self._shape.keys and rows.height:
             rows = self._in_order(rows)
