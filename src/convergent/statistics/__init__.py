@@ -25,7 +25,7 @@ from ._performance import CORRELATION_SCHEMA, performance_alignment
 from ._places import subject_profile
 from ._recovery import Recovery, recovery
 from ._regions import modality_profile, region_profile
-from ._subjects import ALL_REGIONS, SCORES_SCHEMA, subject_scores
+from ._subjects import ALL_REGIONS, SCORE_KEYS, SCORES_SCHEMA, subject_scores
 from ._tables import (
     ALIGNMENT_COLUMNS,
     MODEL_COLUMNS,
@@ -44,6 +44,7 @@ __all__ = [
     "MODEL_COLUMNS",
     "PERFORMANCE_COLUMNS",
     "SCORES_SCHEMA",
+    "SCORE_KEYS",
     "TRUTH_COLUMNS",
     "Coverage",
     "Recovery",
