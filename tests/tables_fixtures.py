@@ -40,11 +40,11 @@ def measurement_rows(family: str) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=MEASUREMENT_SCHEMA)
 
 
-def alignment_rows(family: str) -> pl.DataFrame:
+def alignment_rows(family: str, models: list[str]) -> pl.DataFrame:
     """Layers chosen: two choices of each model."""
     rows: list[dict[str, Any]] = []
     for d, model, choice, s, r, (metric, scale) in product(
-        DATASETS, MODELS[family], ("best", "fixed"), SUBJECTS, REGIONS, METRICS
+        DATASETS, models, ("best", "fixed"), SUBJECTS, REGIONS, METRICS
     ):
         row = _common(d, family, model, s, r, metric, scale)
         rows.append({**row, "choice": choice, "depth": 0.5, "score": 0.2 + len(rows) / 1000})
@@ -92,7 +92,7 @@ def write_results(
     for family, rows in parts.items():
         with writing(paths.family(family), SHAPES["measurements"]) as file:
             file.write(rows)
-        chosen = alignment_rows(family).join(rows.select("model").unique(), on="model", how="semi")
+        chosen = alignment_rows(family, rows["model"].unique().sort().to_list())
         write_table(paths.family(family, "alignment"), [chosen], "alignment")
     Path(paths.table("x")).parent.mkdir(parents=True, exist_ok=True)
     given = {
