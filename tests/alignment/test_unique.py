@@ -220,3 +220,25 @@ def test_what_is_wrong_is_named():
         fit_unique(model, nuisance, y, SPLITS, **{**STORY, "nuisance_alphas": [1.0, 1.0]})
     with pytest.raises(ConfigError):
         fit_unique(model, nuisance, y, [Split(np.arange(9), np.arange(5, 12))], **STORY)
+
+
+def test_tiles_of_targets_and_responses_on_disk_change_nothing():
+    nuisance, model, _, y = planted(0)
+    y = np.concatenate([y, y[:, ::-1] * 2.0 + 1.0], axis=1)
+    whole = fit_unique(model, nuisance, y, SPLITS, **STORY)
+
+    class Slices:
+        """Targets read in slices, and no more than a tile of them at once."""
+
+        shape, most = y.shape, 0
+
+        def __getitem__(self, key):
+            part = y[key]
+            Slices.most = max(Slices.most, part.shape[1])
+            return part
+
+    tiled = fit_unique(model, nuisance, Slices(), SPLITS, **STORY, tile=2)
+    assert Slices.most == 2
+    for name in ("unique", "nuisance_r2", "joint_r2", "partial_r", "inner_unique"):
+        np.testing.assert_allclose(getattr(tiled, name), getattr(whole, name), atol=1e-10)
+    np.testing.assert_array_equal(tiled.alpha, whole.alpha)

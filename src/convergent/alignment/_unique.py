@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -15,6 +15,7 @@ from convergent.alignment._nested import Extra, Smoother, standardised
 from convergent.alignment._scores import pearson_columns, r2_columns
 from convergent.alignment._splits import Index, Split, check_splits
 from convergent.alignment._validate import check_alphas, finite_features
+from convergent.alignment.ridge._targets import Streamed, Targets, tiles
 from convergent.device import resolve_device
 from convergent.errors import DataError, NumericalError
 
@@ -57,7 +58,7 @@ class UniqueScores:
 def fit_unique(
     features: ArrayLike,
     nuisance: ArrayLike,
-    responses: ArrayLike,
+    responses: ArrayLike | Streamed,
     splits: Sequence[Split],
     *,
     inner_splits: InnerSplits,
@@ -65,6 +66,7 @@ def fit_unique(
     nuisance_alphas: ArrayLike,
     standardize: bool = True,
     device: str = "cpu",
+    tile: int = 4096,
 ) -> UniqueScores:
     """Fit the nuisance alone and with the model, and score both on held-out samples.
 
@@ -81,8 +83,8 @@ def fit_unique(
         Finite.
     nuisance : array_like, shape (sample, column)
         Finite; columns that are constant over a training set count for nothing.
-    responses : array_like, shape (sample, target)
-        Finite.
+    responses : array_like or Streamed, shape (sample, target)
+        Finite. Read ``tile`` targets at a time, several times over.
     splits : sequence of Split
     inner_splits : callable
         From the outer training rows to inner folds, as rows of the complete data.
@@ -93,6 +95,9 @@ def fit_unique(
         Scale features to unit training variance (the nuisance always is).
     device : str
         ``cpu`` or ``cuda[:index]``.
+    tile : int
+        Targets in memory at once. Memory for the rest is that of one factorisation, (sample,
+        sample) or (sample, feature), and of a number a target and penalty.
 
     Returns
     -------
@@ -118,28 +123,25 @@ def fit_unique(
     place = torch.device(resolve_device(device))
     grids = check_alphas(alphas), check_alphas(nuisance_alphas)
     tables = [_finite(v, what) for v, what in ((features, "features"), (nuisance, "nuisance"))]
-    y = np.asarray(responses, dtype=np.float64)
-    if y.ndim != 2 or len({len(y), *map(len, tables)}) != 1:
+    y = Targets(responses, missing="error", where="unique variance, responses")
+    if len({y.samples, *map(len, tables)}) != 1:
         raise DataError(
-            f"features {tables[0].shape}, nuisance {tables[1].shape} and responses {y.shape}",
+            f"features {tables[0].shape}, nuisance {tables[1].shape} and responses of {y.samples} "
+            "samples",
             where="unique variance",
             fix="join all three by id or time first",
         )
-    if not np.isfinite(y).all():
-        raise NumericalError(
-            "NaN or infinity in responses",
-            where="unique variance",
-            fix="leave out the targets or the subject in the reader",
-        )
-    check_splits(splits, len(y))
-    x, n, target = (torch.from_numpy(values).to(place) for values in (*tables, y))
+    check_splits(splits, y.samples)
+    x, n = (torch.from_numpy(values).to(place) for values in tables)
     folds = []
     for split in splits:
         inner = inner_splits(split.train)
-        check_splits(inner, len(y), within=split.train)
+        check_splits(inner, y.samples, within=split.train)
         train = torch.from_numpy(split.train).to(place)
         fold = _Fold(
-            standardised(x, train, scale=standardize), standardised(n, train, scale=True), target
+            standardised(x, train, scale=standardize),
+            standardised(n, train, scale=True),
+            _Responses(y, tile, place),
         )
         folds.append(fold.scores(split, inner, *grids))
     stacked = {key: np.stack([fold[key] for fold in folds]) for key in folds[0]}
@@ -154,14 +156,44 @@ def _finite(values: ArrayLike, what: str) -> Floats:
 
 
 @dataclass(frozen=True)
+class _Responses:
+    """Responses in tiles of targets."""
+
+    targets: Targets
+    tile: int
+    device: torch.device
+
+    def of(self, wanted: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Places among ``wanted`` (increasing target numbers), and their responses.
+
+        Yields
+        ------
+        places : Tensor of int, shape (some,)
+        responses : Tensor of float64, shape (sample, some)
+        """
+        for start, stop in tiles(self.targets.count, self.tile):
+            first, last = torch.searchsorted(wanted, wanted.new_tensor([start, stop])).tolist()
+            if first == last:
+                continue
+            values, _ = self.targets.read(start, stop, self.device)
+            rows = values.index_select(0, wanted[first:last] - start)
+            yield torch.arange(first, last, device=self.device), rows.T.double()
+
+
+@dataclass(frozen=True)
 class _Part:
-    """Training and other rows of one split, centred by the former."""
+    """Features and nuisance of one split, centred by its training rows."""
 
     x: tuple[Tensor, Tensor]
-    y: Tensor
-    other: Tensor
-    mean: Tensor
+    train: Tensor
+    test: Tensor
     smoother: Smoother
+
+    def divide(self, responses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Training responses less their mean, test responses, and that mean."""
+        train = responses[self.train]
+        mean = train.mean(0)
+        return train - mean, responses[self.test], mean
 
 
 @dataclass(frozen=True)
@@ -170,16 +202,14 @@ class _Fold:
 
     x: Tensor
     n: Tensor
-    y: Tensor
+    y: _Responses
 
     def scores(
         self, split: Split, inner: Sequence[Split], alphas: Floats, nuisance_alphas: Floats
     ) -> dict[str, Floats]:
         parts, outer = [self._part(one) for one in inner], self._part(split)
-        # mean of squared errors over inner folds, and of what the mean alone leaves
-        alone = torch.stack([self._alone(parts, float(a)) for a in nuisance_alphas])
+        alone, none = self._alone(parts, nuisance_alphas)
         best, first = alone.min(0)
-        none = sum(((p.other - p.mean).square().mean(0) for p in parts), torch.zeros_like(best))
         values = {
             key: torch.full_like(best, torch.nan)
             for key in ("alpha", "inner_unique", "nuisance_r2", "joint_r2", "partial_r")
@@ -192,46 +222,54 @@ class _Fold:
             left = none[here]
             gained = (best[here] - error) / torch.where(left > 0, left, 1.0)
             values["inner_unique"][here] = torch.where(left > 0, gained, torch.nan)
-            extra = Extra.of(*outer.x, outer.smoother, a)
-            added = extra.predict(values["alpha"][here], extra.project(outer.y[:, here]))
-            base = outer.mean[here] + outer.smoother.predict(a, outer.y[:, here])
-            truth = outer.other[:, here]
-            values["nuisance_r2"][here] = r2_columns(base, truth)
-            values["joint_r2"][here] = r2_columns(base + added, truth)
-            values["partial_r"][here] = pearson_columns(added, truth - base)
+            self._held_out(outer, here, a, values)
         values["unique"] = values["joint_r2"] - values["nuisance_r2"]
         values["nuisance_alpha"] = torch.from_numpy(nuisance_alphas).to(best)[first]
         return {key: value.cpu().numpy() for key, value in values.items()}
 
     def _part(self, split: Split) -> _Part:
-        rows = split.train, split.test
-        train, test = (torch.from_numpy(some).to(self.y.device) for some in rows)
-        (x, n, y), mean = self._centred(train)
-        other = self.x[test] - mean[0], self.n[test] - mean[1]
-        return _Part((x, other[0]), y, self.y[test], mean[2], Smoother.of(n, other[1]))
+        train, test = (torch.from_numpy(r).to(self.x.device) for r in (split.train, split.test))
+        x, n = self.x[train], self.n[train]
+        other = self.x[test] - x.mean(0), self.n[test] - n.mean(0)
+        return _Part((x - x.mean(0), other[0]), train, test, Smoother.of(n - n.mean(0), other[1]))
 
-    def _centred(self, rows: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        seen = [values[rows] for values in (self.x, self.n, self.y)]
-        means = tuple(values.mean(0) for values in seen)
-        return tuple(v - m for v, m in zip(seen, means, strict=True)), means
+    def _alone(self, parts: Sequence[_Part], alphas: Floats) -> tuple[Tensor, Tensor]:
+        """Sums over inner folds of errors of the nuisance, (alpha, target), and of the mean."""
+        every = torch.arange(self.y.targets.count, device=self.x.device)
+        errors = self.x.new_zeros(len(alphas), len(every))
+        none = self.x.new_zeros(len(every))
+        for places, responses in self.y.of(every):
+            for part in parts:
+                train, test, mean = part.divide(responses)
+                none[places] += (test - mean).square().mean(0)
+                for k, alpha in enumerate(alphas.tolist()):
+                    left = test - mean - part.smoother.predict(alpha, train)
+                    errors[k, places] += left.square().mean(0)
+        return errors, none
 
-    @staticmethod
-    def _alone(parts: Sequence[_Part], alpha: float) -> Tensor:
-        """Errors of the nuisance alone, (target,)."""
-        errors = [
-            (p.other - p.mean - p.smoother.predict(alpha, p.y)).square().mean(0) for p in parts
-        ]
-        return torch.stack(errors).sum(0)
-
-    @staticmethod
-    def _joint(parts: Sequence[_Part], here: Tensor, alpha: float, alphas: Floats) -> Tensor:
+    def _joint(self, parts: Sequence[_Part], here: Tensor, alpha: float, alphas: Floats) -> Tensor:
         """Errors of nuisance and model together, (alpha, target)."""
-        total = parts[0].y.new_zeros(len(alphas), len(here))
+        total = self.x.new_zeros(len(alphas), len(here))
         for part in parts:
             extra = Extra.of(*part.x, part.smoother, alpha)
-            projected = extra.project(part.y[:, here])
-            left = part.other[:, here] - part.mean[here]
-            left = left - part.smoother.predict(alpha, part.y[:, here])
-            for k, penalty in enumerate(alphas.tolist()):
-                total[k] += (left - extra.predict(penalty, projected)).square().mean(0)
+            for places, responses in self.y.of(here):
+                train, test, mean = part.divide(responses)
+                projected = extra.project(train)
+                left = test - mean - part.smoother.predict(alpha, train)
+                for k, penalty in enumerate(alphas.tolist()):
+                    total[k, places] += (left - extra.predict(penalty, projected)).square().mean(0)
         return total
+
+    def _held_out(
+        self, outer: _Part, here: Tensor, alpha: float, values: dict[str, Tensor]
+    ) -> None:
+        """Fill in the scores of the targets whose nuisance has this penalty."""
+        extra = Extra.of(*outer.x, outer.smoother, alpha)
+        for places, responses in self.y.of(here):
+            train, truth, mean = outer.divide(responses)
+            targets = here[places]
+            added = extra.predict(values["alpha"][targets], extra.project(train))
+            base = mean + outer.smoother.predict(alpha, train)
+            values["nuisance_r2"][targets] = r2_columns(base, truth)
+            values["joint_r2"][targets] = r2_columns(base + added, truth)
+            values["partial_r"][targets] = pearson_columns(added, truth - base)

@@ -11,7 +11,7 @@ from convergent.brains import Responses, StimulusSet
 from convergent.stages.metrics import Facts, region_index
 from convergent.stages.nuisance import nuisance_of
 from convergent.stages.samples import Samples
-from convergent.store import Store
+from convergent.store import Store, rows_of
 from convergent.study import FitConfig
 from convergent.zarr_format import Arrays
 
@@ -37,7 +37,7 @@ def unique(
         scores = fit_unique(
             samples.features,
             nuisance,
-            np.asarray(brain.data[:])[samples.rows],
+            rows_of(brain.data, samples.rows),
             samples.splits(config),
             inner_splits=samples.inner_splits(config),
             alphas=alphas,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # version are then recomputed instead of being mixed with new ones.
 STAGE_VERSIONS = {
     "stimuli": 1,
-    "responses": 2,
+    "responses": 3,
     "train": 1,
     "weights": 1,
     "extract": 1,

@@ -101,7 +101,8 @@ class PerformanceConfig(Section):
     Attributes
     ----------
     benchmarks : dict
-        The benchmark that stands for performance, by modality.
+        The benchmark that stands for performance, by modality, or several: each is asked, and the
+        first is the one that planted truth is compared with.
     evaluations : tuple of str
         Scores to measure here.
     text : str or None
@@ -116,7 +117,7 @@ class PerformanceConfig(Section):
         Tokens of a window of ``text``, and by how many it moves on.
     """
 
-    benchmarks: dict[Literal["vision", "language"], str] = {}
+    benchmarks: dict[Literal["vision", "language"], str | Names] = {}
     evaluations: Names = ()
     text: str | None = None
     images: str | None = None

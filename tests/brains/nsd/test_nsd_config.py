@@ -31,3 +31,17 @@ def test_images_and_captions_differ_in_nothing_but_the_captions(study):
 def test_there_are_baselines_of_both_modalities(study):
     controls = {model.modality for model in study.models.values() if model.is_control}
     assert controls == {"vision", "language"}
+
+
+def test_performance_may_be_measured_by_several_benchmarks(study):
+    found = study.config.performance.benchmarks
+    assert found["vision"] == ("imagenet_top1", "imagenet_zeroshot_top1")
+    assert found["language"] == "open_llm_average"
+    published = {score.benchmark for score in study.published}
+    assert {*found["vision"], found["language"]} <= published
+
+
+def test_some_families_have_random_twins(study):
+    twins = [check for model in study.models.values() for check in model.checkpoints
+             if check.role == "random"]  # fmt: skip
+    assert len(twins) > 100

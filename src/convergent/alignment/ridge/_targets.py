@@ -64,6 +64,8 @@ class Targets:
         Anything with ``shape`` and slices; read `size` targets at a time.
     missing : {"error", "mask"}
         Refuse NaN and infinity, or leave the targets concerned undefined.
+    where : str
+        What reads them, for messages.
 
     Raises
     ------
@@ -73,17 +75,19 @@ class Targets:
         NaN or infinity in an array in memory, with ``missing="error"``.
     """
 
-    def __init__(self, responses: ArrayLike | Streamed, *, missing: Missing) -> None:
+    def __init__(
+        self, responses: ArrayLike | Streamed, *, missing: Missing, where: str = "ridge"
+    ) -> None:
         values: Any = responses
         if not (hasattr(values, "shape") and hasattr(values, "__getitem__")):
             values = np.asarray(values)
         self._values = values
-        self._missing = missing
+        self._missing, self._where = missing, where
         shape = tuple(self._values.shape)
         if len(shape) != 2 or 0 in shape:
             raise DataError(
                 f"array of shape {shape} where (sample, target) is needed",
-                where="ridge",
+                where=self._where,
                 fix="give two non-empty axes",
             )
         self.samples, self.count = shape
@@ -94,7 +98,7 @@ class Targets:
         if bad.any():
             raise NumericalError(
                 f"NaN or infinity in {int(bad.sum())} of {bad.size} targets",
-                where="ridge",
+                where=self._where,
                 fix="leave out the targets or the subject in the reader, or use missing='mask'",
             )
 

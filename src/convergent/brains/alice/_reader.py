@@ -24,6 +24,7 @@ from convergent.brains.alice._files import (
     motion_file,
 )
 from convergent.errors import DataError, UnknownKeyError, did_you_mean
+from convergent.noise import leave_one_subject_out_ceiling, split_half_ceiling
 
 VOLUMES = 362
 DROPPED = 10  # initial volumes missing from the time courses but present in the motion files
@@ -34,6 +35,7 @@ REGIONS = ("LATL", "RATL", "LPTL", "LIPL", "LPreM", "LIFG")
 SUBJECTS = tuple(f"s{number}" for number in (18, 22, 23, 24, 26, 28, 30, 31, *range(35, 54)))
 UNUSABLE = {"s33": "its published time courses are zero everywhere"}
 GROUP = "group"
+HALVES = 200  # random halvings of the listeners, for the reliability of their average
 NUISANCE = ("word_rate", "sound_power", "motion", "position")
 _PAUSES = ("", "sp")  # labels of the TextGrid that are no words
 
@@ -163,14 +165,14 @@ class AliceReader:
         """
         if subject == GROUP:
             data = self._standardised.mean(axis=0)
-            ceiling = _signal.split_half_reliability(self._standardised)
+            ceiling = split_half_ceiling(self._standardised, halves=HALVES)
             if self.standardise:
                 data = _signal.standardise(data)
         else:
             self._check(subject)
             data = self._time_courses(subject)
-            shared = _signal.leave_one_out(self._standardised)[SUBJECTS.index(subject)]
-            ceiling = np.maximum(shared, 0.0) ** 2
+            others = leave_one_subject_out_ceiling(self._standardised)
+            ceiling = others[SUBJECTS.index(subject)]
         return Responses(
             dataset=self.name,
             subject=subject,

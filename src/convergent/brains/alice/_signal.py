@@ -1,4 +1,4 @@
-"""Filtering of region time courses, and how much of them is shared between people."""
+"""Filtering of region time courses."""
 
 from __future__ import annotations
 
@@ -57,68 +57,3 @@ def standardise(data: Array) -> Array:
     negligible = deviation <= 1e-10 * np.abs(data).max(axis=0, initial=0.0)
     scaled: Array = np.where(negligible, 0.0, centred / np.where(negligible, 1.0, deviation))
     return scaled
-
-
-def correlate(first: Array, second: Array) -> Array:
-    """Pearson correlation of matching columns, shape (target,); NaN for constant columns."""
-    first, second = standardise(first), standardise(second)
-    r: Array = np.mean(first * second, axis=0)
-    return np.where(first.any(axis=0) & second.any(axis=0), r, np.nan)
-
-
-def leave_one_out(data: Array) -> Array:
-    """Correlate each subject with the mean of all others.
-
-    Parameters
-    ----------
-    data : ndarray, shape (subject, sample, target)
-        Standardised time courses.
-
-    Returns
-    -------
-    ndarray, shape (subject, target)
-
-    References
-    ----------
-    Nili et al. (2014), PLoS Comput Biol 10, e1003553 (lower bound of the noise ceiling).
-    """
-    if len(data) < 2:
-        return np.full((len(data), data.shape[2]), np.nan)
-    total = data.sum(axis=0)
-    return np.stack([correlate(own, total - own) for own in data])
-
-
-def split_half_reliability(data: Array, *, splits: int = 200, seed: int = 0) -> Array:
-    """Reliability of the average over all subjects.
-
-    Parameters
-    ----------
-    data : ndarray, shape (subject, sample, target)
-        Standardised time courses.
-    splits : int
-        Random halvings of the subjects, averaged.
-    seed : int
-        Of the halvings.
-
-    Returns
-    -------
-    ndarray, shape (target,)
-        Mean correlation r of the two halves' averages, stepped up to all subjects by Spearman and
-        Brown: 2 r / (1 + r). It is the share of the average's variance that subjects have in
-        common, so it is in r^2 units; negative estimates are 0. NaN with fewer than 2 subjects.
-
-    References
-    ----------
-    Spearman (1910), Brown (1910), British Journal of Psychology 3.
-    """
-    subjects = len(data)
-    if subjects < 2:
-        return np.full(data.shape[2], np.nan)
-    rng = np.random.default_rng(seed)
-    total, half = data.sum(axis=0), subjects // 2
-    r = np.zeros(data.shape[2])
-    for _ in range(splits):
-        chosen = data[rng.permutation(subjects)[:half]].sum(axis=0)
-        r += correlate(chosen, total - chosen) / splits
-    reliability: Array = 2 * np.maximum(r, 0.0) / (1 + np.maximum(r, 0.0))
-    return np.where(np.isnan(r), np.nan, reliability)
