@@ -60,11 +60,11 @@ class Paths:
 
     def model(self, model: str, table: str = "measurements") -> str:
         """One model's measurements, alignment (layers chosen) or coverage."""
-        return f"{self.root}/models/{_folder(table)}{model}.parquet"
+        return f"{self.root}/models{_suffix(table)}/{model}.parquet"
 
     def family(self, family: str, table: str = "measurements") -> str:
         """One family's part of the study's measurements, alignment or coverage."""
-        return f"{self.root}/families/{_folder(table)}{family}.parquet"
+        return f"{self.root}/families{_suffix(table)}/{family}.parquet"
 
     def table(self, name: str) -> str:
         """A study-wide table: performance, correlations, coverage, ...
@@ -97,6 +97,6 @@ class Paths:
         return f"{self.root}/report.html"
 
 
-def _folder(table: str) -> str:
-    # the measurements are the main product: a folder's *.parquet are measurements alone
-    return "" if table == "measurements" else f"{table}/"
+def _suffix(table: str) -> str:
+    # the measurements are the main product: a folder of them has nothing else in it
+    return "" if table == "measurements" else f"-{table}"

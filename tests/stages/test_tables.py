@@ -155,12 +155,13 @@ def test_a_missing_or_damaged_part_is_named(tmp_path, rows):
         scan_tables([good, bad], "measurements")
 
 
-def test_a_glob_over_families_is_measurements_alone(tmp_path):
+@pytest.mark.parametrize("place", ["families", "families/*.parquet"])
+def test_the_folder_of_families_is_measurements_alone(tmp_path, place):
     paths = made.write_results(tmp_path / "small")
-    found = pl.read_parquet(tmp_path / "small/families/*.parquet")
+    found = pl.read_parquet(tmp_path / "small" / place)
     assert found.height == sum(made.measurement_rows(family).height for family in made.MODELS)
     assert list(found.columns) == list(MEASUREMENTS.columns)
-    chosen = pl.read_parquet(tmp_path / "small/families/alignment/*.parquet")
+    chosen = pl.read_parquet(tmp_path / "small/families-alignment")
     assert set(chosen["choice"]) == {"best", "fixed"}
     lazy = scan_tables([paths.family(family) for family in made.MODELS], "measurements")
     assert_frame_equal(lazy.collect().sort(MEASUREMENTS.keys), found.sort(MEASUREMENTS.keys))

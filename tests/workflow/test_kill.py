@@ -26,7 +26,7 @@ STAGES = {
     ),
     "measure": (
         ("measure", "--model", "tiny-vit"),
-        ["models/tiny-vit.parquet", "models/alignment/tiny-vit.parquet"],
+        ["models/tiny-vit.parquet", "models-alignment/tiny-vit.parquet"],
     ),
     "family": (("family", "--family", "tiny"), ["families/tiny.parquet"]),
     "correlate": (("correlate",), ["study/correlations.parquet", "study/about.json"]),
