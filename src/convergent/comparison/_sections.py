@@ -37,7 +37,7 @@ def sections(found: Comparison, *, most: int = 15) -> list[Section]:
         _changes("Configuration", found, found.facts.configuration, most),
         _changes("Software", found, found.facts.software, most),
         _changes("Weights (SHA-256)", found, found.facts.weights, most),
-        _frame(found, "Headline (all regions)", _headline(found.headline), most),
+        _headline(found, most),
         _frame(found, "Performance", _moved(found.performance), most),
         _frame(found, f"Alignment ({found.primary}, shared subjects and regions)",
                _moved(found.alignment), most),
@@ -75,13 +75,29 @@ def _changes(title: str, found: Comparison, changes: Sequence[Change], most: int
     return Section(title, columns, [list(c) for c in changes[:most]], _more(len(changes), most))
 
 
-def _headline(rows: pl.DataFrame) -> pl.DataFrame:
-    fixed = [name for name in ("scope", "scope_value") if name in rows.columns]
-    rows = rows.drop(fixed)
-    first = pl.lit(value=True)
-    if "measure" in rows.columns:  # the plain score; the rest is in the JSON
-        first = pl.col("measure") == "score"
-    return rows.filter(first).drop(name for name in ("measure",) if name in rows.columns)
+# Numbers that are shown side by side; the JSON has all of them.
+_SHOWN = ("n_models", "r", "rho", "p", "partial_r")
+
+
+def _headline(found: Comparison, most: int) -> Section:
+    """One row a question, each number as A, B and the change."""
+    rows: dict[tuple[str, ...], dict[str, str]] = {}
+    keys: list[str] = [
+        name for name in ("dataset", "benchmark", "choice") if name in found.headline.columns
+    ]
+    for row in found.headline.iter_rows(named=True):
+        if row.get("measure", "score") == "score" and row["number"] in _SHOWN:
+            cells = rows.setdefault(tuple(str(row[key]) for key in keys), {})
+            cells[row["number"]] = _from_to(row["a"], row["b"])
+    columns = [*((key, False) for key in keys), *((name, False) for name in _SHOWN)]
+    shown = [[*key, *(cells.get(name, "") for name in _SHOWN)] for key, cells in rows.items()]
+    return Section("Headline (all regions)", columns, shown[:most], _more(len(shown), most))
+
+
+def _from_to(a: float | None, b: float | None) -> str:
+    if a == b or a is None or b is None:
+        return _cell(a) if a == b else f"{_cell(a) or 'none'} → {_cell(b) or 'none'}"
+    return f"{a:.4g} → {b:.4g} ({b - a:+.2g})"
 
 
 def _moved(rows: pl.DataFrame) -> pl.DataFrame:

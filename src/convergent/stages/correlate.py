@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -12,32 +11,11 @@ from convergent.errors import StoreError
 from convergent.stages.about import write_about
 from convergent.stages.claims import Material, claimed
 from convergent.stages.data import reader_of, truth_rows
+from convergent.stages.schemas import MODELS_SCHEMA, PERFORMANCE_SCHEMA, TRUTH_SCHEMA
 from convergent.stages.tables import read_table, scan_families, write_table
 from convergent.stages.weights import check_all_distinct
 from convergent.store import publish
 from convergent.study import Study
-
-PERFORMANCE_SCHEMA: dict[str, Any] = {
-    "study": pl.String,
-    "modality": pl.String,
-    "family": pl.String,
-    "model": pl.String,
-    "checkpoint": pl.String,
-    "role": pl.String,
-    "step": pl.Int64,
-    "final": pl.Boolean,
-    "parameters": pl.Int64,
-    "benchmark": pl.String,
-    "score": pl.Float64,
-    "source": pl.String,
-}
-TRUTH_SCHEMA: dict[str, Any] = {
-    "dataset": pl.String,
-    "region": pl.String,
-    "high_level": pl.Float64,
-    "noise_ceiling": pl.Float64,
-    "driven": pl.Boolean,
-}
 
 
 def correlate(study: Study) -> None:
@@ -55,9 +33,10 @@ def correlate(study: Study) -> None:
     write_table(study.paths.table("ceilings"), ceilings, "ceilings")
     material = _material(study)
     for name in ("performance", "models", "truth"):
-        _publish(study, name, getattr(material, name))
+        write_table(study.paths.table(name), [getattr(material, name)], name)
     for name, claim in claimed(material):
-        _publish(study, name, claim)
+        with publish(study.paths.table(name)) as temporary:
+            claim.write_parquet(temporary)
     write_about(study)
 
 
@@ -98,13 +77,7 @@ def models_table(study: Study) -> pl.DataFrame:
         }
         for model in study.models.values()
     ]
-    schema: dict[str, Any] = dict.fromkeys(rows[0], pl.String)
-    return pl.DataFrame(rows, schema={**schema, "parameters": pl.Int64, "layers": pl.Int64})
-
-
-def _publish(study: Study, name: str, table: pl.DataFrame) -> None:
-    with publish(study.paths.table(name)) as temporary:
-        table.write_parquet(temporary)
+    return pl.DataFrame(rows, schema=MODELS_SCHEMA)
 
 
 def _performance(study: Study) -> pl.DataFrame:

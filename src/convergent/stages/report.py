@@ -10,6 +10,7 @@ from pathlib import Path
 from convergent.figures import draw_all
 from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
 from convergent.stages.data import read_responses, read_stimuli
+from convergent.stages.schemas import SHAPES
 from convergent.stages.tables import read_table
 from convergent.store import publish, software, stamp
 from convergent.study import Study
@@ -46,7 +47,10 @@ def write_report(study: Study) -> str:
 
 
 def _inputs(study: Study) -> ReportInputs:
-    tables = {name: read_table(study.paths.table(name)) for name in study.tables()}
+    tables = {
+        name: read_table(study.paths.table(name), name if name in SHAPES else None)
+        for name in study.tables()
+    }
     return ReportInputs(
         study=study.name,
         title=study.config.title,

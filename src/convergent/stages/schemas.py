@@ -78,6 +78,33 @@ CEILING_SCHEMA: dict[str, Any] = {
     "n_subjects": pl.Int64,
     "n_stimuli": pl.Int64,
 }
+MODELS_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("model", "family", "modality", "source", "reference", "revision"), pl.String),
+    "parameters": pl.Int64,
+    "layers": pl.Int64,
+    "tags": pl.String,
+}
+PERFORMANCE_SCHEMA: dict[str, Any] = {
+    "study": pl.String,
+    "modality": pl.String,
+    "family": pl.String,
+    "model": pl.String,
+    "checkpoint": pl.String,
+    "role": pl.String,
+    "step": pl.Int64,
+    "final": pl.Boolean,
+    "parameters": pl.Int64,
+    "benchmark": pl.String,
+    "score": pl.Float64,
+    "source": pl.String,
+}
+TRUTH_SCHEMA: dict[str, Any] = {
+    "dataset": pl.String,
+    "region": pl.String,
+    "high_level": pl.Float64,
+    "noise_ceiling": pl.Float64,
+    "driven": pl.Boolean,
+}
 # Tables with a part for every model and family.
 SCHEMAS: dict[str, dict[str, Any]] = {
     "measurements": MEASUREMENT_SCHEMA,
@@ -154,4 +181,8 @@ SHAPES: dict[str, Shape] = {
     "alignment": _shape(ALIGNMENT_SCHEMA),
     "coverage": _shape(COVERAGE_SCHEMA),
     "ceilings": _shape(CEILING_SCHEMA),
+    # these keep the order in which the study names them
+    "performance": Shape(PERFORMANCE_SCHEMA),
+    "models": Shape(MODELS_SCHEMA),
+    "truth": Shape(TRUTH_SCHEMA, ranges={"noise_ceiling": _RANGES["noise_ceiling"]}),
 }
