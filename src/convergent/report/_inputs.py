@@ -86,7 +86,7 @@ class ReportInputs:
 
 # Tables whose numbers are claims about models: blank below the coverage that a headline needs.
 BLANKED = ("correlations", "metric_correlations")
-EMPTIED: tuple[str, ...] = ()
+EMPTIED: tuple[str, ...] = ("mixed", "contamination")
 
 
 def withhold(correlations: pl.DataFrame, coverage: Coverage) -> pl.DataFrame:

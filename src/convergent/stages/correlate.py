@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import statistics
 from pathlib import Path
 
 import polars as pl
@@ -73,11 +74,12 @@ def models_table(study: Study) -> pl.DataFrame:
             "revision": model.revision,
             "parameters": model.parameters,
             "layers": len(model.layers),
+            "width": statistics.median(layer.width for layer in model.layers),
             "tags": " ".join(model.tags),
         }
         for model in study.models.values()
     ]
-    return pl.DataFrame(rows, schema=MODELS_SCHEMA)
+    return pl.DataFrame(rows, schema=MODELS_SCHEMA, strict=False)
 
 
 def _performance(study: Study) -> pl.DataFrame:

@@ -82,6 +82,7 @@ MODELS_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("model", "family", "modality", "source", "reference", "revision"), pl.String),
     "parameters": pl.Int64,
     "layers": pl.Int64,
+    "width": pl.Float64,
     "tags": pl.String,
 }
 PERFORMANCE_SCHEMA: dict[str, Any] = {

@@ -11,8 +11,11 @@ from ._correlation import (
     permutation_p,
     spearman,
     within_family,
+    without_each_family,
 )
 from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
+from ._families import Families, correlation_variance, intraclass
+from ._family_test import MINIMUM_FAMILIES, FamilyCorrelation, family_correlation
 from ._layers import layer_scores
 from ._metrics import (
     METRIC_CORRELATION_SCHEMA,
@@ -20,8 +23,16 @@ from ._metrics import (
     of_metric,
     scale_profile,
 )
+from ._mixed import MixedEffect, MixedFit, mixed_model
 from ._multiplicity import benjamini_hochberg
 from ._performance import CORRELATION_SCHEMA, performance_alignment
+from ._performance_contamination import Contamination, contamination_effect
+from ._performance_tables import (
+    CONTAMINATION_SCHEMA,
+    MIXED_SCHEMA,
+    contamination_table,
+    mixed_table,
+)
 from ._places import subject_profile
 from ._recovery import Recovery, recovery
 from ._regions import modality_profile, region_profile
@@ -38,25 +49,40 @@ from ._trajectories import step_positions, trajectories
 __all__ = [
     "ALIGNMENT_COLUMNS",
     "ALL_REGIONS",
+    "CONTAMINATION_SCHEMA",
     "CORRELATION_SCHEMA",
     "COVERAGE_COLUMNS",
     "METRIC_CORRELATION_SCHEMA",
+    "MINIMUM_FAMILIES",
+    "MIXED_SCHEMA",
     "MODEL_COLUMNS",
     "PERFORMANCE_COLUMNS",
     "SCORES_SCHEMA",
     "SCORE_KEYS",
     "TRUTH_COLUMNS",
+    "Contamination",
     "Coverage",
+    "Families",
+    "FamilyCorrelation",
+    "MixedEffect",
+    "MixedFit",
     "Recovery",
     "benjamini_hochberg",
     "ceiling_summary",
+    "contamination_effect",
+    "contamination_table",
+    "correlation_variance",
     "coverage_summary",
     "family_bootstrap",
+    "family_correlation",
     "fisher_interval",
+    "intraclass",
     "layer_scores",
     "leave_one_family_out",
     "mask_by_ceiling",
     "metric_correlations",
+    "mixed_model",
+    "mixed_table",
     "modality_profile",
     "model_alignment",
     "of_metric",
@@ -74,4 +100,5 @@ __all__ = [
     "subject_scores",
     "trajectories",
     "within_family",
+    "without_each_family",
 ]

@@ -4,32 +4,41 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
 
-from convergent.errors import TableError
-
 from . import _correlation as corr
-from ._aggregate import model_alignment
+from ._family_test import family_correlation
 from ._multiplicity import benjamini_hochberg
-from ._tables import MODEL_COLUMNS, PERFORMANCE_COLUMNS, require_columns, without_nan
+from ._performance_pairs import (
+    MEASURES,
+    Benchmarks,
+    benchmark_rank,
+    log10_positive,
+    paired,
+    why_not,
+)
+from ._tables import without_nan
 
-_MEASURES = {"score": "alignment", "score_normalised": "alignment_normalised"}
 _NUMBERS = (
-    "r", "r_low", "r_high", "rho", "family_low", "family_high", "p", "q",
-    "partial_r", "within_family_r", "leave_one_family_out_low", "leave_one_family_out_high",
+    "r", "p", "q", "low", "high", "n_effective", "icc_performance", "icc_alignment",
+    "rho", "r_low", "r_high", "p_exchangeable", "family_low", "family_high",
+    "partial_r", "partial_r_width", "partial_r_both", "within_family_r",
+    "leave_one_family_out_low", "leave_one_family_out_high",
 )  # fmt: skip
+_TEXT = (
+    *("dataset", "modality", "benchmark", "choice", "measure", "scope", "scope_value"),
+    *("p_reason", "leave_one_family_out_family", "left_out", "reason"),
+)
+_COUNTS = ("n_models", "n_families", "n_subjects", "n_regions", "bootstraps_used")
 CORRELATION_SCHEMA: dict[str, type[pl.DataType]] = {
-    **dict.fromkeys(
-        ("dataset", "modality", "benchmark", "choice", "measure", "scope", "scope_value"), pl.String
-    ),
-    **dict.fromkeys(("n_models", "n_families", "n_subjects", "n_regions"), pl.Int64),
+    **dict.fromkeys(_TEXT[:7], pl.String),
+    **dict.fromkeys(_COUNTS[:4], pl.Int64),
     **dict.fromkeys(_NUMBERS, pl.Float64),
-    "bootstraps_used": pl.Int64,
-    "left_out": pl.String,
-    "reason": pl.String,
+    _COUNTS[4]: pl.Int64,
+    **dict.fromkeys(_TEXT[7:], pl.String),
 }
 
 
@@ -38,7 +47,7 @@ def performance_alignment(
     performance: pl.DataFrame,
     models: pl.DataFrame,
     *,
-    benchmarks: Mapping[str, str | Sequence[str]],
+    benchmarks: Benchmarks,
     ceiling_threshold: float,
     seed: int,
     bootstraps: int,
@@ -58,7 +67,7 @@ def performance_alignment(
     performance : DataFrame
         model, checkpoint, benchmark, score.
     models : DataFrame
-        model, family, modality, parameters, source.
+        model, family, modality, parameters, source; width (features of a layer) where known.
     benchmarks : dict of str to str, or to several
         Benchmark(s) of each modality.
     ceiling_threshold : float
@@ -67,7 +76,7 @@ def performance_alignment(
         Every row draws from a stream of its own, made of the seed and the row's keys, so that
         adding a data set changes no other row.
     bootstraps, permutations : int
-        Resamples of families; random orders.
+        Resamples of families; random orders, and draws of the null of the family test.
     scopes : sequence of str
         All regions together, each network, each subject.
 
@@ -75,91 +84,48 @@ def performance_alignment(
     -------
     DataFrame
         One row per (dataset, modality, benchmark, choice, measure, scope, scope_value):
-        n_models, n_families, n_subjects, n_regions, Pearson r with its Fisher interval (r_low,
-        r_high), Spearman rho, family-bootstrap interval (family_low, family_high,
-        bootstraps_used), permutation p, q (Benjamini-Hochberg over the networks, or over the
-        subjects, of one question), partial_r given log10 parameters, within_family_r, the range
-        of r with one family left out, left_out, and the reason when r is null.
+
+        - Pearson r with p and its interval (low, high) by `family_correlation`, and what that test
+          found: n_effective, icc_performance, icc_alignment; p_reason where there is no p;
+        - q, Benjamini-Hochberg of p over the networks, or the subjects, of one question;
+        - Spearman rho;
+        - as if models were independent: Fisher's interval (r_low, r_high), permutation p
+          (p_exchangeable);
+        - the interval of r when families are resampled (family_low, family_high,
+          bootstraps_used);
+        - r given log10 parameters (partial_r), log10 width (partial_r_width), and both;
+        - r within families, and the range of r with one family left out with the family that
+          changes r most;
+        - n_models, n_families, n_subjects, n_regions, left_out, and the reason when r is null.
 
     Raises
     ------
     TableError
         If a column is missing, or a model has two final rows.
     """
-    require_columns(performance, PERFORMANCE_COLUMNS, "performance")
-    require_columns(models, MODEL_COLUMNS, "models")
-    averaged = model_alignment(alignment, ceiling_threshold=ceiling_threshold)
-    averaged = averaged.filter(pl.col("scope").is_in(list(scopes)))
-    final = averaged.filter((pl.col("role") == "trained") & pl.col("final"))
-    scores = without_nan(performance)
     rows = []
-    keys = ["dataset", "modality", "choice", "scope", "scope_value"]
-    for (dataset, modality, choice, scope, value), group in averaged.group_by(
-        keys, maintain_order=True
+    for pairs in paired(
+        alignment,
+        performance,
+        models,
+        benchmarks=benchmarks,
+        ceiling_threshold=ceiling_threshold,
+        scopes=scopes,
     ):
-        mine = final.filter(
-            pl.all_horizontal(
-                pl.col(k) == v
-                for k, v in zip(keys, (dataset, modality, choice, scope, value), strict=True)
-            )
-        )
-        known = models.filter(pl.col("modality") == modality)
-        for benchmark in _as_tuple(benchmarks.get(str(modality), ())):
-            frame, left_out = _pair(mine, scores, known, benchmark, str(dataset))
-            for measure, column in _MEASURES.items():
-                row = dict(zip(keys, (dataset, modality, choice, scope, value), strict=True))
-                row |= {"benchmark": benchmark, "measure": measure, "left_out": left_out}
-                row |= {"n_subjects": group["n_subjects"].max()}
-                row |= {"n_regions": group["n_regions"].max()}
-                stream = zlib.crc32("|".join(map(str, row.values())).encode())
-                row |= _correlate(frame, column, [seed, stream], bootstraps, permutations)
-                rows.append(row)
+        for measure, column in MEASURES.items():
+            row: dict[str, object] = {**pairs.keys, "measure": measure, "left_out": pairs.left_out}
+            row |= {"n_subjects": pairs.n_subjects, "n_regions": pairs.n_regions}
+            stream = zlib.crc32("|".join(map(str, row.values())).encode())
+            row |= _correlate(pairs.frame, column, [seed, stream], bootstraps, permutations)
+            rows.append(row)
     table = pl.DataFrame(rows, schema=CORRELATION_SCHEMA, strict=False)
+    # the headline's benchmark stays first: rows come by benchmark in the order asked
     return _adjust(table).sort(
-        "dataset", "modality", "benchmark", "choice", "measure", "scope", "scope_value"
+        "dataset",
+        "modality",
+        benchmark_rank(benchmarks),
+        *("choice", "measure", "scope", "scope_value"),
     )
-
-
-def _as_tuple(names: str | Sequence[str]) -> tuple[str, ...]:
-    return (names,) if isinstance(names, str) else tuple(names)
-
-
-def _pair(
-    aligned: pl.DataFrame, scores: pl.DataFrame, models: pl.DataFrame, benchmark: str, dataset: str
-) -> tuple[pl.DataFrame, str]:
-    """Join performance to alignment by model and checkpoint; say who is left out and why."""
-    chosen = scores.filter(pl.col("benchmark") == benchmark).select(
-        "model", "checkpoint", performance="score"
-    )
-    joined = aligned.join(chosen, on=["model", "checkpoint"], how="left").join(
-        models.select("model", "parameters"), on="model", how="left"
-    )
-    twice = joined.filter(pl.col("model").is_duplicated())["model"].unique().sort()
-    if len(twice):
-        raise TableError(
-            f"model '{twice[0]}' has more than one final score",
-            where=f"benchmark '{benchmark}', data set '{dataset}'",
-            fix="mark one checkpoint as final and give each benchmark one score a checkpoint",
-        )
-    complete = pl.col("cells") == pl.col("expected_cells")
-    has_score = pl.col("performance").is_not_null()
-    reasons = {}
-    for row in models.iter_rows(named=True):
-        if row["source"] == "baseline":
-            reasons[row["model"]] = "control without weights"
-        elif row["model"] not in joined["model"]:
-            reasons[row["model"]] = "no alignment of a final trained checkpoint"
-    for row in joined.filter(~complete | ~has_score).iter_rows(named=True):
-        if row["performance"] is None:
-            reasons[row["model"]] = f"no {benchmark} score"
-        else:
-            reasons[row["model"]] = (
-                f"only {row['cells']} of {row['expected_cells']} subject-region scores"
-            )
-    text = "; ".join(f"{name}: {why}" for name, why in sorted(reasons.items()))
-    controls = [name for name, why in reasons.items() if why == "control without weights"]
-    kept = joined.filter(complete & has_score & ~pl.col("model").is_in(controls))
-    return kept.sort("model"), text
 
 
 def _correlate(
@@ -172,7 +138,7 @@ def _correlate(
     }
     x = frame["performance"].cast(pl.Float64).to_numpy()
     y = frame[column].cast(pl.Float64).to_numpy()
-    reason = _why_not(x, y)
+    reason = why_not(x, y)
     if reason:
         return result | {"reason": reason}
     family = frame["family"].to_list()
@@ -181,40 +147,57 @@ def _correlate(
     family_low, family_high, used = corr.family_bootstrap(
         x, y, family, bootstraps=bootstraps, seed=seed
     )
-    out_low, out_high = corr.leave_one_family_out(x, y, family)
+    # The null depends on families and shares alone: with the study's seed, rows share it.
+    tested = family_correlation(x, y, family, draws=permutations, seed=seed[0])
     numbers = {
         "r": r,
+        "p": tested.p,
+        "low": tested.low,
+        "high": tested.high,
+        "n_effective": tested.n_effective,
+        "icc_performance": tested.icc_x,
+        "icc_alignment": tested.icc_y,
+        "rho": corr.spearman(x, y),
         "r_low": low,
         "r_high": high,
-        "rho": corr.spearman(x, y),
+        "p_exchangeable": corr.permutation_p(x, y, permutations=permutations, seed=[*seed, 1]),
         "family_low": family_low,
         "family_high": family_high,
-        "p": corr.permutation_p(x, y, permutations=permutations, seed=[*seed, 1]),
-        "partial_r": _partial(frame, x, y),
+        **_partials(frame, x, y),
         "within_family_r": corr.within_family(x, y, family),
-        "leave_one_family_out_low": out_low,
-        "leave_one_family_out_high": out_high,
     }
-    finite = {key: None if math.isnan(value) else value for key, value in numbers.items()}
-    return result | finite | {"bootstraps_used": used}
+    found: dict[str, object] = {
+        key: None if math.isnan(value) else value for key, value in numbers.items()
+    }
+    found |= _left_out(corr.without_each_family(x, y, family), r)
+    return result | found | {"bootstraps_used": used, "p_reason": tested.reason or None}
 
 
-def _why_not(x: corr.Array, y: corr.Array) -> str:
-    if len(x) < 3:
-        return f"{len(x)} model(s) with both numbers; at least 3 are needed"
-    if corr.is_constant(x):
-        return "performance is the same for every model"
-    if corr.is_constant(y):
-        return "alignment is the same for every model"
-    return ""
+def _partials(frame: pl.DataFrame, x: corr.Array, y: corr.Array) -> dict[str, float]:
+    """R given what is known of size, over the models of which it is known."""
+    size, width = log10_positive(frame["parameters"]), log10_positive(frame["width"])
+    given = {
+        "partial_r": size[:, None],
+        "partial_r_width": width[:, None],
+        "partial_r_both": np.stack([size, width], axis=1),
+    }
+    found = {}
+    for name, columns in given.items():
+        known = np.isfinite(columns).all(axis=1)
+        found[name] = corr.partial_pearson(x[known], y[known], columns[known])
+    return found
 
 
-def _partial(frame: pl.DataFrame, x: corr.Array, y: corr.Array) -> float:
-    parameters = frame["parameters"].cast(pl.Float64).fill_null(0.0).to_numpy()
-    known = parameters > 0
-    if int(known.sum()) < 4:
-        return math.nan
-    return corr.partial_pearson(x[known], y[known], np.log10(parameters[known]))
+def _left_out(without: dict[str, float], r: float) -> dict[str, object]:
+    """Range of r without each family, and the family without which it changes most."""
+    finite = {name: value for name, value in without.items() if not math.isnan(value)}
+    if not finite:
+        return {}
+    return {
+        "leave_one_family_out_low": min(finite.values()),
+        "leave_one_family_out_high": max(finite.values()),
+        "leave_one_family_out_family": max(finite, key=lambda name: abs(finite[name] - r)),
+    }
 
 
 def _adjust(table: pl.DataFrame) -> pl.DataFrame:

@@ -28,7 +28,7 @@ STUDY_TABLES = (
     *("coverage", "ceilings", "performance", "models", "truth"),
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
     *("scores", "ceiling_summary", "scale_profile", "counts"),
-    *("correlations", "metric_correlations"),
+    *("correlations", "metric_correlations", "mixed", "contamination"),
     *("trajectories",),
     *("recovery_regions", "recovery_checks"),
 )

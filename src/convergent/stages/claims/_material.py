@@ -28,7 +28,8 @@ class Material:
     performance : DataFrame
         model, checkpoint, benchmark, score.
     models : DataFrame
-        One row a model: model, family, modality, source, parameters, layers, tags.
+        One row a model: model, family, modality, source, parameters, layers, width (median of the
+        layers'), tags.
     ceilings : DataFrame
         Noise ceilings of similarity metrics.
     truth : DataFrame
