@@ -8,6 +8,7 @@ rule measure:
         paths.model("{model}"),
         paths.model("{model}", "alignment"),
         paths.model("{model}", "coverage"),
+        paths.model("{model}", "resampled"),
     log:
         paths.log("measure", "{model}"),
     conda:
@@ -26,12 +27,13 @@ rule family:
         lambda w: [
             paths.model(model, table)
             for model in study.family(w.family)
-            for table in ("measurements", "alignment", "coverage")
+            for table in ("measurements", "alignment", "coverage", "resampled")
         ],
     output:
         paths.family("{family}"),
         paths.family("{family}", "alignment"),
         paths.family("{family}", "coverage"),
+        paths.family("{family}", "resampled"),
     log:
         paths.log("family", "{family}"),
     conda:
@@ -48,7 +50,7 @@ rule correlate:
         families=[
             paths.family(family, table)
             for family in study.families
-            for table in ("measurements", "alignment", "coverage")
+            for table in ("measurements", "alignment", "coverage", "resampled")
         ],
         performance=[paths.performance(model) for model in study.evaluated_models()],
         ceilings=[paths.ceilings(dataset) for dataset in study.config.datasets],

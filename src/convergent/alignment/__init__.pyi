@@ -24,6 +24,8 @@ from ._orders import story_orders as story_orders
 from ._partition import Partition as Partition
 from ._partition import partition as partition
 from ._ratios import ratio_grid as ratio_grid
+from ._resamples import item_resamples as item_resamples
+from ._resamples import story_resamples as story_resamples
 from ._scores import pearson as pearson
 from ._scores import r2 as r2
 from ._splits import Split as Split

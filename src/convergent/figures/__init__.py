@@ -8,6 +8,7 @@ from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._data_check import data_picture
 from ._heatmap import depth_by_region, layer_region
+from ._leads import training_leads
 from ._metrics import metric_label, metrics, scales
 from ._planted import planted_recovered
 from ._regions import region_dots
@@ -58,6 +59,7 @@ __all__ = [
     "register_figure",
     "scales",
     "scatter_points",
+    "training_leads",
     "training_trajectories",
     "twin_differences",
 ]

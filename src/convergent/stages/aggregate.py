@@ -8,6 +8,7 @@ import polars as pl
 
 from convergent.alignment import mean_defined
 from convergent.stages.choice import choices
+from convergent.stages.resampled import resampled
 from convergent.stages.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.table_files import copy_rows, datasets_in, scan_tables, writing
@@ -38,6 +39,7 @@ def measure(study: Study, model: str) -> None:
     with (
         writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
         writing(study.paths.model(model, "alignment"), SHAPES["alignment"]) as alignment,
+        writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
     ):
         for (dataset, checkpoint), layers in sorted(members.items()):
             stores = _read(study, row, dataset, checkpoint, layers, coverage)
@@ -48,6 +50,9 @@ def measure(study: Study, model: str) -> None:
                     measurements.write(pl.concat(frames))
             if stores:
                 alignment.write(pl.concat(choices(study, row, stores)))
+            drawn = resampled(study, row, stores)
+            if drawn:
+                curves.write(pl.concat(drawn))
     write_table(
         study.paths.model(model, "coverage"),
         [pl.DataFrame(coverage, schema=COVERAGE_SCHEMA)],

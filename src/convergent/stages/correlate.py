@@ -26,8 +26,8 @@ def correlate(study: Study) -> None:
     what it needs of them.
     """
     check_all_distinct(study)
-    coverage = [scan_families(study, "coverage").collect()]
-    write_table(study.paths.table("coverage"), coverage, "coverage")
+    for table in ("coverage", "resampled"):  # the small ones
+        write_table(study.paths.table(table), [scan_families(study, table).collect()], table)
     ceilings = [
         read_table(study.paths.ceilings(dataset), "ceilings") for dataset in study.config.datasets
     ]
@@ -59,6 +59,7 @@ def _material(study: Study) -> Material:
         seed=config.statistics.seed,
         bootstraps=config.statistics.bootstraps,
         permutations=config.statistics.permutations,
+        resampled=read_table(study.paths.table("resampled"), "resampled"),
     )
 
 

@@ -118,7 +118,17 @@ def _compare(
     if "ridge" in config.metrics:
         threshold = study.config.statistics.ceiling_threshold
         found.append(
-            [ridge(one, responses, stores, config, ceiling_threshold=threshold) for one in samples]
+            [
+                ridge(
+                    one,
+                    responses,
+                    stores,
+                    config,
+                    ceiling_threshold=threshold,
+                    resampled=study.resampled(layer.attrs["model"], layer.attrs["checkpoint"]),
+                )
+                for one, layer in zip(samples, layers, strict=True)
+            ]
         )
     if config.unique:
         nuisance = read_baselines(study, stimuli.name)

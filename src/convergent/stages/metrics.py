@@ -38,6 +38,7 @@ def ridge(
     config: FitConfig,
     *,
     ceiling_threshold: float,
+    resampled: bool = False,
 ) -> tuple[list[Arrays], Facts]:
     """Fit encoding models of all subjects; arrays a subject, and facts for the attributes."""
     chosen = selection(samples.design, config)
@@ -48,11 +49,12 @@ def ridge(
             fix="set fit.selection: folds",
         )
     orders = samples.orders(config)
+    resamples = samples.resamples(config) if resampled else None
     index = [region_index(store) for store in stores]
     scores = fit_subjects(
         samples.features,
         [
-            Problem(rows_of(data, samples.rows), orders, regions)
+            Problem(rows_of(data, samples.rows), orders, regions, resamples)
             for data, regions in zip(responses, index, strict=True)
         ],
         samples.splits(config),
@@ -169,4 +171,7 @@ def _ridge_arrays(
         axes = ("permutation", "fold", "region")
         arrays["null_fold_r"] = (axes, scores.null_fold_r.astype(np.float32))
         arrays["null_inner_r"] = (axes, scores.null_inner_r.astype(np.float32))
+    if scores.boot_fold_r is not None:
+        axes = ("bootstrap", "fold", "region")
+        arrays["boot_fold_r"] = (axes, scores.boot_fold_r.astype(np.float32))
     return arrays

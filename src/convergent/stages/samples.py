@@ -16,8 +16,10 @@ from convergent.alignment import (
     inner_item_splits,
     inner_story_splits,
     item_orders,
+    item_resamples,
     item_splits,
     story_orders,
+    story_resamples,
     story_splits,
     words_to_volumes,
 )
@@ -166,6 +168,15 @@ class Samples:
             minimum=max(config.delays) + config.trim,
             seed=config.seed,
         )
+
+    def resamples(self, config: FitConfig) -> np.ndarray | None:
+        """How often resamples of the stimuli draw each sample, (bootstrap, sample)."""
+        if config.bootstraps == 0:
+            return None
+        drawn = {"bootstraps": config.bootstraps, "seed": config.seed}
+        if self.ids is None:
+            return story_resamples(self.count, block=config.block, **drawn)
+        return item_resamples(self.ids, self.groups, **drawn)
 
     @staticmethod
     def _sides(side: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -69,6 +69,11 @@ COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
     ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
     pl.String,
 )
+RESAMPLED_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(("dataset", "family", "model", "checkpoint", "subject", "choice"), pl.String),
+    "resample": pl.Int64,
+    "alignment": pl.Float64,
+}
 CEILING_SCHEMA: dict[str, Any] = {
     "dataset": pl.String,
     **_METRIC,
@@ -111,10 +116,11 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "measurements": MEASUREMENT_SCHEMA,
     "alignment": ALIGNMENT_SCHEMA,
     "coverage": COVERAGE_SCHEMA,
+    "resampled": RESAMPLED_SCHEMA,
 }
 SORTED_BY = (
     "dataset", "family", "model", "checkpoint", "layer_index", "layer", "choice", "subject",
-    "region", "metric", "scale",
+    "region", "metric", "scale", "resample",
 )  # fmt: skip
 
 # Sums of float32 products may pass a bound by rounding.
@@ -181,6 +187,7 @@ SHAPES: dict[str, Shape] = {
     "measurements": _shape(MEASUREMENT_SCHEMA),
     "alignment": _shape(ALIGNMENT_SCHEMA),
     "coverage": _shape(COVERAGE_SCHEMA),
+    "resampled": _shape(RESAMPLED_SCHEMA),
     "ceilings": _shape(CEILING_SCHEMA),
     # these keep the order in which the study names them
     "performance": Shape(PERFORMANCE_SCHEMA),

@@ -15,6 +15,7 @@ from convergent.stages.schemas import (
     CEILING_SCHEMA,
     COVERAGE_SCHEMA,
     MEASUREMENT_SCHEMA,
+    RESAMPLED_SCHEMA,
     SCHEMAS,
     SHAPES,
 )
@@ -24,7 +25,8 @@ from convergent.store import Store
 from convergent.study import Checkpoint, Model, Study
 
 __all__ = [
-    "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA", "SCHEMAS",
+    "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA",
+    "RESAMPLED_SCHEMA", "SCHEMAS",
     "against_null", "frame", "keys", "read_table", "regions", "scan_families", "share_of_ceiling",
     "write_table",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 
 from ._aggregate import model_alignment
+from ._onset_measures import kind
 from ._tables import PERFORMANCE_COLUMNS, require_columns, without_nan
 
 _COLUMNS = (
@@ -46,7 +47,8 @@ def trajectories(
     """Line up performance and alignment of every checkpoint that has a training step.
 
     Nothing is rescaled, smoothed or tested: the table shows what was measured. Which of the two
-    moves first cannot be read off two curves with different noise.
+    moves first cannot be read off two curves with different noise; see `training_leads`.
+    Continuous measures (losses, bits a byte) stand beside the benchmarks wherever there are any.
 
     Parameters
     ----------
@@ -89,9 +91,20 @@ def trajectories(
     scores = without_nan(performance).select(
         "model", "checkpoint", "benchmark", performance="score"
     )
+    asked = averaged.join(wanted, on="modality", how="inner").join(
+        scores, on=["model", "checkpoint", "benchmark"], how="left"
+    )
+    names = scores["benchmark"].unique().to_list()
+    beside = scores.filter(
+        pl.col("benchmark").is_in([name for name in names if kind(name) == "continuous"])
+    )
+    beside = (
+        averaged.join(beside, on=["model", "checkpoint"], how="inner")
+        .join(wanted, on=["modality", "benchmark"], how="anti")
+        .select(asked.columns)
+    )
     return (
-        averaged.join(wanted, on="modality", how="inner")
-        .join(scores, on=["model", "checkpoint", "benchmark"], how="left")
+        pl.concat([asked, beside])
         .with_columns(
             position=pl.col("step").replace_strict(
                 list(positions), list(positions.values()), return_dtype=pl.Float64

@@ -109,7 +109,8 @@ class FitConfig(Section):
     """Which metrics compare layers with brains, and how they are computed.
 
     The first metric is the primary one: the headline, the trajectories and the region profiles
-    are of it, and the others are reported beside it.
+    are of it, and the others are reported beside it. ``bootstraps`` resamples of the test stimuli
+    are kept of the ridge scores of training's checkpoints, for the intervals of trajectories.
     """
 
     metrics: dict[str, dict[str, Any] | None] = Field(
@@ -128,6 +129,7 @@ class FitConfig(Section):
     delays: tuple[int, ...] = (1, 2, 3, 4)
     trim: int = Field(default=5, ge=0)
     permutations: int = Field(default=100, ge=0)
+    bootstraps: int = Field(default=0, ge=0)
     shifts: bool = True
     block: int = Field(default=20, ge=1)
     similarity_stimuli: int | None = Field(default=None, ge=8)
@@ -135,7 +137,8 @@ class FitConfig(Section):
 
     def facts(self) -> dict[str, Any]:
         """All that decides the scores; keys that came later count once they are used."""
-        left_out = {"device"} | ({"pca"} if self.pca is None else set())
+        # resamples count for the checkpoints that have them: see `identity`
+        left_out = {"device", "bootstraps"} | ({"pca"} if self.pca is None else set())
         return self.model_dump(mode="json", exclude=left_out)
 
     @property

@@ -78,6 +78,14 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
         facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
         facts["fit"] = study.config.fit.facts()
+        model = study.model(str(keys["model"]))
+        names = (
+            [keys["checkpoint"]]
+            if keys.get("checkpoint")
+            else [one.name for one in model.checkpoints]
+        )
+        if any(study.resampled(model.key, str(name)) for name in names):
+            facts["bootstraps"] = study.config.fit.bootstraps
     if stage == "fit" and keys.get("dataset"):
         baselines = study.nuisance_baselines(str(keys["dataset"]))
         if baselines:

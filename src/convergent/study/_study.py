@@ -25,11 +25,11 @@ from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
 # Tables of a whole study, beside the families' measurements and alignment: what was gathered, then
 # what the claims of convergent.stages.claims make of it.
 STUDY_TABLES = (
-    *("coverage", "ceilings", "performance", "models", "truth"),
+    *("coverage", "resampled", "ceilings", "performance", "models", "truth"),
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
     *("scores", "ceiling_summary", "scale_profile", "counts"),
     *("correlations", "metric_correlations", "mixed", "contamination"),
-    *("trajectories",),
+    *("trajectories", "onsets", "leads"),
     *("recovery_regions", "recovery_checks"),
 )
 
@@ -283,6 +283,16 @@ class Study:
         if not self.config.performance.evaluations:
             return []
         return [key for key, model in self.models.items() if not model.is_control]
+
+    def resampled(self, model: str, checkpoint: str) -> bool:
+        """Whether scores of a checkpoint over resampled stimuli are kept: it is part of a training.
+
+        That is so for checkpoints with a step, of models that have several.
+        """
+        if not self.config.fit.bootstraps or self.checkpoint(model, checkpoint).step is None:
+            return False
+        steps = {one.step for one in self.model(model).checkpoints if one.step is not None}
+        return len(steps) > 1
 
     def performance_files(self) -> list[str]:
         """Files that performance is measured on; a changed one is measured again."""

@@ -13,6 +13,7 @@ from convergent.alignment._means import mean_defined, region_means
 from convergent.alignment._orders import Orders, check_orders
 from convergent.alignment._splits import Split
 from convergent.alignment.ridge._columns import Columns
+from convergent.alignment.ridge._resampled import Resampled, check_weights
 from convergent.alignment.ridge._targets import (
     Block,
     Missing,
@@ -72,6 +73,8 @@ class RidgeScores:
         The smallest or largest alpha was chosen; never with a grid of one.
     null_fold_r, null_inner_r : ndarray of float64, shape (permutation, fold, target) or None
         The same for permuted responses; (permutation, fold, region) when reduced to regions.
+    boot_fold_r : ndarray of float64, shape (bootstrap, fold, target) or None
+        Held-out r over resampled test samples; (bootstrap, fold, region) when reduced to regions.
     predictions : ndarray of float64, shape (sample, target), or None
         Held-out predictions in the units of the responses; NaN for samples never tested.
     """
@@ -85,6 +88,7 @@ class RidgeScores:
     alpha_at_edge: NDArray[np.bool_]
     null_fold_r: Floats | None = None
     null_inner_r: Floats | None = None
+    boot_fold_r: Floats | None = None
     predictions: Floats | None = None
 
     @property
@@ -105,12 +109,16 @@ class Problem:
     permutations : array_like of int, shape (permutation, sample), optional
         Row orders of the responses (`item_orders`, `story_orders`, `block_orders`).
     region_index : array_like of int, shape (target,), optional
-        Reduce the null to region means; -1 for targets outside all regions.
+        Reduce the null and resamples to region means; -1 for targets outside all regions.
+    resamples : array_like of int, shape (bootstrap, sample), optional
+        How often each sample is drawn (`item_resamples`, `story_resamples`); test samples are then
+        scored once more for each.
     """
 
     responses: ArrayLike | Streamed
     permutations: ArrayLike | None = None
     region_index: ArrayLike | None = None
+    resamples: ArrayLike | None = None
 
 
 class SubjectFit:
@@ -136,6 +144,10 @@ class SubjectFit:
         orders = problem.permutations
         self.orders: Orders | None = None if orders is None else check_orders(orders, samples)
         self._region_index = problem.region_index
+        self._weights = (
+            None if problem.resamples is None else check_weights(problem.resamples, samples)
+        )
+        self._boot: list[Floats] = []
         shape = (samples, self.targets.count)
         self._predictions = np.full(shape, np.nan) if keep else None
         self._real: list[dict[str, Floats]] = []
@@ -146,16 +158,24 @@ class SubjectFit:
         permutations = 0 if self.orders is None else len(self.orders)
         real = {name: np.empty(self.targets.count) for name in ("index", "inner_r", "r", "r2")}
         null = _Null(permutations, self.targets.count, self._region_index)
+        resampled = None
+        if self._weights is not None:
+            weights = self._weights[:, split.test]
+            resampled = Resampled(weights, self.targets.count, self._region_index)
         for start, stop in tiles(self.targets.count, work.rows):
             values, defined = self.targets.read(start, stop, work.device)
             here = slice(start, stop)
-            keep = self._predictions is not None
-            found = self._real_block(fold, split, work, values, keep)
             known = defined.cpu().numpy()
+            block = block_of(values, split, work.dtype)
+            keep = self._predictions is not None or resampled is not None
+            found = _score(fold, block, keep=keep)
+            if resampled is not None and found.prediction is not None:
+                resampled.put(start, found.prediction, block.test, known)
             for name, array in real.items():
                 array[here] = np.where(known, getattr(found, name).cpu().numpy(), np.nan)
             if self._predictions is not None and found.prediction is not None:
-                kept = np.where(known[:, None], found.prediction.cpu().numpy(), np.nan)
+                units = found.prediction * block.sd[:, None] + block.mean[:, None]
+                kept = np.where(known[:, None], units.cpu().numpy(), np.nan)
                 self._predictions[split.test, here] = kept.T
             if self.orders is None:
                 continue
@@ -167,16 +187,8 @@ class SubjectFit:
         self._real.append(real)
         if permutations:
             self._null.append(null.reduced())
-
-    def _real_block(
-        self, fold: Fold, split: Split, work: Work, values: torch.Tensor, keep: bool
-    ) -> Columns:
-        block = block_of(values, split, work.dtype)
-        found = _score(fold, block, keep=keep)
-        if found.prediction is None:
-            return found
-        kept = found.prediction * block.sd[:, None] + block.mean[:, None]
-        return Columns(found.index, found.inner_r, found.r, found.r2, kept)
+        if resampled is not None:
+            self._boot.append(resampled.reduced())
 
     def scores(self, grid: Floats) -> RidgeScores:
         """Put the folds together."""
@@ -195,6 +207,7 @@ class SubjectFit:
             alpha_at_edge=edge,
             null_fold_r=np.stack([r for r, _ in null], axis=1) if null else None,
             null_inner_r=np.stack([inner_r for _, inner_r in null], axis=1) if null else None,
+            boot_fold_r=np.stack(self._boot, axis=1) if self._boot else None,
             predictions=self._predictions,
         )
 

@@ -38,6 +38,8 @@ class Material:
         The metric that stands for alignment.
     benchmarks : dict of str to list of str
         Benchmarks of each modality, the first the headline's.
+    resampled : DataFrame, optional
+        Alignment of checkpoints with a training step over resampled stimuli.
     threshold : float
         Smallest noise ceiling (r^2 units) of a region that counts.
     seed, bootstraps, permutations : int
@@ -55,6 +57,7 @@ class Material:
     seed: int
     bootstraps: int
     permutations: int
+    resampled: pl.DataFrame | None = None
 
     @cached_property
     def main(self) -> pl.DataFrame:
