@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from convergent.alignment import choose_layers, mean_defined
-from convergent.alignment.similarity import calibrate
+from convergent.alignment.similarity import calibrate, largest_p
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
     ALIGNMENT_SCHEMA,
@@ -90,7 +90,7 @@ def _choose(
 def _frames(
     study: Study, common: dict[str, object], parts: Sequence[_Chosen]
 ) -> list[pl.DataFrame]:
-    group = _group_p(parts)
+    group, largest = _group_p(parts)
     frames = []
     for part in parts:
         ceiling = part.store["region_noise_ceiling"]
@@ -111,19 +111,27 @@ def _frames(
             threshold=study.config.statistics.ceiling_threshold,
         )
         columns["p_group"] = [group.get(name) for name in columns["region"]]
+        columns["p_fwe"] = [largest.get(name) for name in columns["region"]]
         frames.append(frame(columns, ALIGNMENT_SCHEMA))
     return frames
 
 
-def _group_p(parts: Sequence[_Chosen]) -> dict[str, float | None]:
+def _group_p(parts: Sequence[_Chosen]) -> tuple[dict[str, float], dict[str, float]]:
     """One-sided p of the mean over subjects, against the mean over subjects in each permutation.
 
     Subjects who saw the same stimuli are not independent under the null (their responses
     share what the stimuli evoke), so their p values must not be multiplied; the permutation of
     the stimuli is the same for all of them, and its mean keeps their dependence.
+
+    Returns
+    -------
+    alone : dict of str to float
+        Of each region by itself.
+    largest : dict of str to float
+        Against the largest region of each permutation: corrected for the number of regions.
     """
     if any(part.null is None or len(part.null) == 0 for part in parts):
-        return {}
+        return {}, {}
     names = list(dict.fromkeys(name for part in parts for name in part.store["region"].tolist()))
     position = {name: index for index, name in enumerate(names)}
     permutations = min(len(part.null) for part in parts if part.null is not None)
@@ -134,10 +142,15 @@ def _group_p(parts: Sequence[_Chosen]) -> dict[str, float | None]:
         assert part.null is not None
         at = [position[name] for name in part.store["region"].tolist()]
         score[at] += part.score
-        null[:, at] += part.null
+        null[:, at] += part.null[:permutations]
         count[at] += 1
-    p = calibrate(score / count, null / count).p
-    return {
-        name: float(value) if np.isfinite(value) else None
-        for name, value in zip(names, p, strict=True)
-    }
+    score, null = score / count, null / count
+    return (
+        _defined(names, calibrate(score, null).p),
+        _defined(names, largest_p(score, null)),
+    )
+
+
+def _defined(names: list[str], values: np.ndarray) -> dict[str, float]:
+    pairs = zip(names, values.tolist(), strict=True)
+    return {name: value for name, value in pairs if np.isfinite(value)}

@@ -64,6 +64,7 @@ ALIGNMENT_SCHEMA: dict[str, Any] = {
     "depth": pl.Float64,
     **_SCORE,
     "p_group": pl.Float64,
+    "p_fwe": pl.Float64,
 }
 COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
     ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
@@ -166,6 +167,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "depth": (0, 1),
     "p": (0, 1),
     "p_group": (0, 1),
+    "p_fwe": (0, 1),
     "alpha_edge_share": (0, 1),
     "noise_ceiling": (-1 - _ROUNDING, 1 + _ROUNDING),
     **dict.fromkeys(

@@ -24,8 +24,8 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     alignment : DataFrame
-        Alignment table; ``p_group`` (permutation), ``depth`` (chosen relative depth) and
-        ``region_order`` are used where the table has them.
+        Alignment table; ``p_group`` and ``p_fwe`` (permutation), ``depth`` (chosen relative depth)
+        and ``region_order`` are used where the table has them.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
         One row per (dataset, modality, family, model, checkpoint, role, step, final, choice,
         region, network): score and score_normalised (means over subjects), noise_ceiling, depth,
         hemisphere (empty where the data name none), region_order, n_subjects, p (null without
-        permutations) and q.
+        permutations), p_fwe (against the largest region of each permutation) and q.
 
     Raises
     ------
@@ -43,7 +43,9 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
     require_columns(alignment, ALIGNMENT_COLUMNS, "alignment")
     one_metric(alignment)
     frame = without_nan(alignment)
-    absent = [name for name in ("p_group", "depth", "region_order") if name not in frame.columns]
+    absent = [
+        name for name in ("p_group", "p_fwe", "depth", "region_order") if name not in frame.columns
+    ]
     frame = frame.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in absent)
     if "hemisphere" not in frame.columns:
         frame = frame.with_columns(hemisphere=pl.lit(None, dtype=pl.String))
@@ -57,6 +59,7 @@ def region_profile(alignment: pl.DataFrame) -> pl.DataFrame:
             pl.col("region_order").first(),
             n_subjects=pl.col("score").count().cast(pl.Int64),
             p=pl.col("p_group").first(),
+            p_fwe=pl.col("p_fwe").first(),
         )
     )
     parts = [

@@ -29,6 +29,8 @@ STUDY_TABLES = (
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
     *("scores", "ceiling_summary", "scale_profile", "counts"),
     *("correlations", "metric_correlations", "mixed", "contamination"),
+    *("region_tests", "gradient", "scale_peaks", "scale_shift"),
+    *("depth_profile", "depth_tests", "convergence", "convergence_trend"),
     *("trajectories", "onsets", "leads"),
     *("recovery_regions", "recovery_checks"),
 )

@@ -3,6 +3,7 @@
 from ._calibrate import Calibrated as Calibrated
 from ._calibrate import calibrate as calibrate
 from ._calibrate import calibrate_maximum as calibrate_maximum
+from ._calibrate import largest_p as largest_p
 from ._ceiling import RsaCeiling as RsaCeiling
 from ._ceiling import rsa_noise_ceiling as rsa_noise_ceiling
 from ._compare import compare as compare

@@ -14,6 +14,7 @@ from convergent.brains.atlas._mesh import (
     sulcal_depth,
 )
 from convergent.brains.atlas._names import match_region, split_name
+from convergent.brains.atlas._sphere import Sphere, find_sphere, sphere_of
 from convergent.brains.atlas._types import Atlas, AtlasRegion, Hemispheres
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
     "Hemispheres",
     "Mesh",
     "Side",
+    "Sphere",
     "fetch_atlas",
     "fetchable_atlases",
+    "find_sphere",
     "fs_lr",
     "fsaverage5",
     "label_targets",
@@ -36,6 +39,7 @@ __all__ = [
     "parcellation",
     "quiet_nibabel",
     "regions_of",
+    "sphere_of",
     "split_name",
     "sulcal_depth",
 ]

@@ -1,6 +1,6 @@
 """Claims: from the study's measurements to the tables that answer its questions."""
 
-from . import _alignment, _performance, _planted, _trajectories
+from . import _alignment, _depth, _performance, _planted, _regions, _scale, _trajectories
 from ._material import CLAIMS, Claim, Material, claim, claimed
 
 __all__ = [
@@ -11,4 +11,5 @@ __all__ = [
     "claimed",
 ]
 
-del _alignment, _performance, _planted, _trajectories  # importing them has registered their claims
+# importing them has registered their claims
+del _alignment, _depth, _performance, _planted, _regions, _scale, _trajectories
