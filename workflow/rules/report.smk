@@ -5,8 +5,19 @@ rule report:
     input:
         [paths.table(name) for name in study.tables()],
     output:
-        figures=directory(paths.figures),
-        page=report(paths.report, caption="../report/report.rst", category="Study"),
+        figures=report(
+            directory(paths.figures),
+            patterns=["{name,[^.]+}.{kind,svg|tsv}"],
+            caption="../report/figure.rst",
+            category="Figures and their data",
+            labels={"name": "{name}", "kind": "{kind}"},
+        ),
+        page=report(
+            paths.report,
+            caption="../report/report.rst",
+            category="Study",
+            labels={"name": "answers", "kind": "page"},
+        ),
     log:
         paths.log("report"),
     conda:

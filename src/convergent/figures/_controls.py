@@ -125,7 +125,7 @@ def _interactive(table: pl.DataFrame, names: list[str]) -> go.Figure:
         figure.add_scatter(
             x=rows["alignment"].to_list(), y=rows["model"].to_list(), mode="markers", name=label,
             marker={"symbol": symbol, "size": 10, "color": colour, "line": {"width": 2}},
-            text=rows["checkpoint"].to_list(),
+            text=rows["checkpoint"].to_list(), customdata=rows["model"].to_list(),
             hovertemplate="<b>%{y}</b> (%{text})<br>r %{x:.3f}<extra></extra>",
         )  # fmt: skip
     # Room below for the axis title and a legend of one to three lines, in pixels.

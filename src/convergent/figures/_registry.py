@@ -67,6 +67,12 @@ class Drawing:
         self.static.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
         return buffer.getvalue()
 
+    def webp(self, *, dpi: int = 144) -> bytes:
+        """Static figure as WebP: a tenth of the PNG for shaded surfaces and crowded scatters."""
+        buffer = io.BytesIO()
+        self.static.savefig(buffer, format="webp", dpi=dpi, pil_kwargs={"quality": 85})
+        return buffer.getvalue()
+
     def plotly_json(self) -> str:
         """Interactive figure as JSON; ``null`` where there is none."""
         return "null" if self.interactive is None else str(self.interactive.to_json())

@@ -1,19 +1,20 @@
 """The report: one HTML page that says what was found, how sure it is, and what is missing."""
 
 from . import _answers_performance as _answers_performance  # registers its answers
-from ._headline import Headline, headlines, verdict
+from ._answers import QUESTIONS, Answer, Facts, all_answers
 from ._inputs import DatasetFacts, ReportInputs, report_tables, withhold
 from ._methods import methods
 from ._page import render_report
 
 __all__ = [
+    "QUESTIONS",
+    "Answer",
     "DatasetFacts",
-    "Headline",
+    "Facts",
     "ReportInputs",
-    "headlines",
+    "all_answers",
     "methods",
     "render_report",
     "report_tables",
-    "verdict",
     "withhold",
 ]

@@ -30,3 +30,12 @@ def ceiling_table(summary: pl.DataFrame) -> Table:
     )
     caption = "Final trained models beside the noise ceiling of similarity metrics"
     return Table(caption, columns, rows, True)
+
+
+CEILING_NOTE = (
+    "Noise ceilings are means over all regions with a value. The lower bound says how well the "
+    "mean of the other subjects predicts a subject, the upper how well the mean of all does, which "
+    "with few subjects is mostly the subject itself. Bounds are of all stimuli; scores are of "
+    "halves, since layers are chosen on the other half, so that metrics that depend on the number "
+    "of stimuli (knn and the biased estimators) are not on quite the same scale."
+)

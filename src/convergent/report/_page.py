@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,16 +9,23 @@ import polars as pl
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 
 from convergent.figures import Drawing, NotDrawn, draw_all
 
 from . import _sections as sections
-from ._ceilings import ceiling_table
-from ._headline import headlines
+from ._answers import Answer, Facts, all_answers
+from ._cards import STATES, cards, vitals
+from ._ceilings import CEILING_NOTE, ceiling_table
+from ._embed import Embedded, embed, model_index
 from ._inputs import ReportInputs, coverage_words, report_tables
 from ._methods import methods, unique_words
+from ._outline import outline
+from ._pack import pack, packed_plotly
 from ._scores import scores_table
+
+SCRIPTS = ("unpack.js", "plots.js", "search.js", "tables.js")
+# Longer tables are packed, and built row by row when they are seen.
+INLINE_ROWS = 40
 
 
 def render_report(
@@ -28,6 +34,7 @@ def render_report(
     tables: Mapping[str, pl.DataFrame] | None = None,
     drawings: Sequence[Drawing] | None = None,
     not_drawn: Sequence[NotDrawn] = (),
+    answers: Sequence[Answer] | None = None,
 ) -> str:
     """Render the report as one self-contained HTML page.
 
@@ -38,6 +45,8 @@ def render_report(
         From `report_tables`; derived from the inputs when not given.
     drawings, not_drawn : optional
         From `convergent.figures.draw_all`, when the figures were drawn already.
+    answers : sequence of Answer, optional
+        From `all_answers`, when they were sought already.
 
     Returns
     -------
@@ -52,6 +61,28 @@ def render_report(
     known = dict(report_tables(inputs) if tables is None else tables)
     if drawings is None:
         drawings, not_drawn = draw_all(known)
+    if answers is None:
+        answers = all_answers(known, _facts(inputs))
+    figures, shared = embed(drawings, inputs.data_folder)
+    environment = _environment()
+    return environment.get_template("report.html").render(
+        inputs=inputs,
+        style=Markup(_source(environment, "report.css")),
+        script=Markup("\n".join(_source(environment, name) for name in SCRIPTS)),
+        plotly=packed_plotly(),
+        shared=shared,
+        index=model_index(known["models"]["model"].to_list(), drawings),
+        not_drawn=not_drawn,
+        drawn=frozenset(drawing.name for drawing in drawings),
+        config=yaml.safe_dump(_plain(inputs.config), sort_keys=False, allow_unicode=True),
+        methods=methods(inputs),
+        cards=cards(answers, known, inputs.config),
+        **_findings(inputs, known),
+        **_tables(inputs, known, figures),
+    )
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("convergent.report", "templates"),
         autoescape=True,
@@ -59,19 +90,8 @@ def render_report(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    page = environment.get_template("report.html")
-    return page.render(
-        inputs=inputs,
-        style=Markup(_source(environment, "report.css")),
-        script=Markup(_source(environment, "report.js")),
-        plotly=Markup(get_plotlyjs()),
-        figures=_figures(drawings, inputs.data_folder),
-        not_drawn=not_drawn,
-        config=yaml.safe_dump(_plain(inputs.config), sort_keys=False, allow_unicode=True),
-        methods=methods(inputs),
-        **_findings(inputs, known),
-        **_tables(inputs, known),
-    )
+    environment.globals.update(pack=pack, inline_rows=INLINE_ROWS, states=STATES)
+    return environment
 
 
 def _source(environment: Environment, name: str) -> str:
@@ -79,14 +99,22 @@ def _source(environment: Environment, name: str) -> str:
     return environment.loader.get_source(environment, name)[0]
 
 
+def _facts(inputs: ReportInputs) -> Facts:
+    coverage = inputs.covered
+    return Facts(
+        simulated=frozenset(facts.name for facts in inputs.datasets if facts.simulated),
+        primary=inputs.primary,
+        withheld="" if coverage.sufficient else f"{coverage_words(coverage)}.",
+    )
+
+
 def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
     coverage = inputs.covered
-    simulated = [facts.name for facts in inputs.datasets if facts.simulated]
     return {
         "coverage": coverage,
         "coverage_words": coverage_words(coverage),
-        "headlines": headlines(tables["correlations"], frozenset(simulated)),
-        "simulated": simulated,
+        "vitals": vitals(coverage, tables),
+        "simulated": [facts.name for facts in inputs.datasets if facts.simulated],
         "counts": {
             "models": inputs.tables["models"].height,
             "families": inputs.tables["models"]["family"].n_unique(),
@@ -96,48 +124,30 @@ def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str
     }
 
 
-def _tables(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str, Any]:
-    checks = tables.get("recovery_checks")
-    metrics = tables.get("metric_correlations")
+def _tables(
+    inputs: ReportInputs, tables: dict[str, pl.DataFrame], figures: Sequence[Embedded]
+) -> dict[str, Any]:
+    checks, metrics = tables.get("recovery_checks"), tables.get("metric_correlations")
     summary, scores = tables.get("ceiling_summary"), tables.get("scores")
+    ceilings = None if summary is None else ceiling_table(summary)
+    by_section = {
+        "performance": (
+            sections.correlation_table(tables["correlations"]),
+            None if metrics is None else sections.metric_table(metrics),
+            sections.left_out_table(inputs.tables["correlations"]),
+        ),
+        "regions": (sections.region_table(tables["modality_profile"]),),
+        "controls": (ceilings,),
+    }
+    notes = {"controls": (CEILING_NOTE,)} if ceilings is not None and ceilings.rows else {}
     return {
-        "correlation_table": sections.correlation_table(tables["correlations"]),
-        "metric_table": None if metrics is None else sections.metric_table(metrics),
-        "ceiling_table": None if summary is None else ceiling_table(summary),
+        "sections": outline(figures, by_section, notes),
         "unique_words": unique_words(inputs.section("fit")),
         "scores_table": None if scores is None else scores_table(scores, inputs.primary),
-        "left_out_table": sections.left_out_table(inputs.tables["correlations"]),
         "model_table": sections.model_table(tables),
-        "region_table": sections.region_table(tables["modality_profile"]),
         "coverage_table": sections.coverage_table(inputs.covered),
         "checks_table": None if checks is None else sections.checks_table(checks),
     }
-
-
-def _figures(drawings: Sequence[Drawing], folder: str) -> dict[str, list[dict[str, Any]]]:
-    """Figures by registered name, each ready for the template."""
-    result: dict[str, list[dict[str, Any]]] = {}
-    for drawing in drawings:
-        # "</" would end the script element that carries the JSON.
-        data = drawing.plotly_json().replace("</", "<\\/")
-        static = base64.b64encode(drawing.png() if drawing.lazy else drawing.svg().encode())
-        kind = "png" if drawing.lazy else "svg+xml"
-        result.setdefault(drawing.figure, []).append(
-            {
-                "drawing": drawing,
-                "json": Markup(data),
-                "height": _height(drawing),
-                "image": f"data:image/{kind};base64,{static.decode()}",
-                "table": sections.data_table(drawing),
-                "file": f"{folder}/{drawing.name}.tsv",
-            }
-        )
-    return result
-
-
-def _height(drawing: Drawing) -> int:
-    """Height that the plot will take, kept free for it so that the page does not jump."""
-    return int(drawing.interactive.layout.height) if drawing.interactive is not None else 0
 
 
 def _plain(value: Any) -> Any:

@@ -18,17 +18,37 @@ from convergent.figures import (
 )
 from convergent.statistics import Coverage
 
-MAXIMUM_ROWS = 200
+MAXIMUM_ROWS = 2000
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: caption, column names, rows; the first column names the row."""
+    """A table of text; the first column names the row.
+
+    Attributes
+    ----------
+    caption : str
+    columns : tuple of str
+    rows : sequence of tuple of str
+    searchable : bool
+        Whether a short table can be sorted; long ones always can, and searched.
+    total : int
+        Number of rows of the file, where the page shows its first ones only.
+    """
 
     caption: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     searchable: bool = False
+    total: int = 0
+
+    @property
+    def size(self) -> str:
+        """Number of rows in words."""
+        shown = len(self.rows)
+        if self.total > shown:
+            return f"first {shown:,} of {self.total:,} rows; the file has all"
+        return f"{shown:,} row" + ("" if shown == 1 else "s")
 
 
 def cell(value: Any) -> str:
@@ -47,12 +67,10 @@ def cell(value: Any) -> str:
 def data_table(drawing: Drawing) -> Table:
     """Numbers behind a figure, cut to a length that a page can carry."""
     shown = drawing.data.head(MAXIMUM_ROWS)
-    cut = drawing.data.height - shown.height
     caption = f"Data behind: {drawing.title}"
-    if cut:
-        caption += f" (first {MAXIMUM_ROWS:,} of {drawing.data.height:,} rows; the file has all)"
     rows = [tuple(cell(value) for value in row) for row in shown.iter_rows()]
-    return Table(caption, tuple(name.replace("_", " ") for name in shown.columns), rows)
+    columns = tuple(name.replace("_", " ") for name in shown.columns)
+    return Table(caption, columns, rows, True, drawing.data.height)
 
 
 def correlation_table(correlations: pl.DataFrame) -> Table:
@@ -241,8 +259,3 @@ def checks_table(checks: pl.DataFrame) -> Table:
     ]
     columns = ("check", "data set", "planted", "recovered", "n", "criterion", "outcome")
     return Table("Planted against recovered", columns, rows)
-
-
-def grouped(drawings: Sequence[Drawing], *figures: str) -> list[Drawing]:
-    """Drawings of the named figures, in that order."""
-    return [drawing for name in figures for drawing in drawings if drawing.figure == name]
