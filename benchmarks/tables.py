@@ -73,7 +73,8 @@ def models(rows: int) -> Iterator[dict]:
         yield {
             "model": f"{family}-m{index // 2 % PER_FAMILY}", "family": family,
             "modality": modality, "dataset": MODALITIES[modality], "steps": steps,
-            "quality": float(rng.uniform()), "parameters": int(10 ** rng.uniform(6.5, 10.5)),
+            "index": index, "quality": float(rng.uniform()),
+            "parameters": int(10 ** rng.uniform(6.5, 10.5)),
         }  # fmt: skip
         left -= len(steps)
         index += 1
@@ -156,7 +157,9 @@ class Maker:
         }  # fmt: skip
         columns = [pl.Series(k, v) for k, v in values.items() if k in schema]
         named = [pl.lit(v, dtype=schema[k]).alias(k) for k, v in constants.items() if k in schema]
-        rows = base.with_columns(columns).with_columns(named).select(list(schema))
+        rows = base.with_columns(columns).with_columns(named)
+        absent = [pl.lit(None, dtype=schema[k]).alias(k) for k in schema if k not in rows.columns]
+        rows = rows.with_columns(absent).select(list(schema))
         return rows.with_columns(pl.selectors.float().fill_nan(None))
 
 
@@ -211,7 +214,8 @@ def small_tables(paths: Paths, every: list[dict]) -> None:
     table = pl.DataFrame(
         [{"model": m["model"], "family": m["family"], "modality": m["modality"], "source": "timm",
           "reference": m["model"], "revision": "", "parameters": m["parameters"],
-          "layers": LAYERS, "tags": ""} for m in every]
+          "layers": LAYERS, "width": 768.0, "tags": "coco" if m["index"] % 7 == 0 else ""}
+         for m in every]
     )  # fmt: skip
     where = places()
     ceilings = grid(
@@ -226,6 +230,9 @@ def small_tables(paths: Paths, every: list[dict]) -> None:
         schema={"dataset": pl.String, "region": pl.String, "high_level": pl.Float64,
                 "noise_ceiling": pl.Float64, "driven": pl.Boolean}
     )  # fmt: skip
+    for name, shape in SHAPES.items():  # what is not made up here is empty
+        if name not in ("measurements", "alignment"):
+            write_table(paths.table(name), [pl.DataFrame(schema=shape.columns)], name)
     write_table(paths.table("ceilings"), [ceilings.select(list(CEILING_SCHEMA))], "ceilings")
     covered = pl.DataFrame(coverage, schema=SHAPES["coverage"].columns)
     write_table(paths.table("coverage"), [covered], "coverage")
