@@ -25,8 +25,9 @@ def rate_row(
     """Make one row.
 
     `kind` says how to read the rate: ``guard``, it must lie within `limits`; ``naive``, of the way
-    that the guard replaces, shown beside it and expected outside; ``power``, rejections where
-    there is an effect (say its size in `design`); ``coverage``, of an interval, within `limits`.
+    that the guard replaces, shown beside it and expected outside; ``other``, of another way that
+    was considered; ``power``, rejections where there is an effect (say its size in `design`);
+    ``coverage``, of an interval, within `limits`.
     `low` and `high` are the 95 % interval of the rate (Clopper-Pearson). `passed` is None where
     nothing is demanded.
     """

@@ -21,7 +21,7 @@ def static(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | None) -
     """Draw for print: families by mark, extremes and outliers by name."""
     figure, axes = new_figure()
     if line is not None:
-        axes.plot(line[0], line[1], color="#374151", linewidth=1.2)
+        axes.plot(line[0], line[1], color="#374151", linewidth=1.2, zorder=3.5)
         axes.fill_between(line[0], line[2], line[3], color="#9ca3af", alpha=0.25, linewidth=0)
     for point in points.filter(pl.col("role") == "control").iter_rows(named=True):
         axes.axhline(point["alignment"], color=GREY, linestyle="--", linewidth=0.9)
@@ -32,6 +32,7 @@ def static(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | None) -
         )  # fmt: skip
     placed = points.filter(pl.col("performance").is_not_null())
     labelled: set[str] = set()
+    small = 0.5 if placed.height > 150 else 1.0
     for family, mark, label in _families(placed):
         for role in ("trained", "random"):
             rows = placed.filter((pl.col("family") == family) & (pl.col("role") == role))
@@ -40,7 +41,7 @@ def static(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | None) -
             trained = role == "trained"
             shown = label if trained else "random weights"
             axes.scatter(
-                rows["performance"], rows["alignment"], s=42 if trained else 26,
+                rows["performance"], rows["alignment"], s=small * (42 if trained else 26),
                 marker=mark.marker, facecolor=mark.colour if trained else "none",
                 edgecolor="white" if trained else mark.colour, linewidth=0.5 if trained else 0.9,
                 label=None if shown in labelled else shown, zorder=3,
@@ -49,7 +50,7 @@ def static(points: pl.DataFrame, row: dict[str, Any], line: np.ndarray | None) -
     ringed = placed.filter((pl.col("role") == "trained") & (pl.col("coco") == "yes"))
     if ringed.height:
         axes.scatter(
-            ringed["performance"], ringed["alignment"], s=90, marker="o", facecolor="none",
+            ringed["performance"], ringed["alignment"], s=90 * small, marker="o", facecolor="none",
             edgecolor=_RING, linewidth=0.9, label="trained on COCO", zorder=4,
         )  # fmt: skip
     axes.set_xlabel(f"performance: {row['benchmark']}")
@@ -90,19 +91,22 @@ def _name(axes: Axes, trained: pl.DataFrame, line: np.ndarray | None) -> None:
     """Write names beside points, leaving out those that would lie on one another."""
     x, y = (trained[name].to_numpy().astype(float) for name in ("performance", "alignment"))
     width, height = (max(float(np.ptp(v)), 1e-12) for v in (x, y))
+    middle = np.full(len(y), y.mean()) if line is None else np.interp(x, line[0], line[1])
     taken: list[tuple[float, float, float]] = []
     for index in notable(trained, line):
         name = trained["model"][index]
         across, up = (x[index] - x.min()) / width, (y[index] - y.min()) / height
-        right = across > 0.6  # written towards the middle, where there is room
         length = 0.016 * len(name)
-        start = across - length if right else across
+        # away from the line, where there are fewer points, unless it would leave the figure
+        left = y[index] > middle[index]
+        left = across + length > 1 or (left and across > length)
+        start = across - length if left else across
         if any(abs(up - v) < 0.045 and start < b and a < start + length for a, b, v in taken):
             continue
         taken.append((start, start + length, up))
         axes.annotate(
-            name, (x[index], y[index]), xytext=(-6 if right else 6, 3), fontsize=6.5,
-            textcoords="offset points", ha="right" if right else "left", color="#374151", zorder=5,
+            name, (x[index], y[index]), xytext=(-6 if left else 6, 2), fontsize=6.5,
+            textcoords="offset points", ha="right" if left else "left", color="#374151", zorder=5,
         )  # fmt: skip
 
 

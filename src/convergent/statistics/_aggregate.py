@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from ._tables import ALIGNMENT_COLUMNS, one_metric, require_columns, without_nan
@@ -48,7 +50,12 @@ def mask_by_ceiling(
     )
 
 
-def model_alignment(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.DataFrame:
+SCOPES = ("all", "network", "subject")
+
+
+def model_alignment(
+    alignment: pl.DataFrame, *, ceiling_threshold: float, scopes: Sequence[str] = SCOPES
+) -> pl.DataFrame:
     """Average alignment per model: over masked regions, then over subjects.
 
     Parameters
@@ -57,6 +64,8 @@ def model_alignment(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.
         Alignment table.
     ceiling_threshold : float
         Smallest noise ceiling (r^2 units) of a region that counts.
+    scopes : sequence of str
+        All regions together, each network, each subject.
 
     Returns
     -------
@@ -74,12 +83,15 @@ def model_alignment(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.
     """
     kept = mask_by_ceiling(alignment, ceiling_threshold=ceiling_threshold)
     named = pl.col("network").is_not_null() & (pl.col("network") != "")
+    values = {
+        "all": (kept, pl.lit("all")),
+        "network": (kept.filter(named), pl.col("network")),
+        "subject": (kept, pl.col("subject")),
+    }
     parts = [
-        _average(kept.with_columns(scope=pl.lit("all"), scope_value=pl.lit("all"))),
-        _average(
-            kept.filter(named).with_columns(scope=pl.lit("network"), scope_value=pl.col("network"))
-        ),
-        _average(kept.with_columns(scope=pl.lit("subject"), scope_value=pl.col("subject"))),
+        _average(rows.with_columns(scope=pl.lit(scope), scope_value=value))
+        for scope, (rows, value) in values.items()
+        if scope in scopes
     ]
     keys = [*_MODEL, "scope", "scope_value"]
     return pl.concat(parts).sort(keys, nulls_last=True)

@@ -126,7 +126,7 @@ def family_bootstrap(
 
     Models of one family share data and lineage; drawing families with replacement lets the
     interval widen by as much as that dependence costs. With few families, or one large one, a
-    percentile interval is too narrow all the same: 83 to 93 % of these hold the truth where
+    percentile interval is too narrow all the same: 82 to 93 % of these hold the truth where
     95 % should (benchmarks/calibration_performance.py); that of `family_correlation` holds it.
 
     Parameters

@@ -64,8 +64,7 @@ def paired(
     """
     require_columns(performance, PERFORMANCE_COLUMNS, "performance")
     require_columns(models, MODEL_COLUMNS, "models")
-    averaged = model_alignment(alignment, ceiling_threshold=ceiling_threshold)
-    averaged = averaged.filter(pl.col("scope").is_in(list(scopes)))
+    averaged = model_alignment(alignment, ceiling_threshold=ceiling_threshold, scopes=scopes)
     scores = without_nan(performance)
     absent = [name for name in ("width", "tags") if name not in models.columns]
     facts = models.with_columns(
