@@ -13,7 +13,7 @@ from convergent.stages.schemas import CEILING_SCHEMA
 from convergent.statistics import ceiling_summary, scale_profile, subject_scores
 from convergent.study._study import STUDY_TABLES
 
-GATHERED = {"coverage", "ceilings", "performance", "models", "truth"}
+GATHERED = {"coverage", "resampled", "ceilings", "performance", "models", "truth"}
 
 
 def test_the_studys_tables_are_those_gathered_and_those_claimed():

@@ -128,3 +128,22 @@ def test_importing_the_study_imports_nothing_heavy():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_resampled_stimuli_count_for_checkpoints_of_a_training_only(files):
+    before = Study.load(files.path)
+    files.config.setdefault("fit", {})["bootstraps"] = 20
+    after = Study.load(files.path)
+
+    def fit(study: Study, model: str, checkpoint: str) -> str:
+        layer, dataset = study.model(model).layers[0].name, study.datasets_of(model)[0]
+        keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint, "layer": layer}
+        return study.identity("fit", **keys)
+
+    for checkpoint, changes in (("step0", True), ("step10", True), ("random-0", False)):
+        assert after.resampled("net-a", checkpoint) is changes
+        same = fit(before, "net-a", checkpoint) == fit(after, "net-a", checkpoint)
+        assert same is not changes
+    assert fit(before, "gpt", "final") == fit(after, "gpt", "final")
+    assert before.identity("measure", model="net-a") != after.identity("measure", model="net-a")
+    assert before.identity("measure", model="gpt") == after.identity("measure", model="gpt")

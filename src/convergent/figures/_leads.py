@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from ._registry import Drawing, Tables, register_figure
+from ._registry import Drawing, FigureError, Tables, register_figure
 from ._style import COLOURS, GREY, layout, new_figure, tidy
 from ._words import interval, number, p_value
 
@@ -20,8 +20,18 @@ _COLOUR = {"alignment first": COLOURS[0], "performance first": COLOURS[1]}
 
 @register_figure("leads", requires=("leads",))
 def training_leads(tables: Tables) -> list[Drawing]:
-    """One row a model and one for all; a panel for 10, 50 and 90 % of the range."""
-    rows = tables["leads"].filter((pl.col("choice") == "best") & pl.col("lag").is_not_null())
+    """One row a model and one for all; a panel for 10, 50 and 90 % of the range.
+
+    Raises
+    ------
+    FigureError
+        No lag is defined; the message says why.
+    """
+    best = tables["leads"].filter(pl.col("choice") == "best")
+    rows = best.filter(pl.col("lag").is_not_null())
+    if rows.is_empty() and not best.is_empty():
+        why = "; ".join(sorted(set(best["reason"].to_list()))[:3])
+        raise FigureError(f"no lag is defined ({why})", where="figure 'leads'")
     return [
         _draw(str(dataset), str(benchmark), part)
         for (dataset, benchmark), part in rows.group_by(

@@ -27,9 +27,10 @@ from ._families import Families, correlation_variance, intraclass
 from ._family_test import MINIMUM_FAMILIES, FamilyCorrelation, family_correlation
 from ._gradient import gradients, spin_test, subject_means
 from ._layers import layer_scores
-from ._lead import Lead, Pair, leads
+from ._lead import Lead, leads
 from ._lead_curves import RESAMPLED_COLUMNS, Run, run_of
 from ._lead_naive import cross_correlation_lag, granger
+from ._lead_pair import Pair
 from ._lead_tables import (
     EVERY_MODEL,
     LEAD_SCHEMA,

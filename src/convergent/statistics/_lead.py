@@ -11,67 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
-from ._onset import SHARES, Curve, Onset, monotone
+from ._lead_null import measured_lags, over_runs, simulated_lags
+from ._lead_pair import Pair
+from ._onset import SHARES, Onset
 
 Array = NDArray[np.float64]
-
-# Smallest noise, in units of the range, that a curve is taken to have.
-QUIET = 1e-3
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Alignment and performance of one training run, on one axis.
-
-    Attributes
-    ----------
-    name : str
-    alignment, performance : Curve
-        Deviations of one draw number belong to one resample of stimuli and subjects, in every
-        pair.
-    run : str
-        Runs of one name differ by their seed only.
-    """
-
-    name: str
-    alignment: Curve
-    performance: Curve
-    run: str = ""
-
-    @cached_property
-    def unclear(self) -> str:
-        """Why there is no lag; empty where there is."""
-        sides = (("alignment", self.alignment), ("performance", self.performance))
-        return "; ".join(f"{name}: {side.unclear}" for name, side in sides if side.unclear)
-
-    @cached_property
-    def common(self) -> tuple[Array, Array]:
-        """The course that both would follow if neither led, at the checkpoints of each.
-
-        Both curves, in units of their own ranges, are fitted together by one monotone curve, each
-        weighted by its noise.
-        """
-        sides = (self.alignment, self.performance)
-        place = np.concatenate([side.position for side in sides])
-        share = np.concatenate([(side.value - side.fit[0]) / side.range for side in sides])
-        # a curve without any scatter would be taken for the whole truth
-        quiet = [max(math.sqrt(side.scatter**2 + side.bend) / side.range, QUIET) for side in sides]
-        sizes = [side.value.size for side in sides]
-        weight = np.repeat([1 / noise**2 for noise in quiet], sizes)
-        at, index = np.unique(place, return_inverse=True)
-        total = np.bincount(index, weight)
-        course = isotonic_regression(np.bincount(index, weight * share) / total, weights=total).x
-        course = (course - course[0]) / (course[-1] - course[0])
-        mine, theirs = (
-            side.fit[0] + side.range * np.interp(side.position, at, course) for side in sides
-        )
-        return mine, theirs
 
 
 @dataclass(frozen=True)
@@ -159,10 +107,10 @@ def leads(
     if not clear:
         return [_undefined(q) for q in shares]
     rng = np.random.default_rng(seed)
-    lag, size = _lags(
+    lag, size = measured_lags(
         [(pair.alignment.value, pair.performance.value) for pair in clear], clear, shares
     )
-    null, null_size = _simulated([pair.common for pair in clear], clear, shares, draws, rng)
+    null, null_size = simulated_lags([pair.common for pair in clear], clear, shares, draws, rng)
     names = [pair.run or pair.name for pair in clear]
     found = []
     for k, q in enumerate(shares):
@@ -170,7 +118,7 @@ def leads(
         scale = np.sqrt(np.square(null_size).sum(axis=1)) / len(clear)
         t = mean / (math.sqrt(float(np.square(size).sum())) / len(clear))
         likely = lag[:, k] - size * null[:, :, k] / null_size
-        low, high = np.quantile(_resampled(names, likely, rng), (0.025, 0.975))
+        low, high = np.quantile(over_runs(names, likely, rng), (0.025, 0.975))
         null_low, null_high = np.quantile(around, (0.025, 0.975))
         found.append(
             Lead(
@@ -197,84 +145,3 @@ def _two_sided(found: float, null: Array) -> float:
 def _undefined(share: float) -> Lead:
     nan = math.nan
     return Lead(share, nan, nan, nan, nan, nan, nan, nan, np.empty(0), ())
-
-
-class _Noise:
-    """Draws of the noise of one curve: resampling, and the scatter that it leaves unexplained."""
-
-    def __init__(self, curve: Curve) -> None:
-        self._deviations = curve.deviations
-        self._sd = math.sqrt(max(curve.scatter**2 - curve.scatter_of_draws, 0.0))
-        self._count = curve.value.size
-
-    def draw(self, number: int, rng: np.random.Generator) -> Array:
-        noise = self._sd * rng.standard_normal(self._count)
-        if self._deviations is None or not len(self._deviations):
-            return noise
-        return np.asarray(noise + self._deviations[number % len(self._deviations)])
-
-
-def _simulated(
-    courses: Sequence[tuple[Array, Array]],
-    pairs: Sequence[Pair],
-    shares: Sequence[float],
-    count: int,
-    rng: np.random.Generator,
-) -> tuple[Array, Array]:
-    """Lags and scales of noisy copies, (simulation, pair, share) and (simulation, pair)."""
-    noises = [(_Noise(pair.alignment), _Noise(pair.performance)) for pair in pairs]
-    lags, sizes = np.empty((count, len(pairs), len(shares))), np.empty((count, len(pairs)))
-    for s in range(count):
-        # one draw of stimuli and subjects for all pairs
-        number = int(rng.integers(2**31))
-        copies = [
-            (mine + a.draw(number, rng), theirs + p.draw(number, rng))
-            for (mine, theirs), (a, p) in zip(courses, noises, strict=True)
-        ]
-        lags[s], sizes[s] = _lags(copies, pairs, shares)
-    return lags, sizes
-
-
-def _lags(
-    values: Sequence[tuple[Array, Array]], pairs: Sequence[Pair], shares: Sequence[float]
-) -> tuple[Array, Array]:
-    """Lags, (pair, share), and their scales, (pair,)."""
-    lags, sizes = np.empty((len(pairs), len(shares))), np.empty(len(pairs))
-    for i, ((mine, theirs), pair) in enumerate(zip(values, pairs, strict=True)):
-        a, a_size = _crossings(mine, pair.alignment, shares)
-        p, p_size = _crossings(theirs, pair.performance, shares)
-        lags[i], sizes[i] = p - a, math.hypot(a_size, p_size)
-    return lags, sizes
-
-
-def _crossings(value: Array, curve: Curve, shares: Sequence[float]) -> tuple[Array, float]:
-    """Onsets, and the noise in units of the range."""
-    fit = monotone(value)
-    rise = fit[-1] - fit[0]
-    if rise <= 0:  # a copy that is all noise: its onset is anywhere
-        return np.full(len(shares), curve.position.mean()), math.inf
-    place = np.empty(len(shares))
-    for k, share in enumerate(shares):
-        target = fit[0] + share * rise
-        after = max(int(np.searchsorted(fit, target)), 1)
-        part = (target - fit[after - 1]) / (fit[after] - fit[after - 1])
-        left, right = curve.position[after - 1], curve.position[after]
-        place[k] = left + part * (right - left)
-    noise = max(float(np.square(curve.rows @ value).sum()), (QUIET * rise) ** 2)
-    return place, math.sqrt(noise + curve.bend) / float(rise)
-
-
-def _resampled(runs: Sequence[str], likely: Array, rng: np.random.Generator) -> Array:
-    """Means over resampled runs and seeds of likely lags, (draw, pair), (draw,)."""
-    names = list(dict.fromkeys(runs))
-    members = [np.array([i for i, run in enumerate(runs) if run == name]) for name in names]
-    mean = np.empty(len(likely))
-    for b, lags in enumerate(likely):
-        picked = rng.integers(len(members), size=len(members))
-        rows = np.concatenate([rng.choice(members[k], members[k].size) for k in picked])
-        mean[b] = lags[rows].mean()
-    if len(members) == 1:
-        return mean
-    # n runs drawn from n vary too little, by (n - 1) / n
-    wider = math.sqrt(len(members) / (len(members) - 1))
-    return np.asarray(mean.mean() + (mean - mean.mean()) * wider)

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from ._lead import Pair
+from ._lead_pair import Pair
 from ._onset import Curve
 from ._onset_measures import rises
 

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from ._aggregate import model_alignment
-from ._lead import Lead, Pair, leads
+from ._lead import Lead, leads
 from ._lead_curves import RESAMPLED_COLUMNS, Run, Subjects, alignment_curve, pairs_of, runs_of
 from ._lead_naive import cross_correlation_lag, granger
+from ._lead_pair import Pair
 from ._onset import SHARES, Curve
 from ._onset_measures import kind, rises
 from ._tables import require_columns

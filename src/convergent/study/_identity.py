@@ -25,7 +25,7 @@ STAGE_VERSIONS = {
     "evaluate": 1,
     "fit": 3,
     "ceilings": 1,
-    "measure": 2,
+    "measure": 3,
     "correlate": 4,
     "report": 4,
 }
