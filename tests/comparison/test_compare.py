@@ -172,7 +172,9 @@ def test_performance_alignment_and_headline_are_subtracted(old):
     headline = {row["number"]: row["change"] for row in found.headline.to_dicts()}
     assert headline["r"] == pytest.approx(-0.15) and headline["p"] == 0
     (shown,) = (s for s in sections(found) if s.title.startswith("Headline"))
-    assert shown.rows == [["one", "top1", "best", "3", "0.6 → 0.45 (-0.15)", "", "0.03", ""]]
+    assert shown.rows == [["one", "top1", "best", "3", "0.6 → 0.45 (-0.15)", "0.03"]]
+    assert [name for name, _ in shown.columns][-3:] == ["n_models", "r", "p"]
+    assert "1 performance score changed; headline r changed by up to 0.15" in verdict(found)
 
 
 def test_a_note_says_which_side_does_not_tell_what_it_was_made_from(old):
