@@ -142,13 +142,18 @@ def test_settings_versions_and_weights_that_differ_are_named(old):
     new["cnn"] = new["cnn"].with_columns(weights_sha256=pl.lit("retrained"))
     configuration = {"study": "small", "fit": {"folds": 10}, "select": {"exclude": []}}
     about = {"configuration": configuration | {"twins": {}}, "software": {"numpy": "2.3.0"}}
+    about["primary"] = "cka"
     made.write_results(old / "new/small", measurements=new, about=about)
     facts = compared(old).facts
-    assert facts.configuration == [("fit.folds", "5", "10"), ("twins", "(absent)", "{}")]
+    assert facts.configuration == [
+        ("primary", "ridge_r", "cka"),
+        ("fit.folds", "5", "10"),
+        ("twins", "(absent)", "{}"),
+    ]
     assert ("numpy", "2.2.0", "2.3.0") in facts.software
     assert facts.weights == [("cnn-a, final", "cnn-a-hash", "retrained")]
     told = verdict(compared(old))
-    assert "weights of 1 checkpoint differ; 2 configuration keys differ; 2 versions" in told
+    assert "weights of 1 checkpoint differ; 3 configuration keys differ; 2 versions" in told
 
 
 def test_performance_alignment_and_headline_are_subtracted(old):
