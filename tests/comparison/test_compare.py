@@ -142,13 +142,18 @@ def test_settings_versions_and_weights_that_differ_are_named(old):
     new["cnn"] = new["cnn"].with_columns(weights_sha256=pl.lit("retrained"))
     configuration = {"study": "small", "fit": {"folds": 10}, "select": {"exclude": []}}
     about = {"configuration": configuration | {"twins": {}}, "software": {"numpy": "2.3.0"}}
+    about["primary"] = "cka"
     made.write_results(old / "new/small", measurements=new, about=about)
     facts = compared(old).facts
-    assert facts.configuration == [("fit.folds", "5", "10"), ("twins", "(absent)", "{}")]
+    assert facts.configuration == [
+        ("primary", "ridge_r", "cka"),
+        ("fit.folds", "5", "10"),
+        ("twins", "(absent)", "{}"),
+    ]
     assert ("numpy", "2.2.0", "2.3.0") in facts.software
     assert facts.weights == [("cnn-a, final", "cnn-a-hash", "retrained")]
     told = verdict(compared(old))
-    assert "weights of 1 checkpoint differ; 2 configuration keys differ; 2 versions" in told
+    assert "weights of 1 checkpoint differ; 3 configuration keys differ; 2 versions" in told
 
 
 def test_performance_alignment_and_headline_are_subtracted(old):
@@ -172,7 +177,9 @@ def test_performance_alignment_and_headline_are_subtracted(old):
     headline = {row["number"]: row["change"] for row in found.headline.to_dicts()}
     assert headline["r"] == pytest.approx(-0.15) and headline["p"] == 0
     (shown,) = (s for s in sections(found) if s.title.startswith("Headline"))
-    assert shown.rows == [["one", "top1", "best", "3", "0.6 → 0.45 (-0.15)", "", "0.03", ""]]
+    assert shown.rows == [["one", "top1", "best", "3", "0.6 → 0.45 (-0.15)", "0.03"]]
+    assert [name for name, _ in shown.columns][-3:] == ["n_models", "r", "p"]
+    assert "1 performance score changed; headline r changed by up to 0.15" in verdict(found)
 
 
 def test_a_note_says_which_side_does_not_tell_what_it_was_made_from(old):

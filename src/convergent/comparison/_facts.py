@@ -85,6 +85,8 @@ def facts_of(a: Side, b: Side) -> Facts:
             only[what] = sorted(missing)
     found.weights.extend(_weights(*of_models))
     if not found.unrecorded:
+        primary = [{"primary": str(side.about.get("primary", ABSENT))} for side in (a, b)]
+        found.configuration.extend(_changes(*primary))
         for name in ("configuration", "software"):
             flat = [_flat(side.about.get(name, {})) for side in (a, b)]
             getattr(found, name).extend(_changes(*flat))

@@ -10,8 +10,9 @@ _CELL = ("dataset", "model", "checkpoint", "subject", "region")
 _PERFORMANCE = ("model", "checkpoint", "benchmark")
 _QUESTION = ("dataset", "modality", "benchmark", "choice", "measure", "scope", "scope_value")
 # Numbers of a headline, in the order in which a reader wants them.
-HEADLINE = ("n_models", "r", "r_low", "r_high", "rho", "family_low", "family_high", "p", "q",
-            "partial_r", "within_family_r")  # fmt: skip
+HEADLINE = ("n_models", "r", "low", "high", "p", "q", "rho", "r_low", "r_high", "family_low",
+            "family_high", "partial_r", "partial_r_width", "partial_r_both",
+            "within_family_r")  # fmt: skip
 
 
 def primary_of(a: Side, b: Side) -> str:

@@ -76,7 +76,7 @@ def _changes(title: str, found: Comparison, changes: Sequence[Change], most: int
 
 
 # Numbers that are shown side by side; the JSON has all of them.
-_SHOWN = ("n_models", "r", "rho", "p", "partial_r")
+_SHOWN = ("n_models", "r", "low", "high", "p", "rho", "partial_r")
 
 
 def _headline(found: Comparison, most: int) -> Section:
@@ -89,8 +89,9 @@ def _headline(found: Comparison, most: int) -> Section:
         if row.get("measure", "score") == "score" and row["number"] in _SHOWN:
             cells = rows.setdefault(tuple(str(row[key]) for key in keys), {})
             cells[row["number"]] = _from_to(row["a"], row["b"])
-    columns = [*((key, False) for key in keys), *((name, False) for name in _SHOWN)]
-    shown = [[*key, *(cells.get(name, "") for name in _SHOWN)] for key, cells in rows.items()]
+    names = [name for name in _SHOWN if any(name in cells for cells in rows.values())]
+    columns = [*((key, False) for key in keys), *((name, False) for name in names)]
+    shown = [[*key, *(cells.get(name, "") for name in names)] for key, cells in rows.items()]
     return Section("Headline (all regions)", columns, shown[:most], _more(len(shown), most))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from convergent.comparison._compare import Comparison
 
 
@@ -10,7 +12,7 @@ def verdict(found: Comparison) -> str:
     scores = found.scores
     if not scores.shared:
         return f"nothing to compare: no measurement is in both {found.a} and {found.b}"
-    parts = [_scores(found), *_held(found)]
+    parts = [_scores(found), *_held(found), *_claims(found)]
     facts = found.facts
     if facts.weights:
         parts.append(f"weights of {_count(len(facts.weights), 'checkpoint')} differ")
@@ -42,6 +44,18 @@ def _scores(found: Comparison) -> str:
     if scores.one_sided:
         text += f"; {_count(scores.one_sided, 'shared measurement')} have a score on one side alone"
     return text
+
+
+def _claims(found: Comparison) -> list[str]:
+    """Performance and headline: they may move while every measurement stays."""
+    size = found.scores.tolerance
+    moved = found.performance.filter(pl.col("change").abs() > size)
+    texts = [f"{_count(moved.height, 'performance score')} changed"] if moved.height else []
+    r = found.headline.filter(pl.col("number") == "r")["change"].abs().drop_nulls()
+    largest = float(r.max() or 0.0) if len(r) else 0.0  # type: ignore[arg-type]
+    if largest > size:
+        texts.append(f"headline r changed by up to {largest:.3g}")
+    return texts
 
 
 def _held(found: Comparison) -> list[str]:

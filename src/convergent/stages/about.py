@@ -20,5 +20,5 @@ def write_about(study: Study) -> None:
         "software": software(),
     }
     with publish(study.paths.about) as temporary:
-        text = json.dumps(content, indent=1, sort_keys=True)
+        text = json.dumps(content, indent=1)  # not sorted: the first metric is the primary one
         temporary.write_text(text + "\n", encoding="utf-8")
