@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 import subprocess
@@ -145,4 +146,4 @@ def workflow(finished: Workflow, tmp_path: Path) -> Workflow:
     folder = tmp_path / "study"
     shutil.copytree(finished.folder, folder, copy_function=shutil.copy2)
     (folder / "models.tsv").write_text((finished.folder / "models.tsv").read_text())
-    return Workflow(folder, finished.repository, yaml.safe_load(yaml.safe_dump(finished.config)))
+    return Workflow(folder, finished.repository, copy.deepcopy(finished.config))

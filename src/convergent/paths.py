@@ -60,15 +60,27 @@ class Paths:
 
     def model(self, model: str, table: str = "measurements") -> str:
         """One model's measurements, alignment (layers chosen) or coverage."""
-        return f"{self.root}/models/{model}{_suffix(table)}.parquet"
+        return f"{self.root}/models{_suffix(table)}/{model}.parquet"
 
     def family(self, family: str, table: str = "measurements") -> str:
-        """One family's measurements, alignment (layers chosen) or coverage."""
-        return f"{self.root}/families/{family}{_suffix(table)}.parquet"
+        """One family's part of the study's measurements, alignment or coverage."""
+        return f"{self.root}/families{_suffix(table)}/{family}.parquet"
 
     def table(self, name: str) -> str:
-        """A study-wide table: measurements, alignment, performance, correlations, coverage."""
+        """A study-wide table: performance, correlations, coverage, ...
+
+        Measurements and alignment have none: they are the families' files.
+        """
         return f"{self.root}/study/{name}.parquet"
+
+    @property
+    def about(self) -> str:
+        """What the study-wide tables were made from: configuration, families, versions."""
+        return f"{self.root}/study/about.json"
+
+    def cube(self, dataset: str) -> str:
+        """The measurements of a data set as a labelled array."""
+        return f"{self.root}/study/cube/{dataset}.zarr.zip"
 
     @property
     def figures(self) -> str:
@@ -86,5 +98,5 @@ class Paths:
 
 
 def _suffix(table: str) -> str:
-    # the measurements are the main product: they have the plain name
-    return "" if table == "measurements" else f"@{table}"
+    # the measurements are the main product: a folder of them has nothing else in it
+    return "" if table == "measurements" else f"-{table}"

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     import xarray
 
-Kind = Literal["stimuli", "responses", "features", "alignment"]
+Kind = Literal["stimuli", "responses", "features", "alignment", "cube"]
 
 # zip's earliest time stamp: a constant, so that a rerun gives the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -128,7 +128,7 @@ def write_store(
     ----------
     path : str or Path
         ``*.zarr.zip``.
-    kind : {"stimuli", "responses", "features", "alignment"}
+    kind : {"stimuli", "responses", "features", "alignment", "cube"}
     arrays : mapping of str to (dims, array)
         Axis names and values; numbers, booleans or strings. A `RowFile` is read as it is written
         and gives the same bytes as the array that it holds.
@@ -157,7 +157,7 @@ def read_store(
     Parameters
     ----------
     path : str or Path
-    kind : {"stimuli", "responses", "features", "alignment"}
+    kind : {"stimuli", "responses", "features", "alignment", "cube"}
         What the store must hold.
     where : str, optional
         Model, layer and subject, for messages; the path otherwise.

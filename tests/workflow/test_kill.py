@@ -26,10 +26,10 @@ STAGES = {
     ),
     "measure": (
         ("measure", "--model", "tiny-vit"),
-        ["models/tiny-vit.parquet", "models/tiny-vit@alignment.parquet"],
+        ["models/tiny-vit.parquet", "models-alignment/tiny-vit.parquet"],
     ),
     "family": (("family", "--family", "tiny"), ["families/tiny.parquet"]),
-    "correlate": (("correlate",), ["study/correlations.parquet", "study/measurements.parquet"]),
+    "correlate": (("correlate",), ["study/correlations.parquet", "study/about.json"]),
 }
 # As Snakemake gives to each job: sums of other numbers of threads round otherwise.
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")

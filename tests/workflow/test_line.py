@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from convergent.stages.cube import open_cube
+from convergent.stages.tables import scan_families
 from convergent.store import read_store
 from convergent.study import Study, Unit
 
@@ -28,7 +30,8 @@ def test_every_file_of_the_study_is_there_and_whole(finished, monkeypatch):
 
 def test_measurements_are_tidy_sorted_and_complete(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    table = pl.read_parquet("results/small/study/measurements.parquet")
+    table = scan_families(Study.load("study.yaml"), "measurements").collect()
+    table = table.sort("dataset", maintain_order=True)  # each family's file is sorted by itself
     # (gabor 1 + vit 2 checkpoints x 2 layers) and 1 on sentences, 2 subjects, 360 areas,
     # and r, R2, CKA, and RBF-CKA at two scales
     assert table.height == (1 + 4 + 1) * 2 * 360 * 5
@@ -64,7 +67,7 @@ def test_ceilings_of_similarity_metrics_are_in_the_tables_and_the_report(finishe
 
 def test_random_and_trained_weights_have_hashes_of_their_own(finished, monkeypatch):
     monkeypatch.chdir(finished.folder)
-    table = pl.read_parquet("results/small/study/measurements.parquet")
+    table = scan_families(Study.load("study.yaml"), "measurements").collect()
     hashes = table.filter(pl.col("model") == "tiny-vit").select("checkpoint", "weights_sha256")
     assert hashes.unique().height == 2
     assert hashes["weights_sha256"].n_unique() == 2
@@ -80,3 +83,16 @@ def test_coarser_jobs_write_the_same_bytes(workflow):
     workflow.config["granularity"] = "model"
     workflow.snakemake(*(f"results/small/families/{name}.parquet" for name in ("tiny", "controls")))
     assert {path: path.read_bytes() for path in stores} == before
+
+
+def test_the_labelled_array_is_made_when_it_is_asked_for(workflow, monkeypatch):
+    """No other rule needs it, and a plan without it has none."""
+    target = "results/small/study/cube/scenes.zarr.zip"
+    assert workflow.plan() == {}
+    workflow.snakemake(target)
+    monkeypatch.chdir(workflow.folder)
+    rows = scan_families(Study.load("study.yaml"), "measurements").collect()
+    mine = rows.filter(dataset="scenes", metric="ridge_r", model="tiny-vit")
+    cube = open_cube(target)["score"].sel(metric_scale="ridge_r", model="tiny-vit")
+    assert cube.count().compute() == mine["score"].count()
+    np.testing.assert_allclose(cube.mean().compute(), mine["score"].mean(), atol=1e-6)

@@ -56,6 +56,7 @@ rule correlate:
         ceilings=[paths.ceilings(dataset) for dataset in study.config.datasets],
     output:
         [paths.table(name) for name in study.tables()],
+        paths.about,
     log:
         paths.log("correlate"),
     conda:
@@ -67,3 +68,20 @@ rule correlate:
         identity=study.identity("correlate"),
     shell:
         "convergent correlate > {log} 2>&1"
+
+
+# One data set's measurements as a labelled array. No other rule needs it: ask for it by name.
+rule cube:
+    input:
+        [paths.family(family) for family in study.families],
+    output:
+        paths.cube("{dataset}"),
+    log:
+        paths.log("cube", "{dataset}"),
+    conda:
+        "../../envs/convergent.yaml"
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    shell:
+        "convergent cube --dataset {wildcards.dataset} > {log} 2>&1"

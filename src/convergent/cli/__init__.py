@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import sys
 
-from convergent.cli import _data, _fetch, _inspect, _models, _pin, _stages
+from convergent.cli import _compare, _data, _fetch, _inspect, _models, _pin, _stages, _tables
 from convergent.cli._app import app
 from convergent.errors import ConvergentError
 
 # the command modules register themselves when they are imported
-__all__ = ["_data", "_fetch", "_inspect", "_models", "_pin", "_stages", "app", "main"]
+__all__ = [
+    "_compare",
+    "_data",
+    "_fetch",
+    "_inspect",
+    "_models",
+    "_pin",
+    "_stages",
+    "_tables",
+    "app",
+    "main",
+]
 
 
 def main() -> None:

@@ -9,17 +9,13 @@ import polars as pl
 from convergent.alignment import mean_defined
 from convergent.stages.choice import choices
 from convergent.stages.resampled import resampled
+from convergent.stages.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
 from convergent.stages.scores import Scores, scores_of
+from convergent.stages.table_files import copy_rows, datasets_in, scan_tables, writing
 from convergent.stages.tables import (
-    ALIGNMENT_SCHEMA,
-    COVERAGE_SCHEMA,
-    MEASUREMENT_SCHEMA,
-    RESAMPLED_SCHEMA,
-    SCHEMAS,
     against_null,
     frame,
     keys,
-    read_table,
     regions,
     share_of_ceiling,
     write_table,
@@ -27,24 +23,77 @@ from convergent.stages.tables import (
 from convergent.store import Store, read_store
 from convergent.study import Model, Study, Unit
 
+Stores = dict[tuple[str, str, str, str], Store]
+
 
 def measure(study: Study, model: str) -> None:
-    """Write one model's measurements, its alignment with layers chosen, and its coverage."""
+    """Write one model's measurements, its alignment with layers chosen, and its coverage.
+
+    The stores of one checkpoint are in memory at a time.
+    """
     row = study.model(model)
-    stores: dict[tuple[str, str, str, str], Store] = {}
-    coverage: list[dict[str, Any]] = []
+    members: dict[tuple[str, str], list[str]] = {}
     for dataset, _, checkpoint, layer in study.members(Unit(model)):
+        members.setdefault((dataset, checkpoint), []).append(layer)
+    coverage: list[dict[str, Any]] = []
+    with (
+        writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
+        writing(study.paths.model(model, "alignment"), SHAPES["alignment"]) as alignment,
+        writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
+    ):
+        for (dataset, checkpoint), layers in sorted(members.items()):
+            stores = _read(study, row, dataset, checkpoint, layers, coverage)
+            for layer in sorted(layers, key=lambda name: (study.layer(model, name).index, name)):
+                mine = [(key, store) for key, store in stores.items() if key[2] == layer]
+                if mine:
+                    frames = [_measurements(study, row, key, store) for key, store in mine]
+                    measurements.write(pl.concat(frames))
+            if stores:
+                alignment.write(pl.concat(choices(study, row, stores)))
+            drawn = resampled(study, row, stores)
+            if drawn:
+                curves.write(pl.concat(drawn))
+    write_table(
+        study.paths.model(model, "coverage"),
+        [pl.DataFrame(coverage, schema=COVERAGE_SCHEMA)],
+        "coverage",
+    )
+
+
+def gather_family(study: Study, family: str) -> None:
+    """Join the tables of a family's models, a row group at a time."""
+    for table in SCHEMAS:
+        paths = [study.paths.model(model, table) for model in sorted(study.family(family))]
+        scan_tables(paths, table)  # each has this table's columns
+        with writing(study.paths.family(family, table), SHAPES[table]) as file:
+            for dataset in datasets_in(paths):
+                for path in paths:
+                    copy_rows(file, path, dataset)
+
+
+def _read(
+    study: Study,
+    model: Model,
+    dataset: str,
+    checkpoint: str,
+    layers: list[str],
+    coverage: list[dict[str, Any]],
+) -> Stores:
+    """Stores of one checkpoint that hold scores; every one is added to the coverage."""
+    stores: Stores = {}
+    for layer in layers:
         for subject in study.dataset(dataset).subjects:
             where = (
-                f"model '{model}', checkpoint '{checkpoint}', layer '{layer}', subject '{subject}'"
+                f"model '{model.key}', checkpoint '{checkpoint}', layer '{layer}', "
+                f"subject '{subject}'"
             )
-            path = study.paths.alignment(dataset, model, checkpoint, layer, subject)
+            path = study.paths.alignment(dataset, model.key, checkpoint, layer, subject)
             store = read_store(path, "alignment", where=where)
             coverage.append(
                 {
                     "dataset": dataset,
-                    "family": row.family,
-                    "model": model,
+                    "family": model.family,
+                    "model": model.key,
                     "checkpoint": checkpoint,
                     "layer": layer,
                     "subject": subject,
@@ -54,26 +103,7 @@ def measure(study: Study, model: str) -> None:
             )
             if store.attrs["status"] == "ok":
                 stores[dataset, checkpoint, layer, subject] = store
-    frames = [_measurements(study, row, key, store) for key, store in stores.items()]
-    write_table(study.paths.model(model), frames, MEASUREMENT_SCHEMA)
-    write_table(
-        study.paths.model(model, "alignment"), choices(study, row, stores), ALIGNMENT_SCHEMA
-    )
-    write_table(
-        study.paths.model(model, "resampled"), resampled(study, row, stores), RESAMPLED_SCHEMA
-    )
-    write_table(
-        study.paths.model(model, "coverage"),
-        [pl.DataFrame(coverage, schema=COVERAGE_SCHEMA)],
-        COVERAGE_SCHEMA,
-    )
-
-
-def gather_family(study: Study, family: str) -> None:
-    """Join the tables of a family's models."""
-    for table, schema in SCHEMAS.items():
-        frames = [read_table(study.paths.model(model, table)) for model in study.family(family)]
-        write_table(study.paths.family(family, table), frames, schema)
+    return stores
 
 
 def _measurements(

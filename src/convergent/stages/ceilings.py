@@ -43,7 +43,7 @@ def ceilings(study: Study, dataset: str) -> None:
                 )
             brains.append(brain)
         frames = ceiling_frames(dataset, stimuli, brains, study.config.fit)
-    write_table(study.paths.ceilings(dataset), frames, CEILING_SCHEMA)
+    write_table(study.paths.ceilings(dataset), frames, "ceilings")
 
 
 def ceiling_frames(

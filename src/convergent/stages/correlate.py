@@ -5,61 +5,47 @@ from __future__ import annotations
 import csv
 import statistics
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from convergent.errors import StoreError
+from convergent.stages.about import write_about
 from convergent.stages.claims import Material, claimed
 from convergent.stages.data import reader_of, truth_rows
-from convergent.stages.tables import CEILING_SCHEMA, SCHEMAS, read_table, write_table
+from convergent.stages.schemas import MODELS_SCHEMA, PERFORMANCE_SCHEMA, TRUTH_SCHEMA
+from convergent.stages.tables import read_table, scan_families, write_table
 from convergent.stages.weights import check_all_distinct
 from convergent.store import publish
 from convergent.study import Study
 
-PERFORMANCE_SCHEMA: dict[str, Any] = {
-    "study": pl.String,
-    "modality": pl.String,
-    "family": pl.String,
-    "model": pl.String,
-    "checkpoint": pl.String,
-    "role": pl.String,
-    "step": pl.Int64,
-    "final": pl.Boolean,
-    "parameters": pl.Int64,
-    "benchmark": pl.String,
-    "score": pl.Float64,
-    "source": pl.String,
-}
-TRUTH_SCHEMA: dict[str, Any] = {
-    "dataset": pl.String,
-    "region": pl.String,
-    "high_level": pl.Float64,
-    "noise_ceiling": pl.Float64,
-    "driven": pl.Boolean,
-}
-
 
 def correlate(study: Study) -> None:
-    """Gather the families, and write the tables of every claim."""
+    """Write the tables of every claim.
+
+    The families' measurements and alignment are scanned and never joined: each claim collects
+    what it needs of them.
+    """
     check_all_distinct(study)
-    for table, schema in SCHEMAS.items():
-        frames = [read_table(study.paths.family(family, table)) for family in study.families]
-        write_table(study.paths.table(table), frames, schema)
-    ceilings = [read_table(study.paths.ceilings(dataset)) for dataset in study.config.datasets]
-    write_table(study.paths.table("ceilings"), ceilings, CEILING_SCHEMA)
+    for table in ("coverage", "resampled"):  # the small ones
+        write_table(study.paths.table(table), [scan_families(study, table).collect()], table)
+    ceilings = [
+        read_table(study.paths.ceilings(dataset), "ceilings") for dataset in study.config.datasets
+    ]
+    write_table(study.paths.table("ceilings"), ceilings, "ceilings")
     material = _material(study)
     for name in ("performance", "models", "truth"):
-        _publish(study, name, getattr(material, name))
+        write_table(study.paths.table(name), [getattr(material, name)], name)
     for name, claim in claimed(material):
-        _publish(study, name, claim)
+        with publish(study.paths.table(name)) as temporary:
+            claim.write_parquet(temporary)
+    write_about(study)
 
 
 def _material(study: Study) -> Material:
     config = study.config
     return Material(
-        alignment=pl.scan_parquet(study.paths.table("alignment")),
-        measurements=pl.scan_parquet(study.paths.table("measurements")),
+        alignment=scan_families(study, "alignment"),
+        measurements=scan_families(study, "measurements"),
         performance=_performance(study),
         models=models_table(study),
         ceilings=read_table(study.paths.table("ceilings")),
@@ -73,7 +59,7 @@ def _material(study: Study) -> Material:
         seed=config.statistics.seed,
         bootstraps=config.statistics.bootstraps,
         permutations=config.statistics.permutations,
-        resampled=read_table(study.paths.table("resampled")),
+        resampled=read_table(study.paths.table("resampled"), "resampled"),
     )
 
 
@@ -94,14 +80,7 @@ def models_table(study: Study) -> pl.DataFrame:
         }
         for model in study.models.values()
     ]
-    schema: dict[str, Any] = dict.fromkeys(rows[0], pl.String)
-    schema |= {"parameters": pl.Int64, "layers": pl.Int64, "width": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, strict=False)
-
-
-def _publish(study: Study, name: str, table: pl.DataFrame) -> None:
-    with publish(study.paths.table(name)) as temporary:
-        table.write_parquet(temporary)
+    return pl.DataFrame(rows, schema=MODELS_SCHEMA, strict=False)
 
 
 def _performance(study: Study) -> pl.DataFrame:

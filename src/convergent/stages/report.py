@@ -10,6 +10,7 @@ from pathlib import Path
 from convergent.figures import draw_all
 from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
 from convergent.stages.data import read_responses, read_stimuli
+from convergent.stages.schemas import SHAPES
 from convergent.stages.tables import read_table
 from convergent.store import publish, software, stamp
 from convergent.study import Study
@@ -47,9 +48,8 @@ def write_report(study: Study) -> str:
 
 def _inputs(study: Study) -> ReportInputs:
     tables = {
-        name: read_table(study.paths.table(name))
+        name: read_table(study.paths.table(name), name if name in SHAPES else None)
         for name in study.tables()
-        if name not in ("measurements", "alignment")
     }
     return ReportInputs(
         study=study.name,

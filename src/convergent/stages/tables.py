@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,125 +10,87 @@ import polars as pl
 
 from convergent.alignment import normalise_by_ceiling
 from convergent.alignment.similarity import calibrate
-from convergent.errors import StoreError
-from convergent.store import Store, publish
+from convergent.stages.schemas import (
+    ALIGNMENT_SCHEMA,
+    CEILING_SCHEMA,
+    COVERAGE_SCHEMA,
+    MEASUREMENT_SCHEMA,
+    RESAMPLED_SCHEMA,
+    SCHEMAS,
+    SHAPES,
+)
+from convergent.stages.table_checks import check_schema
+from convergent.stages.table_files import damaged, scan_tables, schema_of, writing
+from convergent.store import Store
 from convergent.study import Checkpoint, Model, Study
 
-_KEYS: dict[str, Any] = {
-    "study": pl.String,
-    "dataset": pl.String,
-    "modality": pl.String,
-    "family": pl.String,
-    "model": pl.String,
-    "checkpoint": pl.String,
-    "role": pl.String,
-    "step": pl.Int64,
-    "final": pl.Boolean,
-}
-_REGION: dict[str, Any] = {
-    "subject": pl.String,
-    "region": pl.String,
-    "hemisphere": pl.String,
-    "network": pl.String,
-    "region_order": pl.Float64,
-}
-_SCORE: dict[str, Any] = {
-    "score": pl.Float64,
-    "noise_ceiling": pl.Float64,
-    "score_normalised": pl.Float64,
-    "n_targets": pl.Int64,
-    "null_mean": pl.Float64,
-    "null_sd": pl.Float64,
-    "p": pl.Float64,
-    "score_calibrated": pl.Float64,
-}
-_METRIC: dict[str, Any] = {"metric": pl.String, "scale": pl.Float64}
-MEASUREMENT_SCHEMA: dict[str, Any] = {
-    **_KEYS,
-    "layer": pl.String,
-    "layer_index": pl.Int64,
-    "depth": pl.Float64,
-    **_REGION,
-    **_METRIC,
-    **_SCORE,
-    "score_median": pl.Float64,
-    "inner_score": pl.Float64,
-    "log10_alpha": pl.Float64,
-    "alpha_edge_share": pl.Float64,
-    "width": pl.Int64,
-    "n_features": pl.Int64,
-    "effective_dimensionality": pl.Float64,
-    "parameters": pl.Int64,
-    "tags": pl.String,
-    "weights_sha256": pl.String,
-}
-ALIGNMENT_SCHEMA: dict[str, Any] = {
-    **_KEYS,
-    **_REGION,
-    **_METRIC,
-    "choice": pl.String,
-    "depth": pl.Float64,
-    **_SCORE,
-    "p_group": pl.Float64,
-    "p_fwe": pl.Float64,
-}
-COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
-    ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
-    pl.String,
-)
-RESAMPLED_SCHEMA: dict[str, Any] = {
-    **dict.fromkeys(("dataset", "family", "model", "checkpoint", "subject", "choice"), pl.String),
-    "resample": pl.Int64,
-    "alignment": pl.Float64,
-}
-CEILING_SCHEMA: dict[str, Any] = {
-    "dataset": pl.String,
-    **_METRIC,
-    "region": pl.String,
-    "lower": pl.Float64,
-    "upper": pl.Float64,
-    "n_subjects": pl.Int64,
-    "n_stimuli": pl.Int64,
-}
-SCHEMAS = {
-    "measurements": MEASUREMENT_SCHEMA,
-    "alignment": ALIGNMENT_SCHEMA,
-    "coverage": COVERAGE_SCHEMA,
-    "resampled": RESAMPLED_SCHEMA,
-}
-_SORTED_BY = (
-    "dataset", "family", "model", "checkpoint", "layer_index", "layer", "choice", "subject",
-    "region", "metric", "scale", "resample",
-)  # fmt: skip
+__all__ = [
+    "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA",
+    "RESAMPLED_SCHEMA", "SCHEMAS",
+    "against_null", "frame", "keys", "read_table", "regions", "scan_families", "share_of_ceiling",
+    "write_table",
+]  # fmt: skip
 
 
-def write_table(
-    path: str, frames: Sequence[pl.DataFrame], schema: dict[str, Any], sort: bool = True
-) -> None:
-    """Write a parquet table atomically, with a fixed schema and row order."""
-    table = pl.concat([pl.DataFrame(schema=schema), *frames])
-    if sort:
-        table = table.sort([name for name in _SORTED_BY if name in schema])
-    with publish(path) as temporary:
-        table.write_parquet(temporary, statistics=True)
+def write_table(path: str, frames: Sequence[pl.DataFrame], table: str) -> None:
+    """Write a table that fits in memory, atomically, in the order of its keys.
+
+    Parameters
+    ----------
+    path : str
+    frames : sequence of DataFrame
+    table : str
+        Name of the table in `convergent.stages.schemas.SHAPES`.
+
+    Raises
+    ------
+    TableError
+        Impossible values, or two rows with the same keys.
+    """
+    shape = SHAPES[table]
+    with writing(path, shape) as file:
+        file.write(pl.concat([pl.DataFrame(schema=shape.columns), *frames]))
 
 
-def read_table(path: str) -> pl.DataFrame:
+def read_table(path: str, table: str | None = None) -> pl.DataFrame:
     """Read a parquet table.
+
+    Parameters
+    ----------
+    path : str
+    table : str, optional
+        Name of the table in `convergent.stages.schemas.SHAPES`, whose columns it must have.
 
     Raises
     ------
     StoreError
         Missing or damaged.
+    TableError
+        It has other columns.
     """
-    if not Path(path).exists():
-        raise StoreError("the table is missing", where=path, fix="run its rule")
+    schema = schema_of(path)
+    if table is not None:
+        check_schema(path, schema, SHAPES[table])
     try:
         return pl.read_parquet(path)
-    except pl.exceptions.ComputeError as error:
-        raise StoreError(
-            f"the table is damaged ({error})", where=path, fix="delete it and rerun its rule"
-        ) from None
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise damaged(path, error) from None
+
+
+def scan_families(study: Study, table: str) -> pl.LazyFrame:
+    """Open a table of the whole study, whose parts are the families' files.
+
+    Parameters
+    ----------
+    study : Study
+    table : {"measurements", "alignment", "coverage"}
+
+    Raises
+    ------
+    StoreError, TableError
+        A part is missing, damaged, or has other columns.
+    """
+    return scan_tables((study.paths.family(family, table) for family in study.families), table)
 
 
 def keys(study: Study, model: Model, dataset: str, checkpoint: Checkpoint) -> dict[str, Any]:

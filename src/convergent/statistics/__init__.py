@@ -68,7 +68,7 @@ from ._scale_peaks import flatness, scale_peak
 from ._scale_shift import scale_shift
 from ._scale_shift_table import scale_shifts
 from ._spin import spins
-from ._subjects import ALL_REGIONS, SCORES_SCHEMA, subject_scores
+from ._subjects import ALL_REGIONS, SCORE_KEYS, SCORES_SCHEMA, subject_scores
 from ._tables import (
     ALIGNMENT_COLUMNS,
     MODEL_COLUMNS,
@@ -94,6 +94,7 @@ __all__ = [
     "PERFORMANCE_COLUMNS",
     "RESAMPLED_COLUMNS",
     "SCORES_SCHEMA",
+    "SCORE_KEYS",
     "SHARES",
     "TRUTH_COLUMNS",
     "Axis",

@@ -42,5 +42,5 @@ def layer_scores(measurements: pl.LazyFrame | pl.DataFrame, metric: str) -> pl.D
             n_subjects=pl.col("score").fill_nan(None).count().cast(pl.Int64),
         )
         .sort("dataset", "family", "model", "checkpoint", "layer_index", "region_order", "region")
-        .collect()
+        .collect(engine="streaming")
     )

@@ -12,12 +12,12 @@ from ._tables import ALIGNMENT_COLUMNS, require_columns, without_nan
 ALL_REGIONS = "all regions"
 LEVEL = 0.95
 
-_KEYS = (
+SCORE_KEYS = (
     *("dataset", "modality", "family", "model", "checkpoint", "role", "step", "final", "choice"),
     *("metric", "scale", "region", "network"),
 )
 SCORES_SCHEMA: dict[str, type[pl.DataType]] = {
-    **dict.fromkeys(_KEYS, pl.String),
+    **dict.fromkeys(SCORE_KEYS, pl.String),
     "step": pl.Int64,
     "final": pl.Boolean,
     "scale": pl.Float64,
@@ -66,7 +66,7 @@ def subject_scores(alignment: pl.DataFrame, ceilings: pl.DataFrame) -> pl.DataFr
     rows = without_nan(alignment)
     if rows.is_empty():
         return pl.DataFrame(schema=SCORES_SCHEMA)
-    keys = list(_KEYS)
+    keys = list(SCORE_KEYS)
     value = pl.col("score", "score_normalised", "noise_ceiling").mean()
     whole = rows.with_columns(region=pl.lit(ALL_REGIONS), network=pl.lit(""))
     columns = [*keys, "subject", "score", "score_normalised", "noise_ceiling"]

@@ -22,10 +22,10 @@ from convergent.study._identity import identity, metric_identity
 from convergent.study._twins import add_twins
 from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
 
-# Tables of a study: what was gathered, then what the claims of convergent.stages.claims make of it.
+# Tables of a whole study, beside the families' measurements and alignment: what was gathered, then
+# what the claims of convergent.stages.claims make of it.
 STUDY_TABLES = (
-    *("measurements", "alignment", "coverage", "resampled"),
-    *("ceilings", "performance", "models", "truth"),
+    *("coverage", "resampled", "ceilings", "performance", "models", "truth"),
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
     *("scores", "ceiling_summary", "scale_profile", "counts"),
     *("correlations", "metric_correlations", "mixed", "contamination"),

@@ -6,6 +6,7 @@ import polars as pl
 
 from convergent.stages.claims._material import Material, Tables, claim
 from convergent.statistics import (
+    SCORE_KEYS,
     ceiling_summary,
     layer_scores,
     modality_profile,
@@ -33,11 +34,31 @@ def alignment(material: Material) -> Tables:
 @claim("scores", "ceiling_summary", "scale_profile")
 def every_metric(material: Material) -> Tables:
     """Means of every metric, with intervals over subjects and noise ceilings."""
-    rows = material.alignment.collect()
+    parts: list[Tables] = []
+
+    def add(rows: pl.DataFrame, ceilings: pl.DataFrame) -> None:
+        parts.append(
+            {
+                "scores": subject_scores(rows, ceilings),
+                "ceiling_summary": ceiling_summary(ceilings, rows),
+                "scale_profile": scale_profile(rows, ceiling_threshold=material.threshold),
+            }
+        )
+
+    rest = material.ceilings
+    for rows in material.each_metric():
+        kind = rows.select("metric", "scale").unique()
+        add(rows, rest.join(kind, on=["metric", "scale"], how="semi", nulls_equal=True))
+        rest = rest.join(kind, on=["metric", "scale"], how="anti", nulls_equal=True)
+    add(material.alignment.clear().collect(), rest)
+    keys = {
+        "scores": list(SCORE_KEYS),
+        "ceiling_summary": ["dataset", "metric", "scale"],
+        "scale_profile": ["dataset", "modality", "metric", "scale", "place"],
+    }
     return {
-        "scores": subject_scores(rows, material.ceilings),
-        "ceiling_summary": ceiling_summary(material.ceilings, rows),
-        "scale_profile": scale_profile(rows, ceiling_threshold=material.threshold),
+        name: pl.concat([part[name] for part in parts]).sort(by, nulls_last=name == "scores")
+        for name, by in keys.items()
     }
 
 
@@ -54,4 +75,4 @@ def counts(material: Material) -> Tables:
         )
         .sort("dataset")
     )
-    return {"counts": lengths.collect()}
+    return {"counts": lengths.collect(engine="streaming")}

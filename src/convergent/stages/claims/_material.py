@@ -63,10 +63,19 @@ class Material:
     def main(self) -> pl.DataFrame:
         """Alignment of the primary metric."""
         mine = (pl.col("metric") == self.primary) & pl.col("scale").is_null()
-        found = self.alignment.filter(mine).collect()
+        found = self.alignment.filter(mine).collect(engine="streaming")
         if found.is_empty():  # names the metrics that there are
             return of_metric(self.alignment.select("metric", "scale").collect(), self.primary)
         return found
+
+    def each_metric(self) -> Iterator[pl.DataFrame]:
+        """Alignment of one metric and scale after another: all together may not fit in memory."""
+        kinds = self.alignment.select("metric", "scale").unique().collect(engine="streaming")
+        for metric, scale in kinds.sort("metric", "scale").iter_rows():
+            mine = (pl.col("metric") == metric) & pl.col("scale").eq_missing(
+                pl.lit(scale, dtype=pl.Float64)
+            )
+            yield self.alignment.filter(mine).collect(engine="streaming")
 
 
 Claim = Callable[[Material], Tables]

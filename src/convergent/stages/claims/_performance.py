@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import polars as pl
+
 from convergent.stages.claims._material import Material, Tables, claim
 from convergent.statistics import (
+    METRIC_CORRELATION_SCHEMA,
     contamination_table,
     metric_correlations,
     mixed_table,
@@ -21,10 +24,14 @@ def performance(material: Material) -> Tables:
         "permutations": material.permutations,
     }
     scores, models = material.performance, material.models
-    every = material.alignment.collect()
+    by_metric = [
+        metric_correlations(rows, scores, models, **asked) for rows in material.each_metric()
+    ]
     return {
         "correlations": performance_alignment(material.main, scores, models, **asked),
-        "metric_correlations": metric_correlations(every, scores, models, **asked),
+        "metric_correlations": pl.concat(
+            [pl.DataFrame(schema=METRIC_CORRELATION_SCHEMA), *by_metric]
+        ),
     }
 
 
