@@ -92,20 +92,21 @@ def _layers() -> set[str]:
 def test_each_layer_of_each_checkpoint_is_one_job_with_one_gpu(jobs):
     on_gpu = [job for job in jobs if job.gpus]
     assert len(on_gpu) == len(_layers())
-    assert {job.comment for job in on_gpu} == {f"rule_{name}_extract_fit" for name in _layers()}
+    assert {job.comment for job in on_gpu} == {
+        f"rule_{name}_extract_fit_sentences" for name in _layers()
+    }
     assert {(job.gpus, job.partition, job.state) for job in on_gpu} == {(1, "gpu", "COMPLETED")}
 
 
 def test_a_layer_asks_for_its_extraction_and_then_its_fits(jobs, planned, study):
-    fit = planned["fit"]
-    subjects = len(study.dataset("sentences").subjects)
+    fit = planned["fit_sentences"]
     for job in jobs:
         if job.gpus:
             (layer,) = re.findall(r"encoder\.layer\.\d+", job.comment)
             extract = planned[f"extract {layer}"]
-            assert job.memory_mb == max(extract["mem_mb"], subjects * fit["mem_mb"])
+            assert job.memory_mb == max(extract["mem_mb"], fit["mem_mb"])
             assert job.minutes == extract["runtime"] + fit["runtime"]
-            assert job.cpus == subjects
+            assert job.cpus == 1
 
 
 def test_everything_else_runs_without_a_gpu(jobs, planned):
@@ -169,7 +170,7 @@ def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
         dry = workspace.snakemake("--configfile study/study.yaml -n families")
     assert _counts(dry) == {
         "responses": 1,
-        "fit": len(_layers()),
+        "fit_sentences": len(_layers()),
         "measure": 1,
         "family": 1,
         "families": 1,
@@ -177,7 +178,7 @@ def test_an_added_subject_plans_its_fits_and_no_extraction(workspace, finished):
     }
 
 
-def test_added_subjects_share_one_job_a_layer_and_ask_no_gpu(workspace, study, finished):
+def test_added_subjects_are_one_job_a_layer_and_ask_no_gpu(workspace, study, finished):
     targets = " ".join(
         study.paths.alignment("sentences", "minilm", "final", "encoder.layer.0", subject)
         for subject in ("sim03", "sim04")
@@ -187,7 +188,7 @@ def test_added_subjects_share_one_job_a_layer_and_ask_no_gpu(workspace, study, f
     assert run.returncode == 0, run.stderr
     fits = [job for job in workspace.jobs(run) if "fit" in job.comment]
     assert [(job.comment, job.partition, job.gpus, job.state) for job in fits] == [
-        ("rule_sentences.minilm.final.encoder.layer.0_fit", "cpu", 0, "COMPLETED")
+        ("rule_sentences.minilm.final.encoder.layer.0_fit_sentences", "cpu", 0, "COMPLETED")
     ]
 
 
@@ -200,7 +201,7 @@ def test_a_refused_submission_leaves_no_result_that_is_out_of_date(workspace, st
         run = workspace.snakemake(f"{options} {QUICK} -- {target}")
         assert run.returncode != 0
         dry = workspace.snakemake(f"--configfile study/study.yaml -n -- {target}")
-    assert _counts(dry) == {"fit": 1, "total": 1}
+    assert _counts(dry) == {"fit_sentences": 1, "total": 1}
 
 
 def test_a_failing_fit_is_tried_again_with_more_and_its_layer_stays_to_do(
@@ -225,7 +226,7 @@ def test_a_failing_fit_is_tried_again_with_more_and_its_layer_stays_to_do(
     assert not any((workspace.root / name).exists() for name in (features, *fits))
     responses.write_bytes(whole)
     dry = workspace.snakemake(f"--configfile study/study.yaml -n -- {targets}")
-    assert _counts(dry) == {"extract": 1, "fit": 2, "total": 3}
+    assert _counts(dry) == {"extract": 1, "fit_sentences": 1, "total": 2}
 
 
 def test_the_name_slurm_is_a_link_to_the_profile_so_that_nothing_is_set_up_first(workspace):

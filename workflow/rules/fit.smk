@@ -48,9 +48,7 @@ elif study.config.fits == "layer":
             name:
                 f"fit_{dataset}"
             input:
-                features=paths.features(
-                    dataset, "{model}", "{checkpoint}", "{layer}"
-                ),
+                features=paths.features(dataset, "{model}", "{checkpoint}", "{layer}"),
                 nuisance=study.nuisance_files(dataset),
                 responses=study.responses_files(dataset),
                 stimuli=paths.stimuli(dataset),
@@ -64,7 +62,7 @@ elif study.config.fits == "layer":
             log:
                 paths.log("fit", dataset, "{model}", "{checkpoint}", "{layer}"),
             group:
-                dataset + ".{model}.{checkpoint}.{layer}"
+                f"{dataset}.{{model}}.{{checkpoint}}.{{layer}}"
             conda:
                 "../../envs/convergent.yaml"
             resources:

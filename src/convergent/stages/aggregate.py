@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from convergent.alignment import mean_defined
+from convergent.errors import StoreError
 from convergent.stages.choice import choices
 from convergent.stages.resampled import resampled
 from convergent.stages.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
@@ -82,6 +83,8 @@ def _read(
     """Stores of one checkpoint that hold scores; every one is added to the coverage."""
     stores: Stores = {}
     for layer in layers:
+        fit = {"dataset": dataset, "model": model.key, "checkpoint": checkpoint, "layer": layer}
+        identity = study.identity("fit", **fit)
         for subject in study.dataset(dataset).subjects:
             where = (
                 f"model '{model.key}', checkpoint '{checkpoint}', layer '{layer}', "
@@ -89,6 +92,12 @@ def _read(
             )
             path = study.paths.alignment(dataset, model.key, checkpoint, layer, subject)
             store = read_store(path, "alignment", where=where)
+            if store.attrs["identity"] != identity:
+                raise StoreError(
+                    "the store was computed with other settings than the study's",
+                    where=f"{where} ({path})",
+                    fix="delete it and rerun its rule",
+                )
             coverage.append(
                 {
                     "dataset": dataset,

@@ -13,7 +13,7 @@ from convergent.alignment import effective_dimensionality, region_means
 from convergent.brains import Responses
 from convergent.errors import IdError
 from convergent.stages.data import read_responses, read_stimuli
-from convergent.stages.kept import Kept, Part, Wanted, keep, kept
+from convergent.stages.kept import Kept, Part, Wanted, keep, kept, restore
 from convergent.stages.kinds import check_metrics_of, compared
 from convergent.stages.metrics import Facts, region_index, ridge, similarities
 from convergent.stages.nuisance import read_baselines
