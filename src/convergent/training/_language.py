@@ -209,3 +209,33 @@ class TopicsLlama:
             return LlamaForCausalLM(config)
 
         return SentenceRun(make, options, device)
+
+
+@register_recipe("topics-neox")
+class TopicsNeoX:
+    """GPT-NeoX (attention and perceptron side by side) with heads of 16 units."""
+
+    options: type[TrainingOptions] = LanguageOptions
+
+    def start(self, model: Model, options: TrainingOptions, device: str) -> SentenceRun:
+        """Build it; the last layer's width is that of all blocks."""
+        assert isinstance(options, LanguageOptions)
+        width, depth = last_width(model, _HEAD), options.depth
+
+        def make(vocabulary: int) -> Any:
+            from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+
+            config = GPTNeoXConfig(
+                vocab_size=vocabulary,
+                hidden_size=width,
+                intermediate_size=4 * width,
+                num_hidden_layers=depth,
+                num_attention_heads=width // _HEAD,
+                max_position_embeddings=_POSITIONS,
+                bos_token_id=0,
+                eos_token_id=0,
+                tie_word_embeddings=False,
+            )
+            return GPTNeoXForCausalLM(config)
+
+        return SentenceRun(make, options, device)
