@@ -54,6 +54,11 @@ class Paths:
         """Noise ceilings of similarity metrics, from the subjects of a data set."""
         return f"{self.root}/ceilings/{dataset}.parquet"
 
+    @property
+    def representations(self) -> str:
+        """Similarity of representations of two modalities, layer by layer."""
+        return f"{self.root}/representations.parquet"
+
     def performance(self, model: str) -> str:
         """Performance of a model's checkpoints, measured by the workflow."""
         return f"{self.root}/performance/{model}.tsv"

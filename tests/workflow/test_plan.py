@@ -56,6 +56,11 @@ def test_an_added_metric_plans_no_extraction(workflow):
     assert workflow.plan() == {"fit": 6, "ceilings": 2, "measure": 3, "family": 2, **END}
 
 
+def test_modalities_are_compared_when_the_study_names_their_data_sets(workflow):
+    workflow.config["convergence"] = {"datasets": ["scenes", "sentences"]}
+    assert workflow.plan() == {"representations": 1, **END}
+
+
 def test_one_family_is_one_target(workflow):
     workflow.edit("models", "size=32 mean=0.5", "size=32 mean=0.4")
     workflow.edit("models", "grid=2", "grid=1")

@@ -54,6 +54,7 @@ rule correlate:
         ],
         performance=[paths.performance(model) for model in study.evaluated_models()],
         ceilings=[paths.ceilings(dataset) for dataset in study.config.datasets],
+        representations=[paths.representations] if study.config.convergence else [],
     output:
         [paths.table(name) for name in study.tables()],
         paths.about,
@@ -85,3 +86,24 @@ rule cube:
         runtime=lambda w, attempt: 60 * attempt,
     shell:
         "convergent cube --dataset {wildcards.dataset} > {log} 2>&1"
+
+
+if study.config.convergence:
+
+    # Layers of vision and language models for the same stimuli.
+    rule representations:
+        input:
+            study.converging_files(),
+        output:
+            paths.representations,
+        log:
+            paths.log("representations"),
+        conda:
+            "../../envs/convergent.yaml"
+        resources:
+            mem_mb=lambda w, attempt: 8000 * attempt,
+            runtime=lambda w, attempt: 60 * attempt,
+        params:
+            identity=study.identity("representations"),
+        shell:
+            "convergent representations > {log} 2>&1"

@@ -126,6 +126,14 @@ def ceilings(
 
 
 @app.command(rich_help_panel=_PANEL)
+def representations(study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
+    """Compare layers of vision and language models for the same stimuli."""
+    from convergent.stages import representations as stage
+
+    stage.representations(load(study, overrides))
+
+
+@app.command(rich_help_panel=_PANEL)
 def measure(model: ModelKey, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Gather one model's alignment stores into tables."""
     from convergent.stages import aggregate

@@ -7,7 +7,7 @@ from ._bars import bar_table, region_bars
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._data_check import data_picture
-from ._depth import convergence, depth, trend_words
+from ._depth import convergence, depth, representation_words, representations, trend_words
 from ._gradient import gradient, gradient_words, networks
 from ._heatmap import depth_by_region, layer_region
 from ._leads import training_leads
@@ -65,6 +65,8 @@ __all__ = [
     "region_dots",
     "region_values",
     "register_figure",
+    "representation_words",
+    "representations",
     "scale_peaks",
     "scales",
     "scatter_points",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
@@ -126,6 +128,60 @@ def _convergence(rows: pl.DataFrame, trends: pl.DataFrame) -> Drawing:
         data=rows,
         static=_static(curves, "correlation of region profiles"),
         interactive=_interactive(curves, "correlation of region profiles"),
+    )
+
+
+@register_figure("representations", requires=("representation_depth", "representation_trend"))
+def representations(tables: Tables) -> list[Drawing]:
+    """Likeness of vision and language representations of the same stimuli, over depth."""
+    trends = tables["representation_trend"]
+    drawings = []
+    for (dataset, other), part in tables["representation_depth"].group_by(
+        ["dataset", "other_dataset"], maintain_order=True
+    ):
+        mine = trends.filter((pl.col("dataset") == dataset) & (pl.col("other_dataset") == other))
+        drawings.append(_representations(part, mine.row(0, named=True)))
+    return drawings
+
+
+def representation_words(row: dict[str, Any]) -> str:
+    """The trend as a sentence without a full stop."""
+    if row["p"] is None:
+        return f"not tested ({row['reason'] or 'no spread over families'})"
+    return (
+        f"{number(row['early'], 3)} in the early half and {number(row['late'], 3)} in the late "
+        f"one, difference 95 % interval {interval(row['low'], row['high'], 3)}, p "
+        f"{p_value(row['p'])}"
+    )
+
+
+def _representations(rows: pl.DataFrame, trend: dict[str, Any]) -> Drawing:
+    equal = rows.filter(pl.col("bin") == pl.col("other_bin"))
+    best = rows.group_by("bin", "depth").agg(pl.col("cka").max()).sort("bin")
+    none: list[float | None] = [None] * len(best)
+    curves: list[Curve] = [
+        ("at equal depth", *_points(equal, "cka")),
+        ("at the other's best depth", best["depth"].to_list(), best["cka"].to_list(), none, none),
+    ]
+    pair = f"{trend['dataset']}, {trend['other_dataset']}"
+    label = "CKA of representations, less its null"
+    return Drawing(
+        name=f"representations-{trend['dataset']}-{trend['other_dataset']}",
+        figure="representations",
+        title=f"Do vision and language models represent the same stimuli alike? ({pair})",
+        caption=(
+            f"Linear CKA (unbiased) of layers of {trend['n_models']} vision models "
+            f"({trend['n_families']} families) and {trend['other_n_models']} language models "
+            f"({trend['other_n_families']} families) for the same {trend['n_items']} stimuli, less "
+            "the mean over permuted stimuli; mean over pairs of families. Band: jackknife over "
+            f"families of both, 95 %. Late against early layers at equal depth: "
+            f"{representation_words(trend)}. The best depth is the highest of 8, not chosen on "
+            "other stimuli."
+        ),
+        alt="Lines of the similarity of vision and language layers over relative depth.",
+        data=rows,
+        static=_static(curves, label),
+        interactive=_interactive(curves, label),
     )
 
 

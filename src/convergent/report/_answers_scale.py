@@ -7,7 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from convergent.figures import interval, number, p_value, shift_words, trend_words
+from convergent.figures import (
+    interval,
+    number,
+    p_value,
+    representation_words,
+    shift_words,
+    trend_words,
+)
 
 from ._answers import Answer, Facts, State, answers
 
@@ -33,6 +40,8 @@ def scale(tables: Tables, facts: Facts) -> list[Answer]:
     if not trends.is_empty():
         for _, rows in trends.group_by(["dataset", "other_dataset"], maintain_order=True):
             found.append(_convergence(rows, facts))
+    alike = tables.get("representation_trend", pl.DataFrame())
+    found += [_representations(row, facts) for row in alike.iter_rows(named=True)]
     if found:
         return found
     why = "No metric of this study has a scale, and no model several layers."
@@ -167,6 +176,40 @@ def _depth(rows: pl.DataFrame, facts: Facts) -> Answer:
     )
 
 
+def _representations(row: dict[str, Any], facts: Facts) -> Answer:
+    verdict: str
+    state: State
+    if row["p"] is None:
+        verdict, state = "Whether representations become alike with depth cannot be told", "open"
+    elif row["p"] >= _LEVEL:
+        verdict, state = "Representations of late layers are not more alike beyond families", "open"
+    elif row["difference"] > 0:
+        verdict, state = "Late layers represent the same stimuli more alike", "yes"
+    else:
+        verdict, state = "Late layers represent the same stimuli less alike", "no"
+    value = f"CKA, late less early {number(row['difference'], 3)}"
+    if row["low"] is not None:
+        value += f", 95% interval {interval(row['low'], row['high'], 3)}"
+    pair = {row["dataset"], row["other_dataset"]}
+    sentences = (
+        f"{row['n_models']} vision models ({row['n_families']} families) and "
+        f"{row['other_n_models']} language models ({row['other_n_families']} families), the same "
+        f"{row['n_items']} stimuli, layers at equal relative depth.",
+        f"Unbiased linear CKA less its null: {representation_words(row)}.",
+        "Intervals: jackknife over families of both modalities, for these stimuli.",
+    )
+    name = f"{row['dataset']} and {row['other_dataset']}, representations"
+    return Answer(
+        "scale",
+        _name(name, pair, facts),
+        verdict,
+        value,
+        sentences,
+        f"representations-{row['dataset']}-{row['other_dataset']}",
+        state,
+    )
+
+
 def _convergence(rows: pl.DataFrame, facts: Facts) -> Answer:
     measures = rows["measure"].unique().to_list()
     measure = "score_normalised" if "score_normalised" in measures else "score"
@@ -196,7 +239,7 @@ def _convergence(rows: pl.DataFrame, facts: Facts) -> Answer:
         "depth" + (", of alignment as a share of its ceiling." if measure != "score" else "."),
         f"Late against early layers: {told}.",
         "Intervals: jackknife over families of both modalities; regions are taken as they are. "
-        "Profiles are compared, not the representations of the same stimuli.",
+        "Profiles are compared here, not the representations of the same stimuli.",
     ]
     return Answer(
         "scale",

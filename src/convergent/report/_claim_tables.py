@@ -21,6 +21,7 @@ _CLAIMS = (
     ("scale", "scale_shift", "Shift of the scale along the axis"),
     ("scale", "scale_peaks", "Scale at which alignment peaks"),
     ("scale", "depth_tests", "Early against late layers"),
+    ("scale", "representation_trend", "Likeness of representations from early to late layers"),
     ("scale", "convergence_trend", "Convergence of modalities from early to late layers"),
 )
 _SHORT = {"n_models": "models", "n_families": "families", "n_subjects": "subjects"}

@@ -89,6 +89,7 @@ BLANKED = ("correlations", "metric_correlations")
 EMPTIED: tuple[str, ...] = (
     *("mixed", "contamination", "onsets", "leads", "region_tests", "gradient", "depth_profile"),
     *("scale_peaks", "scale_shift", "depth_tests", "convergence", "convergence_trend"),
+    *("representation_depth", "representation_trend"),
 )
 
 

@@ -32,7 +32,7 @@ _SECTIONS: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "scale",
         "Scale and depth",
         "Scale and depth",
-        ("scales", "scale-peaks", "depth", "layer-region", "convergence"),
+        ("scales", "scale-peaks", "depth", "layer-region", "convergence", "representations"),
     ),
     (
         "controls",

@@ -60,6 +60,11 @@ def _material(study: Study) -> Material:
         bootstraps=config.statistics.bootstraps,
         permutations=config.statistics.permutations,
         resampled=read_table(study.paths.table("resampled"), "resampled"),
+        representations=(
+            read_table(study.paths.representations, "representations")
+            if config.convergence
+            else None
+        ),
     )
 
 

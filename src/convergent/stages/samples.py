@@ -77,7 +77,7 @@ class Samples:
     @classmethod
     def _items(cls, features: Store, stimuli: StimulusSet, brain: Responses) -> Samples:
         assert brain.stimulus_id is not None
-        values, answered = _by_item(features, stimuli)
+        values, answered = features_of_items(features, stimuli)
         if brain.sample_id is None:
             found, columns = join_items(answered, brain, require_all=False)
             ids = brain.stimulus_id[columns]
@@ -232,7 +232,7 @@ class Samples:
         )
 
 
-def _by_item(features: Store, stimuli: StimulusSet) -> tuple[np.ndarray, np.ndarray]:
+def features_of_items(features: Store, stimuli: StimulusSet) -> tuple[np.ndarray, np.ndarray]:
     """Features of what responses answer, and its ids; the mean over an item's stimuli.
 
     Raises

@@ -84,6 +84,18 @@ CEILING_SCHEMA: dict[str, Any] = {
     "n_subjects": pl.Int64,
     "n_stimuli": pl.Int64,
 }
+_LAYER: dict[str, Any] = {
+    **dict.fromkeys(("family", "model", "layer"), pl.String),
+    "depth": pl.Float64,
+}
+REPRESENTATIONS_SCHEMA: dict[str, Any] = {
+    "dataset": pl.String,
+    **_LAYER,
+    "other_dataset": pl.String,
+    **{f"other_{name}": kind for name, kind in _LAYER.items()},
+    **dict.fromkeys(("cka", "null_mean", "null_sd", "p", "score_calibrated"), pl.Float64),
+    "n_items": pl.Int64,
+}
 MODELS_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("model", "family", "modality", "source", "reference", "revision"), pl.String),
     "parameters": pl.Int64,
@@ -191,6 +203,9 @@ SHAPES: dict[str, Shape] = {
     "coverage": _shape(COVERAGE_SCHEMA),
     "resampled": _shape(RESAMPLED_SCHEMA),
     "ceilings": _shape(CEILING_SCHEMA),
+    "representations": Shape(
+        REPRESENTATIONS_SCHEMA, ranges={"depth": (0, 1), "other_depth": (0, 1), "p": (0, 1)}
+    ),
     # these keep the order in which the study names them
     "performance": Shape(PERFORMANCE_SCHEMA),
     "models": Shape(MODELS_SCHEMA),

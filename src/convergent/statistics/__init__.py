@@ -62,6 +62,7 @@ from ._recovery import Recovery, recovery
 from ._region_table import region_tests
 from ._region_tests import modality_difference, relative, spin_contrast
 from ._regions import modality_profile, region_profile
+from ._representations import representation_depth
 from ._scale_curves import scale_curves, typical_p
 from ._scale_peak_table import scale_peaks
 from ._scale_peaks import flatness, scale_peak
@@ -156,6 +157,7 @@ __all__ = [
     "region_profile",
     "region_tests",
     "relative",
+    "representation_depth",
     "require_columns",
     "rises",
     "run_of",

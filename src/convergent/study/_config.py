@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from convergent.errors import ConfigError, did_you_mean
 from convergent.study._sections import (
+    ConvergenceConfig,
     Key,
     Names,
     PerformanceConfig,
@@ -211,6 +212,7 @@ class StudyConfig(Section):
     fit: FitConfig = FitConfig()
     performance: PerformanceConfig = PerformanceConfig()
     statistics: StatisticsConfig = StatisticsConfig()
+    convergence: ConvergenceConfig | None = None
     coverage: CoverageConfig = CoverageConfig()
     training: dict[str, dict[str, Any]] = Field(default={})
     granularity: Granularity = "layer"

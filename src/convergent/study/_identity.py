@@ -25,6 +25,7 @@ STAGE_VERSIONS = {
     "evaluate": 1,
     "fit": 4,
     "ceilings": 1,
+    "representations": 1,
     "measure": 3,
     "correlate": 4,
     "report": 4,
@@ -141,6 +142,12 @@ def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, A
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
         facts["subjects"] = study.dataset(str(keys["dataset"])).subjects
+    if stage == "representations":
+        section = study.config.convergence
+        assert section is not None
+        facts["convergence"] = section.model_dump()
+        facts["layers"] = [study.converging_layers(name) for name in section.datasets]
+        facts["fit"] = [study.config.fit.seed, study.config.fit.permutations]
     if stage == "evaluate":
         facts["evaluations"] = list(study.config.performance.evaluations)
         facts["datasets"] = [

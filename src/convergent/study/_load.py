@@ -151,6 +151,31 @@ def unique_mistakes(
     ]
 
 
+def convergence_mistakes(config: StudyConfig, where: str) -> list[ConvergentError]:
+    """Data sets that ``convergence`` names and that are not one of vision and one of language."""
+    asked = config.convergence.datasets if config.convergence else ()
+    unknown: list[ConvergentError] = [
+        UnknownKeyError(
+            f"convergence.datasets names '{name}', which is no data set of the study",
+            where=where,
+            fix=did_you_mean(name, config.datasets),
+        )
+        for name in asked
+        if name not in config.datasets
+    ]
+    if asked and not unknown:
+        modalities = [config.datasets[name].modality for name in asked]
+        if modalities != ["vision", "language"]:
+            return [
+                ConfigError(
+                    f"convergence.datasets are of {' and '.join(modalities)}",
+                    where=where,
+                    fix="name a data set of vision, then one of language with the same items",
+                )
+            ]
+    return unknown
+
+
 def dataset_mistakes(
     config: StudyConfig, models: dict[str, Model], where: str
 ) -> list[ConvergentError]:

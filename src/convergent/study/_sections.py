@@ -34,6 +34,25 @@ class Twins(Section):
         return value
 
 
+class ConvergenceConfig(Section):
+    """Whether models of two modalities represent the same stimuli alike.
+
+    Attributes
+    ----------
+    datasets : tuple of str
+        A data set of vision and one of language whose items are the same, by id.
+    models : int
+        At most so many final trained models of each: first one a family, in the order of the table,
+        then a second one, and so on. Performance plays no part.
+    stimuli : int
+        At most so many of the common items, drawn at random.
+    """
+
+    datasets: tuple[str, str]
+    models: int = Field(default=24, ge=2)
+    stimuli: int = Field(default=1000, ge=16)
+
+
 class UniqueConfig(Section):
     """What the metric ``unique`` asks a model to add to.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import polars as pl
+
 from convergent.stages.claims._material import Material, Tables, claim
 from convergent.stages.claims._regions import surfaces
 from convergent.statistics import (
@@ -10,6 +12,7 @@ from convergent.statistics import (
     depth_profile,
     depth_tests,
     layer_scores,
+    representation_depth,
 )
 
 
@@ -25,3 +28,13 @@ def depth(material: Material) -> Tables:
         "convergence": by_depth,
         "convergence_trend": trend,
     }
+
+
+@claim("representation_depth", "representation_trend")
+def representations(material: Material) -> Tables:
+    """How alike vision and language models represent the same stimuli, over depth."""
+    pairs = material.representations
+    if pairs is None:
+        pairs = pl.DataFrame(schema={"dataset": pl.String, "other_dataset": pl.String})
+    by_depth, trend = representation_depth(pairs)
+    return {"representation_depth": by_depth, "representation_trend": trend}

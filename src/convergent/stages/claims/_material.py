@@ -40,6 +40,8 @@ class Material:
         Benchmarks of each modality, the first the headline's.
     resampled : DataFrame, optional
         Alignment of checkpoints with a training step over resampled stimuli.
+    representations : DataFrame, optional
+        Similarity of layers of two modalities for the same stimuli.
     threshold : float
         Smallest noise ceiling (r^2 units) of a region that counts.
     seed, bootstraps, permutations : int
@@ -58,6 +60,7 @@ class Material:
     bootstraps: int
     permutations: int
     resampled: pl.DataFrame | None = None
+    representations: pl.DataFrame | None = None
 
     @cached_property
     def main(self) -> pl.DataFrame:
