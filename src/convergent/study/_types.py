@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 Modality = Literal["vision", "language"]
@@ -67,7 +69,7 @@ class Checkpoint:
     same_as: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """One row of the models table, with its checkpoints.
 
@@ -124,6 +126,16 @@ class Model:
     tags: tuple[str, ...]
     checkpoints: tuple[Checkpoint, ...]
     source_location: str = field(compare=False, default="")
+
+    @cached_property
+    def checkpoint_by_name(self) -> Mapping[str, Checkpoint]:
+        """Checkpoints by name, in table order."""
+        return {checkpoint.name: checkpoint for checkpoint in self.checkpoints}
+
+    @cached_property
+    def layer_by_name(self) -> Mapping[str, Layer]:
+        """Layers by name, in table order."""
+        return {layer.name: layer for layer in self.layers}
 
     @property
     def is_control(self) -> bool:
