@@ -138,9 +138,7 @@ def _layers(row: Row) -> tuple[Layer, ...]:
 
 @cache
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(
-        name for part in text.split(";") for name in expand_braces(part.strip()) if name
-    )
+    return tuple(name for part in text.split(";") for name in expand_braces(part.strip()) if name)
 
 
 @cache

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
+
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 Modality = Literal["vision", "language"]
 Layout = Literal["tokens", "channels_first", "channels_last", "vector"]
@@ -136,6 +139,22 @@ class Model:
     def layer_by_name(self) -> Mapping[str, Layer]:
         """Layers by name, in table order."""
         return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def block_numbers(self) -> Mapping[str, int]:
+        """Number in each layer's name, of layers that have exactly one: 7 of ``layers.7``."""
+        found = {layer.name: _NUMBER.findall(layer.name) for layer in self.layers}
+        return {name: int(numbers[0]) for name, numbers in found.items() if len(numbers) == 1}
+
+    @cached_property
+    def last_block(self) -> int:
+        """Largest number in a layer's name; 0 without any."""
+        return max(self.block_numbers.values(), default=0)
+
+    @cached_property
+    def has_trajectory(self) -> bool:
+        """Whether checkpoints are of several steps of one training."""
+        return len({one.step for one in self.checkpoints if one.step is not None}) > 1
 
     @property
     def is_control(self) -> bool:

@@ -7,7 +7,6 @@ keeps it waiting.
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from convergent.errors import ConfigError, ConvergentError
@@ -43,11 +42,10 @@ def fraction(model: Model, layer: str | None) -> float:
     """
     if layer is None or model.layout != "tokens":
         return 1.0
-    numbers = {item.name: re.findall(r"(?<![^.])\d+(?![^.])", item.name) for item in model.layers}
-    if layer not in numbers or len(numbers[layer]) != 1:
+    number = model.block_numbers.get(layer)
+    if number is None:
         return 1.0
-    last = max(int(found[0]) for found in numbers.values() if len(found) == 1)
-    return min(1.0, _EMBEDDINGS + (int(numbers[layer][0]) + 1) / (last + 1))
+    return min(1.0, _EMBEDDINGS + (number + 1) / (model.last_block + 1))
 
 
 def gpus(study: Study, unit: Unit) -> int:
@@ -136,7 +134,10 @@ def _units(study: Study, model: Model) -> list[Unit]:
 
 def _checkpoints(study: Study, unit: Unit) -> list[Checkpoint]:
     model = study.model(unit.model)
-    return [item for item in model.checkpoints if unit.checkpoint in (None, item.name)]
+    if unit.checkpoint is None:
+        return list(model.checkpoints)
+    known = model.checkpoint_by_name.get(unit.checkpoint)
+    return [] if known is None else [known]
 
 
 def _loaded_mb(study: Study, unit: Unit) -> float:
