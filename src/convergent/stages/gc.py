@@ -81,7 +81,7 @@ def remove(garbage: Sequence[Garbage]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        for folder in path.parents[:2]:
+        for folder in path.parents[:4]:  # up to the folder of the stage
             try:
                 folder.rmdir()
             except OSError:  # not empty
