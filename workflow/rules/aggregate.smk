@@ -66,7 +66,7 @@ rule correlate:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
-        identity=study.identity("correlate"),
+        identity=lambda w: study.identity("correlate"),
     shell:
         "convergent correlate > {log} 2>&1"
 

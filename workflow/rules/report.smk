@@ -26,6 +26,6 @@ rule report:
         mem_mb=lambda w, attempt: 8000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:
-        identity=study.identity("report"),
+        identity=lambda w: study.identity("report"),
     shell:
         "convergent report > {log} 2>&1"

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from convergent.cli import _compare, _data, _fetch, _inspect, _models, _pin, _stages, _tables
+from convergent.cli import (
+    _compare,
+    _data,
+    _fetch,
+    _gc,
+    _inspect,
+    _models,
+    _pin,
+    _plan,
+    _stages,
+    _tables,
+)
 from convergent.cli._app import app
 from convergent.errors import ConvergentError
 
@@ -13,9 +24,11 @@ __all__ = [
     "_compare",
     "_data",
     "_fetch",
+    "_gc",
     "_inspect",
     "_models",
     "_pin",
+    "_plan",
     "_stages",
     "_tables",
     "app",

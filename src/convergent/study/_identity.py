@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.study._types import Checkpoint
+from convergent.study._types import Checkpoint, Model
 
 if TYPE_CHECKING:
     from convergent.study._study import Study
@@ -105,65 +106,85 @@ def _hash(facts: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def _once(study: Study, key: tuple[str, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Make facts that many jobs share once a study; whoever gets them leaves them as they are."""
+    if key not in study.remembered:
+        study.remembered[key] = make()
+    return study.remembered[key]
+
+
 def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
     facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
-    if keys.get("dataset"):
-        data = study.dataset(str(keys["dataset"]))
-        options = {
-            k: _content(v) if k in _FILE_OPTIONS else v
-            for k, v in data.options.items()
-            if k not in _LOCATION_OPTIONS
-        }
-        facts["dataset"] = [data.reader, data.modality, data.design, options]
-        if data.reader in _STIMULI_OF_SUBJECTS:
-            facts["seen_by"] = sorted(data.subjects)
+    dataset = keys.get("dataset")
+    if dataset:
+        facts |= _once(study, ("dataset", dataset), lambda: _dataset_facts(study, dataset))
     if keys.get("model"):
         facts["model"] = _model_facts(study, stage, keys)
-    if stage == "extract":
-        facts["extraction"] = study.config.extraction.facts()
     if stage in ("fit", "measure"):
-        facts["fit"] = study.config.fit.facts()
         model = study.model(str(keys["model"]))
-        names = (
-            [keys["checkpoint"]]
-            if keys.get("checkpoint")
-            else [one.name for one in model.checkpoints]
-        )
+        names = [keys["checkpoint"]] if keys.get("checkpoint") else model.checkpoint_by_name
         if any(study.resampled(model.key, str(name)) for name in names):
             facts["bootstraps"] = study.config.fit.bootstraps
-    if stage == "fit" and keys.get("dataset"):
-        baselines = study.nuisance_baselines(str(keys["dataset"]))
-        if baselines:
-            facts["nuisance"] = [
-                _model_facts(study, "extract", {"model": key, "layer": layer})
-                for key, _, layer in baselines
-            ]
+    if stage == "fit" and dataset:
+        facts |= _once(study, ("nuisance", dataset), lambda: _nuisance_facts(study, dataset))
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
-        facts["subjects"] = study.dataset(str(keys["dataset"])).subjects
+        facts["subjects"] = study.dataset(str(dataset)).subjects
+    return facts | _once(study, ("settings", stage), lambda: _settings(study, stage))
+
+
+def _dataset_facts(study: Study, dataset: str) -> dict[str, Any]:
+    data = study.dataset(dataset)
+    options = {
+        k: _content(v) if k in _FILE_OPTIONS else v
+        for k, v in data.options.items()
+        if k not in _LOCATION_OPTIONS
+    }
+    facts: dict[str, Any] = {"dataset": [data.reader, data.modality, data.design, options]}
+    if data.reader in _STIMULI_OF_SUBJECTS:
+        facts["seen_by"] = sorted(data.subjects)
+    return facts
+
+
+def _nuisance_facts(study: Study, dataset: str) -> dict[str, Any]:
+    facts = [
+        _model_facts(study, "extract", {"model": key, "layer": layer})
+        for key, _, layer in study.nuisance_baselines(dataset)
+    ]
+    return {"nuisance": facts} if facts else {}
+
+
+def _settings(study: Study, stage: str) -> dict[str, Any]:
+    """Keys of the configuration that a stage depends on, whatever the file."""
+    config = study.config
+    facts: dict[str, Any] = {}
+    if stage == "extract":
+        facts["extraction"] = config.extraction.facts()
+    if stage in ("fit", "measure"):
+        facts["fit"] = config.fit.facts()
     if stage == "representations":
-        section = study.config.convergence
+        section = config.convergence
         assert section is not None
         facts["convergence"] = section.model_dump()
         facts["layers"] = [study.converging_layers(name) for name in section.datasets]
-        facts["fit"] = [study.config.fit.seed, study.config.fit.permutations]
+        facts["fit"] = [config.fit.seed, config.fit.permutations]
     if stage == "evaluate":
-        facts["evaluations"] = list(study.config.performance.evaluations)
+        facts["evaluations"] = list(config.performance.evaluations)
         facts["datasets"] = [
-            [name, data.reader, data.options] for name, data in study.config.datasets.items()
+            [name, data.reader, data.options] for name, data in config.datasets.items()
         ]
-        facts |= study.config.performance.measured()
+        facts |= config.performance.measured()
     if stage == "measure":
         facts["fit_version"] = STAGE_VERSIONS["fit"]
-        facts["threshold"] = study.config.statistics.ceiling_threshold
+        facts["threshold"] = config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
-        facts["statistics"] = study.config.statistics.model_dump()
+        facts["statistics"] = config.statistics.model_dump()
         chosen = {"benchmarks", "evaluations"}
-        facts["performance"] = study.config.performance.model_dump(include=chosen)
-        facts["coverage"] = study.config.coverage.model_dump()
+        facts["performance"] = config.performance.model_dump(include=chosen)
+        facts["coverage"] = config.coverage.model_dump()
         facts["published"] = [asdict(score) for score in study.published]
-        facts["text"] = [study.config.title, study.config.description]
+        facts["text"] = [config.title, config.description]
     return facts
 
 
@@ -177,31 +198,41 @@ def _content(path: object) -> str:
 
 
 def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
-    model = study.model(str(keys["model"]))
+    model, whole = study.model(str(keys["model"])), stage in ("measure", "evaluate", "train")
+    facts = dict(_once(study, ("row", model.key, stage), lambda: _row_facts(study, model, stage)))
+    if keys.get("layer"):
+        layer = study.layer(model.key, str(keys["layer"]))
+        facts["layer"] = asdict(layer) if stage == "measure" else [layer.name, layer.width]
+    elif whole:
+        facts["layers"] = [asdict(layer) for layer in model.layers]
+    if keys.get("checkpoint"):
+        name = str(keys["checkpoint"])
+        checkpoint = study.checkpoint(model.key, name)
+        facts["checkpoint"] = _once(
+            study,
+            ("checkpoint", model.key, name, stage),
+            lambda: _checkpoint_facts(checkpoint, stage),
+        )
+    elif whole:
+        facts["checkpoints"] = [_checkpoint_facts(one, stage) for one in model.checkpoints]
+    return facts
+
+
+def _row_facts(study: Study, model: Model, stage: str) -> dict[str, Any]:
     facts = asdict(replace(model, checkpoints=(), layers=()))
     del facts["checkpoints"], facts["layers"], facts["source_location"]
     if stage != "measure":
         # labels for the statistics, of no consequence to activations
         for label in ("family", "tags", "parameters"):
             del facts[label]
-    if keys.get("layer"):
-        layer = asdict(study.layer(model.key, str(keys["layer"])))
-        facts["layer"] = layer if stage == "measure" else [layer["name"], layer["width"]]
-    elif stage in ("measure", "evaluate", "train"):
-        facts["layers"] = [asdict(layer) for layer in model.layers]
-    if keys.get("checkpoint"):
-        checkpoint = _checkpoint_facts(study.checkpoint(model.key, str(keys["checkpoint"])))
-        if stage in ("extract", "fit", "weights"):
-            del checkpoint["step"], checkpoint["final"]
-        facts["checkpoint"] = checkpoint
-    elif stage in ("measure", "evaluate", "train"):
-        facts["checkpoints"] = [_checkpoint_facts(checkpoint) for checkpoint in model.checkpoints]
     if stage == "train":
         facts["training"] = study.config.training.get(model.reference.split(":", 1)[1], {})
     return facts
 
 
-def _checkpoint_facts(checkpoint: Checkpoint) -> dict[str, Any]:
+def _checkpoint_facts(checkpoint: Checkpoint, stage: str) -> dict[str, Any]:
     facts = asdict(checkpoint)
     del facts["same_as"]  # permits what is found, and changes nothing that is computed
+    if stage in ("extract", "fit", "weights"):
+        del facts["step"], facts["final"]
     return facts

@@ -30,28 +30,20 @@ def read_models(
         Keys of rows with a mistake: other tables' rows about them are not told as mistakes too.
     """
     table = _read(base, files, rows.MODEL_COLUMNS, rows.MODEL_OPTIONAL, errors)
-    good: list[tuple[Row, Model]] = []
-    for row in table:
-        good += [(row, model) for model in rows.collect([row], rows.build_model, errors)]
-    errors += rows.no_duplicates(
-        [model for _, model in good], lambda m: m.key, [row for row, _ in good], "model", "model"
-    )
-    models = {model.key: model for _, model in good}
+    good, kept = rows.collect(table, rows.build_model, errors)
+    errors += rows.no_duplicates(good, lambda m: m.key, kept, "model", "model")
+    models = {model.key: model for model in good}
     wrong = frozenset(row.values.get("model", "") for row in table) - models.keys()
-    checkpoints: dict[str, list[Checkpoint]] = {}
-    seen: list[tuple[tuple[str, str], Row]] = []
     table = _read(base, checkpoint_files, rows.CHECKPOINT_COLUMNS, rows.CHECKPOINT_OPTIONAL, errors)
-    for row in table:
-        if row.values.get("model") in wrong:
-            continue
-        for key, checkpoint in rows.collect(
-            [row], lambda r: rows.build_checkpoint(r, models), errors
-        ):
-            checkpoints.setdefault(key, []).append(checkpoint)
-            seen.append(((key, checkpoint.name), row))
-    errors += rows.no_duplicates(
-        seen, lambda s: s[0], [row for _, row in seen], "checkpoint", "checkpoint"
+    found, kept = rows.collect(
+        _not_about(wrong, table), lambda row: rows.build_checkpoint(row, models), errors
     )
+    errors += rows.no_duplicates(
+        found, lambda f: (f[0], f[1].name), kept, "checkpoint", "checkpoint"
+    )
+    checkpoints: dict[str, list[Checkpoint]] = {}
+    for key, checkpoint in found:
+        checkpoints.setdefault(key, []).append(checkpoint)
     for key, model in models.items():
         own = checkpoints.get(key) or [rows.default_checkpoint(model)]
         if sum(checkpoint.final for checkpoint in own) != 1:
@@ -74,18 +66,18 @@ def read_performance(
     errors: list[TableError],
 ) -> list[Performance]:
     """Read published scores; mistakes go into ``errors``, but no scores of ``wrong`` models."""
-    scores: list[Performance] = []
-    kept: list[Row] = []
-    for row in _read(base, files, rows.PERFORMANCE_COLUMNS, (), errors):
-        if row.values.get("model") in wrong:
-            continue
-        built = rows.collect([row], lambda r: rows.build_performance(r, models), errors)
-        scores += built
-        kept += [row] * len(built)
+    table = _read(base, files, rows.PERFORMANCE_COLUMNS, (), errors)
+    scores, kept = rows.collect(
+        _not_about(wrong, table), lambda row: rows.build_performance(row, models), errors
+    )
     errors += rows.no_duplicates(
         scores, lambda s: (s.model, s.checkpoint, s.benchmark), kept, "benchmark", "score"
     )
     return scores
+
+
+def _not_about(models: frozenset[str], table: list[Row]) -> list[Row]:
+    return [row for row in table if row.values.get("model") not in models]
 
 
 def _read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, TypeVar, get_args
 
 from convergent.errors import TableError, did_you_mean
@@ -35,15 +36,22 @@ _PRECISIONS = ("float32", "bfloat16", "float16")
 T = TypeVar("T")
 
 
-def collect(rows: Iterable[Row], build: Callable[[Row], T], errors: list[TableError]) -> list[T]:
-    """Build one object a row; mistakes go into ``errors`` so that all are told at once."""
-    built = []
+def collect(
+    rows: Iterable[Row], build: Callable[[Row], T], errors: list[TableError]
+) -> tuple[list[T], list[Row]]:
+    """Build one object a row, and give the rows that it worked for.
+
+    Mistakes go into ``errors`` so that all are told at once.
+    """
+    built, kept = [], []
     for row in rows:
         try:
             built.append(build(row))
         except TableError as error:
             errors.append(error)
-    return built
+        else:
+            kept.append(row)
+    return built, kept
 
 
 def build_model(row: Row) -> Model:
@@ -113,22 +121,29 @@ def _check_pooling(row: Row, layout: Layout, pooling: Pooling) -> None:
 
 def _layers(row: Row) -> tuple[Layer, ...]:
     try:
-        names = [
-            name
-            for part in row.text("layers").split(";")
-            for name in expand_braces(part.strip())
-            if name
-        ]
+        names = _names(row.text("layers"))
     except ValueError as error:
         raise row.error("layers", str(error), "write ranges as {0-5} or {0,2,4}") from None
     if not names:
         raise row.error("layers", "no layer is named", "give module paths separated by ';'")
+    seen: set[str] = set()
     for name in names:
-        if "/" in name or name.startswith(".") or " " in name:
+        if "/" in name or name[0] == "." or " " in name:
             raise row.error("layers", f"'{name}' is no module path", "for example encoder.layer.3")
-        if names.count(name) > 1:
+        if name in seen:
             raise row.error("layers", f"layer '{name}' is listed twice", "name each layer once")
-    widths = _widths(row, len(names))
+        seen.add(name)
+    return _described(names, tuple(_widths(row, len(names))))
+
+
+@cache
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name for part in text.split(";") for name in expand_braces(part.strip()) if name)
+
+
+@cache
+def _described(names: tuple[str, ...], widths: tuple[int, ...]) -> tuple[Layer, ...]:
+    """Make the layers; models of one architecture share them."""
     last = max(len(names) - 1, 1)
     return tuple(
         Layer(name=name, index=index, depth=index / last, width=width)
@@ -226,7 +241,7 @@ def build_performance(row: Row, models: dict[str, Model]) -> Performance:
     if key not in models:
         raise row.error("model", f"unknown model '{key}'", did_you_mean(key, models))
     name = row.text("checkpoint")
-    known = [checkpoint.name for checkpoint in models[key].checkpoints]
+    known = models[key].checkpoint_by_name
     if name not in known:
         raise row.error(
             "checkpoint", f"model '{key}' has no checkpoint '{name}'", did_you_mean(name, known)

@@ -105,6 +105,10 @@ class ResourcesConfig(Section):
         Sustained rate of one GPU in float32; half precision counts four times as much.
     read_mb_s : float
         Rate at which weights are read, MB a second.
+    fit_seconds : float
+        Processor seconds of the fits of one layer for one subject, for estimates only.
+    alignment_mb : float
+        Size of one alignment store, MB, for estimates only: stores that are there are measured.
     """
 
     gpu_mb: int = Field(default=80_000, ge=1000)
@@ -112,6 +116,8 @@ class ResourcesConfig(Section):
     node_mb: int | None = Field(default=None, ge=1000)
     teraflops: float = Field(default=10.0, gt=0)
     read_mb_s: float = Field(default=200.0, gt=0)
+    fit_seconds: float = Field(default=60.0, gt=0)
+    alignment_mb: float = Field(default=0.5, gt=0)
 
 
 class PerformanceConfig(Section):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -120,18 +121,23 @@ class Study:
         """Key of the study."""
         return self.config.study
 
-    @property
+    @cached_property
     def paths(self) -> Paths:
         """File names of this study."""
         return Paths(f"{self.config.results}/{self.config.study}")
 
-    @property
-    def families(self) -> dict[str, list[str]]:
+    @cached_property
+    def families(self) -> Mapping[str, Sequence[str]]:
         """Model keys by family."""
         families: dict[str, list[str]] = {}
         for model in self.models.values():
             families.setdefault(model.family, []).append(model.key)
         return families
+
+    @cached_property
+    def remembered(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """What jobs have in common and is made once: see `convergent.study._identity`."""
+        return {}
 
     def model(self, key: str) -> Model:
         """Look a model up.
@@ -148,7 +154,7 @@ class Study:
 
     def checkpoint(self, model: str, name: str) -> Checkpoint:
         """Look a checkpoint up."""
-        known = {checkpoint.name: checkpoint for checkpoint in self.model(model).checkpoints}
+        known = self.model(model).checkpoint_by_name
         if name not in known:
             raise UnknownKeyError(
                 f"model '{model}' has no checkpoint '{name}'",
@@ -159,7 +165,7 @@ class Study:
 
     def layer(self, model: str, name: str) -> Layer:
         """Look a layer up."""
-        known = {layer.name: layer for layer in self.model(model).layers}
+        known = self.model(model).layer_by_name
         if name not in known:
             raise UnknownKeyError(
                 f"model '{model}' has no layer '{name}'",
@@ -194,7 +200,7 @@ class Study:
         modality = self.model(model).modality
         return [name for name, data in self.config.datasets.items() if data.modality == modality]
 
-    def family(self, name: str) -> list[str]:
+    def family(self, name: str) -> Sequence[str]:
         """Model keys of one family."""
         families = self.families
         if name not in families:
@@ -313,11 +319,10 @@ class Study:
         model = self.model(unit.model)
         if model.is_control:
             return []
-        return [
-            self.paths.weights(model.key, checkpoint.name)
-            for checkpoint in model.checkpoints
-            if unit.checkpoint in (None, checkpoint.name)
-        ]
+        names = model.checkpoint_by_name
+        if unit.checkpoint is not None:
+            names = {unit.checkpoint: names[unit.checkpoint]} if unit.checkpoint in names else {}
+        return [self.paths.weights(model.key, name) for name in names]
 
     def trains(self, model: str) -> bool:
         """Whether the workflow trains this model itself."""
@@ -336,8 +341,7 @@ class Study:
         """
         if not self.config.fit.bootstraps or self.checkpoint(model, checkpoint).step is None:
             return False
-        steps = {one.step for one in self.model(model).checkpoints if one.step is not None}
-        return len(steps) > 1
+        return self.model(model).has_trajectory
 
     def performance_files(self) -> list[str]:
         """Files that performance is measured on; a changed one is measured again."""

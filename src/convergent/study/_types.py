@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
+
+_NUMBER = re.compile(r"(?<![^.])\d+(?![^.])")
 
 Modality = Literal["vision", "language"]
 Layout = Literal["tokens", "channels_first", "channels_last", "vector"]
@@ -67,7 +72,7 @@ class Checkpoint:
     same_as: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Model:
     """One row of the models table, with its checkpoints.
 
@@ -124,6 +129,32 @@ class Model:
     tags: tuple[str, ...]
     checkpoints: tuple[Checkpoint, ...]
     source_location: str = field(compare=False, default="")
+
+    @cached_property
+    def checkpoint_by_name(self) -> Mapping[str, Checkpoint]:
+        """Checkpoints by name, in table order."""
+        return {checkpoint.name: checkpoint for checkpoint in self.checkpoints}
+
+    @cached_property
+    def layer_by_name(self) -> Mapping[str, Layer]:
+        """Layers by name, in table order."""
+        return {layer.name: layer for layer in self.layers}
+
+    @cached_property
+    def block_numbers(self) -> Mapping[str, int]:
+        """Number in each layer's name, of layers that have exactly one: 7 of ``layers.7``."""
+        found = {layer.name: _NUMBER.findall(layer.name) for layer in self.layers}
+        return {name: int(numbers[0]) for name, numbers in found.items() if len(numbers) == 1}
+
+    @cached_property
+    def last_block(self) -> int:
+        """Largest number in a layer's name; 0 without any."""
+        return max(self.block_numbers.values(), default=0)
+
+    @cached_property
+    def has_trajectory(self) -> bool:
+        """Whether checkpoints are of several steps of one training."""
+        return len({one.step for one in self.checkpoints if one.step is not None}) > 1
 
     @property
     def is_control(self) -> bool:

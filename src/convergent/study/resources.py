@@ -7,7 +7,6 @@ keeps it waiting.
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 from convergent.errors import ConfigError, ConvergentError
@@ -43,11 +42,10 @@ def fraction(model: Model, layer: str | None) -> float:
     """
     if layer is None or model.layout != "tokens":
         return 1.0
-    numbers = {item.name: re.findall(r"(?<![^.])\d+(?![^.])", item.name) for item in model.layers}
-    if layer not in numbers or len(numbers[layer]) != 1:
+    number = model.block_numbers.get(layer)
+    if number is None:
         return 1.0
-    last = max(int(found[0]) for found in numbers.values() if len(found) == 1)
-    return min(1.0, _EMBEDDINGS + (int(numbers[layer][0]) + 1) / (last + 1))
+    return min(1.0, _EMBEDDINGS + (number + 1) / (model.last_block + 1))
 
 
 def gpus(study: Study, unit: Unit) -> int:
@@ -70,22 +68,25 @@ def extract_mb(study: Study, unit: Unit, attempt: int) -> int:
 
 
 def extract_minutes(study: Study, unit: Unit, attempt: int, dataset: str | None = None) -> int:
-    """Time limit of a unit's extraction, in minutes: reading weights, and computing."""
+    """Time limit of a unit's extraction, in minutes: several times what it should take."""
+    expected = _SPARE * extract_seconds(study, unit, dataset) / 60
+    return math.ceil(_BASE_MINUTES + expected) * attempt
+
+
+def extract_seconds(study: Study, unit: Unit, dataset: str | None = None) -> float:
+    """Seconds that a unit's extraction should take: reading weights, and computing."""
     model = study.model(unit.model)
     machine = study.config.resources
     read = _loaded_mb(study, unit) / machine.read_mb_s
-    compute = sum(
-        _seconds(study, model, name, fraction(model, unit.layer))
-        for name in study.datasets_of(unit.model)
-        if dataset in (None, name)
-    )
+    names = study.datasets_of(unit.model) if dataset is None else [dataset]
+    share = fraction(model, unit.layer)
+    compute = sum(_seconds(study, model, name, share) for name in names)
     wait = 0.0
     if study.config.extraction.offload == "cpu":
         outside = _loaded_mb(study, unit) - _FILL * machine.gpu_mb * gpus(study, unit)
         items = sum(study.dataset(name).stimuli for name in study.datasets_of(unit.model))
         wait = max(0.0, outside) / _BUS_MB_S * items / _BATCH
-    seconds = (read + compute + wait) * len(_checkpoints(study, unit))
-    return math.ceil(_BASE_MINUTES + _SPARE * seconds / 60) * attempt
+    return (read + compute + wait) * len(_checkpoints(study, unit))
 
 
 def fit_minutes(study: Study, dataset: str, attempt: int) -> int:
@@ -136,7 +137,10 @@ def _units(study: Study, model: Model) -> list[Unit]:
 
 def _checkpoints(study: Study, unit: Unit) -> list[Checkpoint]:
     model = study.model(unit.model)
-    return [item for item in model.checkpoints if unit.checkpoint in (None, item.name)]
+    if unit.checkpoint is None:
+        return list(model.checkpoints)
+    known = model.checkpoint_by_name.get(unit.checkpoint)
+    return [] if known is None else [known]
 
 
 def _loaded_mb(study: Study, unit: Unit) -> float:
