@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import sys
 
-from convergent.cli import _compare, _data, _fetch, _inspect, _models, _pin, _stages, _tables
+from convergent.cli import (
+    _compare,
+    _data,
+    _doctor,
+    _fetch,
+    _inspect,
+    _models,
+    _pin,
+    _stages,
+    _status,
+    _tables,
+    _verify,
+)
 from convergent.cli._app import app
 from convergent.errors import ConvergentError
 
@@ -12,12 +24,15 @@ from convergent.errors import ConvergentError
 __all__ = [
     "_compare",
     "_data",
+    "_doctor",
     "_fetch",
     "_inspect",
     "_models",
     "_pin",
     "_stages",
+    "_status",
     "_tables",
+    "_verify",
     "app",
     "main",
 ]
