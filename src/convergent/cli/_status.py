@@ -189,6 +189,6 @@ def _content(found: Status) -> dict[str, object]:
 def _numbers(row: Family) -> dict[str, object]:
     from convergent.watch.status import STATES
 
-    counts = {state: row.jobs[state] for state in STATES}
+    counts: dict[str, object] = {state: row.jobs[state] for state in STATES}
     hours = round(row.gpu_hours, 3)
     return {"family": row.name, "jobs": row.total, **counts, "gpu_hours": hours, "end": row.end}

@@ -23,7 +23,7 @@ _ARRAY = re.compile(
 _SUBMITTED = re.compile(r"Job (\d+) has been submitted with SLURM jobid (\d+)")
 _COMMAND = re.compile(r"Command '.*> (\S+\.log) 2>&1' (?:returned|died)")
 _SLURM_FAILED = re.compile(r"(?:message: )?((?:SLURM-job|Job) '\S+' failed.*)")
-_OUTPUT = re.compile(r"log: (.+) \(check log file")
+_OUTPUT = re.compile(r" {4}log: (.+) \(check log file")
 _GPU = re.compile(r"\bgpu=(\d+)")
 # A run that has not ended and that nobody can look at is believed for so long.
 _SILENT_SECONDS = 15 * 60
@@ -142,7 +142,7 @@ class RunReader:
             self._described(text)
         else:
             self._block = ""
-            self._said(text)
+            self._said(text, line)
 
     def _time(self, stamp: str) -> float:
         if stamp not in self._stamps:
@@ -167,7 +167,7 @@ class RunReader:
         elif key == "message" and value != "None":
             self._message = value
 
-    def _said(self, text: str) -> None:
+    def _said(self, text: str, line: str) -> None:
         """Read a line that is of no block."""
         run = self.run
         if text.startswith("Finished jobid: "):
@@ -181,7 +181,7 @@ class RunReader:
                 run.tasks[f"{found.group(2)}_{index}"] = self._logs.get(number, "")
         elif found := _SLURM_FAILED.match(text):
             self._message = found.group(1)
-        elif found := _OUTPUT.match(text):
+        elif found := _OUTPUT.match(line):
             self._message = f"output of its SLURM job: {found.group(1)}"
         elif found := _COMMAND.match(text):
             self._fail(found.group(1))
