@@ -63,9 +63,13 @@ def jobs_of(study: Study, family: str | None = None) -> list[Job]:
     """
     families = study.families if family is None else {family: study.family(family)}
     found = [] if family is not None else list(_shared(study))
+    evaluated = frozenset(study.evaluated_models())
     for name, models in families.items():
         for model in models:
             found += _of_model(study, name, model)
+            if model in evaluated:
+                paths = [study.paths.performance(model)]
+                found.append(_job(study, "evaluate", name, (model,), paths))
         tables = [study.paths.family(name, table) for table in MODEL_TABLES]
         found.append(_job(study, "family", name, (name,), tables))
     return found
@@ -104,8 +108,6 @@ def _of_model(study: Study, family: str, model: str) -> Iterator[Job]:
                 if files:
                     log, comment = paths.log(stage, unit.name), f"{stage}_{unit.name}"
                     yield Job(stage, family, unit.name, log, _places(files), comment)
-    if model in study.evaluated_models():
-        yield _job(study, "evaluate", family, (model,), [paths.performance(model)])
     tables = [paths.model(model, table) for table in MODEL_TABLES]
     yield _job(study, "measure", family, (model,), tables)
 
