@@ -128,15 +128,16 @@ def _until_gone(number: str, wait: int) -> str | None:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    deadline = time.monotonic() + _LATENCY
+    begun, log = time.monotonic(), path.with_suffix(".log")
     while True:
         try:
             found: dict[str, Any] = json.loads(path.read_text())
             return found
         except (OSError, json.JSONDecodeError):
-            log = path.with_suffix(".log")
-            # with its output there, nothing more will come
-            if time.monotonic() > deadline or (log.exists() and log.stat().st_size):
+            waited = time.monotonic() - begun
+            # where its output has arrived, the answer would have soon after
+            said = log.exists() and log.stat().st_size > 0
+            if waited > (_LATENCY / 12 if said else _LATENCY):
                 return None
             time.sleep(1)
 
