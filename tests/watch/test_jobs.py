@@ -22,7 +22,7 @@ def test_jobs_and_their_logs_are_those_that_snakemake_plans(workflow, monkeypatc
     jobs = jobs_of(Study.load("study.yaml"))
 
     text = planned.stdout + planned.stderr
-    logs = re.findall(r"^    log: (\S+)$", text, flags=re.MULTILINE)
+    logs = re.findall(r"^ +log: (\S+)$", text, flags=re.MULTILINE)
     assert Counter(logs) == Counter(job.log for job in jobs)
 
 
