@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
+from convergent.cli import _status as cli_status
 from convergent.cli import app
 from convergent.watch import status as module
 from convergent.watch.jobs import SHARED, jobs_of
@@ -142,6 +144,31 @@ def test_a_log_with_an_error_and_no_files_is_a_failure_of_any_run(small):
     found = Watch(study).look()
     assert [failure.job.stage for failure in found.failures] == ["weights"]
     assert rows(found)["tiny"] == {"waiting": 11, "failed": 1}
+
+
+def test_what_failed_before_waits_once_a_new_run_is_at_work(small, commands, monkeypatch):
+    study = small()
+    log = study.paths.log("weights", "tiny-vit", "final")
+    write(log, "error: offline. Fix: go online\n")
+    os.utime(log, (0, 0))
+    leave_log(LOG.read_text())
+    assert rows(Watch(study).look())["tiny"]["failed"] == 3
+    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    assert rows(Watch(study).look())["tiny"]["failed"] == 2
+
+
+def test_a_screen_that_is_too_low_shows_where_something_happens():
+    families = [module.Family(f"family-{number:02}") for number in range(40)]
+    for row in families:
+        row.jobs["waiting"] = 5
+    families[30].jobs["running"] = 1
+    families[20].jobs["failed"] = 2
+    found = SimpleNamespace(families=families)
+    shown = cli_status._shown(found, 4)
+    assert {"family-20", "family-30"} < {row.name for row in shown}
+    assert shown[-1].name == "37 more families"
+    assert sum(row.total for row in shown) == sum(row.total for row in families)
+    assert cli_status._shown(found, None) == families
 
 
 def test_the_end_is_estimated_from_the_rate_of_the_run(failed_on_slurm, monkeypatch):

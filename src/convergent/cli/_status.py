@@ -53,16 +53,17 @@ def status(
 
 
 def _live(watch: Watch, every: float) -> None:
+    from rich.console import Console
     from rich.live import Live
 
-    found = watch.look()
-    with Live(_picture(found), auto_refresh=False) as shown:
+    console, found = Console(), watch.look()
+    with Live(_picture(found, console.height), console=console, auto_refresh=False) as shown:
         try:
             while True:
                 # looking never takes more than a tenth of the time of the file system
                 time.sleep(max(every, 10 * found.seconds))
                 found = watch.look()
-                shown.update(_picture(found), refresh=True)
+                shown.update(_picture(found, console.height), refresh=True)
         except KeyboardInterrupt:
             return
 
@@ -81,22 +82,48 @@ def _end(row: Family) -> str:
     return time.strftime("%H:%M" if near else "%a %d %b %H:%M", time.localtime(row.end))
 
 
-def _picture(found: Status) -> RenderableType:
+def _picture(found: Status, height: int | None = None) -> RenderableType:
+    """Table and errors; of more families than lines, those at which something happens."""
     from rich.console import Group
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
-    table = Table(title=escape(_title(found)), title_justify="left")
+    below = _below(found)
+    table = Table()
     for name in _HEADERS:
         table.add_column(name, justify="left" if name == "family" else "right", no_wrap=True)
-    for row in found.families:
-        cells = _cells(row)
+    room = None if height is None else max(3, height - len(below) - 10)
+    for row in _shown(found, room):
+        cells = [Text(cell) for cell in _cells(row)]
         if row.jobs["failed"]:
-            cells[5] = f"[red]{cells[5]}[/red]"
-        table.add_row(escape(cells[0]), *cells[1:])
+            cells[5].stylize("bold red")
+        table.add_row(*cells)
     table.add_section()
     table.add_row(*_cells(found.whole))
-    return Group(table, escape("\n".join(_below(found))))
+    return Group(Text(_title(found)), table, Text("\n".join(below)))
+
+
+def _shown(found: Status, most: int | None) -> list[Family]:
+    from convergent.watch.status import Family
+
+    if most is None or len(found.families) <= most:
+        return found.families
+    ranked = sorted(found.families, key=_quiet)
+    names = {row.name for row in ranked[: most - 1]}
+    rest = Family(f"{len(ranked) - len(names)} more families")
+    for row in ranked[most - 1 :]:
+        rest.jobs.update(row.jobs)
+        rest.gpu_hours += row.gpu_hours
+    return [*(row for row in found.families if row.name in names), rest]
+
+
+def _quiet(row: Family) -> int:
+    """How little there is to see at a family."""
+    if row.jobs["running"] or row.jobs["failed"]:
+        return 0
+    if row.jobs["queued"]:
+        return 1
+    return 2 if 0 < row.jobs["done"] < row.total else 3
 
 
 def _plain(found: Status) -> list[str]:
@@ -187,7 +214,7 @@ def _content(found: Status) -> dict[str, object]:
 
 
 def _numbers(row: Family) -> dict[str, object]:
-    from convergent.watch.status import STATES
+    from convergent.watch.states import STATES
 
     counts: dict[str, object] = {state: row.jobs[state] for state in STATES}
     hours = round(row.gpu_hours, 3)

@@ -12,17 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from convergent.study import Study
 from convergent.watch import slurm
-from convergent.watch.files import Found, all_there, is_there, listed
+from convergent.watch.files import listed
 from convergent.watch.jobs import SHARED, Job, jobs_of
 from convergent.watch.runs import Run, RunReader, is_alive, is_of, logs_in
+from convergent.watch.states import State, States
 from convergent.watch.tails import ends_in_error, last_lines
-
-State = Literal["done", "running", "queued", "failed", "waiting"]
-STATES: tuple[State, ...] = ("done", "running", "queued", "failed", "waiting")
 
 # Fewer finished jobs say nothing of how long the rest will take.
 _FEWEST = 3
@@ -144,7 +141,7 @@ class Watch:
         alive = run is not None and is_alive(run)
         notes: list[str] = []
         queued = self._queued(runs, notes)
-        states = _States(found, run, alive, queued)
+        states = States(found, run, alive, queued)
         rows = self._rows()
         failed: list[Job] = []
         for job in self._jobs:
@@ -204,7 +201,7 @@ class Watch:
         return self._by_comment[named] if named else ()
 
     def _really_failed(
-        self, jobs: Sequence[Job], states: _States, rows: dict[str, Family]
+        self, jobs: Sequence[Job], states: States, rows: dict[str, Family]
     ) -> list[Job]:
         """Of a group that failed, those members that did; the others only lost their files."""
         by_group: dict[str, list[Job]] = {}
@@ -260,9 +257,7 @@ class Watch:
         if number >= _FEWEST and whole.left:
             whole.end = now + whole.left * (now - since) / number
 
-    def _failures(
-        self, jobs: Sequence[Job], states: _States, ends: dict[str, str]
-    ) -> list[Failure]:
+    def _failures(self, jobs: Sequence[Job], states: States, ends: dict[str, str]) -> list[Failure]:
         newest = sorted(jobs, key=states.when, reverse=True)[: self._most]
         return [
             Failure(
@@ -273,51 +268,3 @@ class Watch:
             )
             for job in newest
         ]
-
-
-class _States:
-    """State of each job, from everything that says something of it."""
-
-    def __init__(
-        self, found: Found, run: Run | None, alive: bool, queued: dict[str, State]
-    ) -> None:
-        self._found, self._run, self._alive, self._queued = found, run, alive, queued
-        self._events = run.states if run else {}
-
-    def of(self, job: Job) -> State:
-        if in_queue := self._queued.get(job.log):
-            return in_queue
-        event = self._events.get(job.log)
-        if event == "started" and self._alive:
-            return "running"
-        if all_there(self._found, job.outputs):
-            return "done"
-        if event == "failed":
-            return "failed"
-        if event is None and is_there(self._found, job.log):
-            return self._by_its_log(job)
-        return "waiting"
-
-    def _by_its_log(self, job: Job) -> State:
-        """State of a job that has a log and no files, where Snakemake's log says nothing."""
-        if ends_in_error(job.log):
-            return "failed"
-        quiet = self._run is not None and not self._run.tells_jobs
-        if self._alive and self._run and quiet and self._written(job) >= self._run.begun:
-            return "running"
-        return "waiting"
-
-    def when(self, job: Job) -> float:
-        if self._run and job.log in self._run.times:
-            return self._run.times[job.log]
-        return self._written(job)
-
-    def said(self, job: Job) -> str:
-        return self._run.said.get(job.log, "") if self._run else ""
-
-    @staticmethod
-    def _written(job: Job) -> float:
-        try:
-            return Path(job.log).stat().st_mtime
-        except OSError:
-            return 0.0

@@ -13,8 +13,9 @@ from typing import Literal, TypeVar
 
 from convergent.errors import StoreError
 from convergent.store import fingerprint
-from convergent.study import Study, Unit
+from convergent.study import Study
 from convergent.watch.files import Found, all_there, is_there, listed, missing
+from convergent.watch.items import Item, fits_of, sources_of
 from convergent.watch.jobs import MODEL_TABLES, Job, jobs_of
 from convergent.watch.stores import Seen, see, see_table
 
@@ -62,21 +63,6 @@ class Verified:
     findings: list[Finding]
     checked: int
     notes: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A store to be read."""
-
-    path: str
-    kind: str
-    keys: tuple[str, ...]
-    subject: str = ""
-
-    @property
-    def model(self) -> str:
-        """Its model; empty for stimuli and responses."""
-        return self.keys[1] if len(self.keys) > 1 else ""
 
 
 def verify(
@@ -135,8 +121,12 @@ class _Verifier:
             for path in job.paths
             if is_there(self.found, path)
         ]
-        sources = [item for item in self._sources() if is_there(self.found, item.path)]
-        fits = [item for item in self._fits() if is_there(self.found, item.path)]
+        sources = [
+            item for item in sources_of(self.study, self.models) if is_there(self.found, item.path)
+        ]
+        fits = [
+            item for item in fits_of(self.study, self.models) if is_there(self.found, item.path)
+        ]
         self.planned = len(tables) + len(sources) + len(fits)
         self._all(tables, self._table)
         self._all(sources, self._source)
@@ -156,25 +146,6 @@ class _Verifier:
     def _order(self) -> Iterator[str]:
         paths = {one.path for one in self.findings}
         return (path for job in self.jobs for path in job.paths if path in paths)
-
-    # ---- what there may be ------------------------------------------------------------------
-
-    def _sources(self) -> Iterator[Item]:
-        paths = self.study.paths
-        for dataset, config in self.study.config.datasets.items():
-            yield Item(paths.stimuli(dataset), "stimuli", (dataset,))
-            for subject in config.subjects:
-                yield Item(paths.responses(dataset, subject), "responses", (dataset,), subject)
-        for model in self.models:
-            for keys in self.study.members(Unit(model)):
-                yield Item(paths.features(*keys), "features", keys)
-
-    def _fits(self) -> Iterator[Item]:
-        for model in self.models:
-            for keys in self.study.members(Unit(model)):
-                for subject in self.study.dataset(keys[0]).subjects:
-                    path = self.study.paths.alignment(*keys, subject)
-                    yield Item(path, "alignment", keys, subject)
 
     def _all(self, items: Sequence[T], check: Callable[[T], None]) -> None:
         """Check many at once; a few hundred thousand need no task each."""
