@@ -7,6 +7,7 @@ import sys
 from convergent.cli import (
     _compare,
     _data,
+    _doctor,
     _fetch,
     _gc,
     _inspect,
@@ -14,7 +15,9 @@ from convergent.cli import (
     _pin,
     _plan,
     _stages,
+    _status,
     _tables,
+    _verify,
 )
 from convergent.cli._app import app
 from convergent.errors import ConvergentError
@@ -23,6 +26,7 @@ from convergent.errors import ConvergentError
 __all__ = [
     "_compare",
     "_data",
+    "_doctor",
     "_fetch",
     "_gc",
     "_inspect",
@@ -30,7 +34,9 @@ __all__ = [
     "_pin",
     "_plan",
     "_stages",
+    "_status",
     "_tables",
+    "_verify",
     "app",
     "main",
 ]
