@@ -7,7 +7,6 @@ from typing import Any
 import polars as pl
 
 from convergent.alignment import mean_defined
-from convergent.errors import StoreError
 from convergent.stages.choice import choices
 from convergent.stages.resampled import resampled
 from convergent.stages.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
@@ -21,7 +20,8 @@ from convergent.stages.tables import (
     share_of_ceiling,
     write_table,
 )
-from convergent.store import Store, read_store
+from convergent.stages.workers import Asked, Workers, read_asked, workers
+from convergent.store import Store
 from convergent.study import Model, Study, Unit
 
 Stores = dict[tuple[str, str, str, str], Store]
@@ -30,7 +30,8 @@ Stores = dict[tuple[str, str, str, str], Store]
 def measure(study: Study, model: str) -> None:
     """Write one model's measurements, its alignment with layers chosen, and its coverage.
 
-    The stores of one checkpoint are in memory at a time.
+    What the stores of one checkpoint say of regions is in memory at a time; what they say of
+    single targets is not read.
     """
     row = study.model(model)
     members: dict[tuple[str, str], list[str]] = {}
@@ -41,9 +42,10 @@ def measure(study: Study, model: str) -> None:
         writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
         writing(study.paths.model(model, "alignment"), SHAPES["alignment"]) as alignment,
         writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
+        workers(study.config.aggregation) as readers,
     ):
         for (dataset, checkpoint), layers in sorted(members.items()):
-            stores = _read(study, row, dataset, checkpoint, layers, coverage)
+            stores = _read(study, readers, row, dataset, checkpoint, layers, coverage)
             for layer in sorted(layers, key=lambda name: (study.layer(model, name).index, name)):
                 mine = [(key, store) for key, store in stores.items() if key[2] == layer]
                 if mine:
@@ -74,6 +76,7 @@ def gather_family(study: Study, family: str) -> None:
 
 def _read(
     study: Study,
+    readers: Workers,
     model: Model,
     dataset: str,
     checkpoint: str,
@@ -81,38 +84,36 @@ def _read(
     coverage: list[dict[str, Any]],
 ) -> Stores:
     """Stores of one checkpoint that hold scores; every one is added to the coverage."""
+    asked = {
+        (dataset, checkpoint, layer, subject): Asked.of(
+            study, dataset, model.key, checkpoint, layer, subject
+        )
+        for layer in layers
+        for subject in study.dataset(dataset).subjects
+    }
     stores: Stores = {}
-    for layer in layers:
-        fit = {"dataset": dataset, "model": model.key, "checkpoint": checkpoint, "layer": layer}
-        identity = study.identity("fit", **fit)
-        for subject in study.dataset(dataset).subjects:
-            where = (
-                f"model '{model.key}', checkpoint '{checkpoint}', layer '{layer}', "
-                f"subject '{subject}'"
-            )
-            path = study.paths.alignment(dataset, model.key, checkpoint, layer, subject)
-            store = read_store(path, "alignment", where=where)
-            if store.attrs["identity"] != identity:
-                raise StoreError(
-                    "the store was computed with other settings than the study's",
-                    where=f"{where} ({path})",
-                    fix="delete it and rerun its rule",
-                )
-            coverage.append(
-                {
-                    "dataset": dataset,
-                    "family": model.family,
-                    "model": model.key,
-                    "checkpoint": checkpoint,
-                    "layer": layer,
-                    "subject": subject,
-                    "status": store.attrs["status"],
-                    "reason": store.attrs["reason"] or None,
-                }
-            )
-            if store.attrs["status"] == "ok":
-                stores[dataset, checkpoint, layer, subject] = store
+    for key, store in zip(asked, readers.each(_of_regions, asked.values()), strict=True):
+        _, _, layer, subject = key
+        coverage.append(
+            {
+                "dataset": dataset,
+                "family": model.family,
+                "model": model.key,
+                "checkpoint": checkpoint,
+                "layer": layer,
+                "subject": subject,
+                "status": store.attrs["status"],
+                "reason": store.attrs["reason"] or None,
+            }
+        )
+        if store.attrs["status"] == "ok":
+            stores[key] = store
     return stores
+
+
+def _of_regions(asked: Asked) -> Store:
+    """What a store says of regions: with 40,000 targets a hundredth of it."""
+    return read_asked(asked, lambda _, dims: "target" not in dims)
 
 
 def _measurements(

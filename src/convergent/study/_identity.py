@@ -26,6 +26,7 @@ STAGE_VERSIONS = {
     "fit": 4,
     "ceilings": 1,
     "measure": 3,
+    "maps": 1,
     "correlate": 4,
     "report": 4,
 }
@@ -149,6 +150,8 @@ def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, A
         facts |= study.config.performance.measured()
     if stage == "measure":
         facts["fit_version"] = STAGE_VERSIONS["fit"]
+        facts["threshold"] = study.config.statistics.ceiling_threshold
+    if stage == "maps":
         facts["threshold"] = study.config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
         facts["statistics"] = study.config.statistics.model_dump()

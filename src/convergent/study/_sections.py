@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -93,6 +93,36 @@ class ResourcesConfig(Section):
     node_mb: int | None = Field(default=None, ge=1000)
     teraflops: float = Field(default=10.0, gt=0)
     read_mb_s: float = Field(default=200.0, gt=0)
+
+
+class AggregationConfig(Section):
+    """Who reads stores while tables and maps are made from them.
+
+    Attributes
+    ----------
+    scheduler : str
+        ``threads`` of the job itself, ``slurm`` for jobs of their own (dask-jobqueue), or the
+        address of a dask scheduler.
+    workers : int
+        Threads, or jobs of SLURM.
+    slurm : dict
+        Keywords of ``dask_jobqueue.SLURMCluster``, such as ``queue``, ``account``, ``walltime``.
+    """
+
+    scheduler: str = Field(default="threads", pattern=r"^(threads|slurm|[a-z]+://\S+)$")
+    workers: int = Field(default=4, ge=1)
+    slurm: dict[str, Any] = {}
+
+    @property
+    def threads(self) -> int:
+        """Processors that the job itself uses."""
+        return self.workers if self.scheduler == "threads" else 1
+
+    @model_validator(mode="after")
+    def _of_slurm(self) -> AggregationConfig:
+        if self.slurm and self.scheduler != "slurm":
+            raise ValueError("options of slurm are given, and the scheduler is another")
+        return self
 
 
 class PerformanceConfig(Section):
