@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
 from convergent.alignment import mean_defined
-from convergent.stages.choice import choices
-from convergent.stages.resampled import resampled
+from convergent.stages.choice import Choosing
+from convergent.stages.resampled import of_resamples, resampled
 from convergent.stages.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.table_files import copy_rows, datasets_in, scan_tables, writing
@@ -22,7 +23,7 @@ from convergent.stages.tables import (
 )
 from convergent.stages.workers import Asked, Workers, read_asked, workers
 from convergent.store import Store
-from convergent.study import Model, Study, Unit
+from convergent.study import Layer, Model, Study, Unit
 
 Stores = dict[tuple[str, str, str, str], Store]
 
@@ -30,13 +31,12 @@ Stores = dict[tuple[str, str, str, str], Store]
 def measure(study: Study, model: str) -> None:
     """Write one model's measurements, its alignment with layers chosen, and its coverage.
 
-    What the stores of one checkpoint say of regions is in memory at a time; what they say of
-    single targets is not read.
+    Layers are read in turn and let go: memory grows with neither layers nor targets.
     """
     row = study.model(model)
     members: dict[tuple[str, str], list[str]] = {}
-    for dataset, _, checkpoint, layer in study.members(Unit(model)):
-        members.setdefault((dataset, checkpoint), []).append(layer)
+    for dataset, _, checkpoint, name in study.members(Unit(model)):
+        members.setdefault((dataset, checkpoint), []).append(name)
     coverage: list[dict[str, Any]] = []
     with (
         writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
@@ -44,17 +44,18 @@ def measure(study: Study, model: str) -> None:
         writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
         workers(study.config.aggregation) as readers,
     ):
-        for (dataset, checkpoint), layers in sorted(members.items()):
-            stores = _read(study, readers, row, dataset, checkpoint, layers, coverage)
-            for layer in sorted(layers, key=lambda name: (study.layer(model, name).index, name)):
-                mine = [(key, store) for key, store in stores.items() if key[2] == layer]
-                if mine:
-                    frames = [_measurements(study, row, key, store) for key, store in mine]
-                    measurements.write(pl.concat(frames))
-            if stores:
-                alignment.write(pl.concat(choices(study, row, stores)))
-            drawn = resampled(study, row, stores)
-            if drawn:
+        for (dataset, checkpoint), names in sorted(members.items()):
+            choosing = Choosing(study, row, dataset, checkpoint)
+            resamples: Stores = {}
+            for layer, stores in _read(study, readers, row, dataset, checkpoint, names, coverage):
+                frames = [_measurements(study, row, key, store) for key, store in stores.items()]
+                measurements.write(pl.concat(frames))
+                for key, store in stores.items():
+                    choosing.add(layer, key[3], store)
+                resamples |= {key: of_resamples(store) for key, store in stores.items()}
+            if chosen := choosing.frames():
+                alignment.write(pl.concat(chosen))
+            if drawn := resampled(study, row, resamples):
                 curves.write(pl.concat(drawn))
     write_table(
         study.paths.model(model, "coverage"),
@@ -82,33 +83,37 @@ def _read(
     checkpoint: str,
     layers: list[str],
     coverage: list[dict[str, Any]],
-) -> Stores:
-    """Stores of one checkpoint that hold scores; every one is added to the coverage."""
-    asked = {
-        (dataset, checkpoint, layer, subject): Asked.of(
-            study, dataset, model.key, checkpoint, layer, subject
-        )
-        for layer in layers
-        for subject in study.dataset(dataset).subjects
-    }
-    stores: Stores = {}
-    for key, store in zip(asked, readers.each(_of_regions, asked.values()), strict=True):
-        _, _, layer, subject = key
-        coverage.append(
-            {
-                "dataset": dataset,
-                "family": model.family,
-                "model": model.key,
-                "checkpoint": checkpoint,
-                "layer": layer,
-                "subject": subject,
-                "status": store.attrs["status"],
-                "reason": store.attrs["reason"] or None,
-            }
-        )
-        if store.attrs["status"] == "ok":
-            stores[key] = store
-    return stores
+) -> Iterator[tuple[Layer, Stores]]:
+    """Stores of a layer that hold scores, layer after layer; every one is added to the coverage."""
+    subjects = study.dataset(dataset).subjects
+    known = [study.layer(model.key, name) for name in layers]
+    known.sort(key=lambda layer: (layer.index, layer.name))
+    asked = (
+        Asked.of(study, dataset, model.key, checkpoint, layer.name, subject)
+        for layer in known
+        for subject in subjects
+    )
+    found = readers.each(_of_regions, asked)
+    for layer in known:
+        stores: Stores = {}
+        for subject in subjects:
+            store = next(found)
+            coverage.append(
+                {
+                    "dataset": dataset,
+                    "family": model.family,
+                    "model": model.key,
+                    "checkpoint": checkpoint,
+                    "layer": layer.name,
+                    "subject": subject,
+                    "status": store.attrs["status"],
+                    "reason": store.attrs["reason"] or None,
+                }
+            )
+            if store.attrs["status"] == "ok":
+                stores[dataset, checkpoint, layer.name, subject] = store
+        if stores:
+            yield layer, stores
 
 
 def _of_regions(asked: Asked) -> Store:

@@ -18,7 +18,7 @@ from convergent.zarr_format import Wanted
 # Results that are merged at once; the order of sums does not depend on who computes them.
 FAN_IN = 8
 # Tasks that are out at a time, for each worker.
-_AHEAD = 8
+_AHEAD = 2
 _ANSWER_SECONDS = 30
 _INSTALL = "pip install 'convergent[dask-slurm]'"
 
