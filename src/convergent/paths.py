@@ -87,6 +87,10 @@ class Paths:
         """The measurements of a data set as a labelled array."""
         return f"{self.root}/study/cube/{dataset}.zarr.zip"
 
+    def maps(self, dataset: str) -> str:
+        """Alignment of each target of a data set's subjects, over models."""
+        return f"{self.root}/study/maps/{dataset}.zarr.zip"
+
     @property
     def figures(self) -> str:
         """Directory of the report's figures, each with its data."""

@@ -29,14 +29,14 @@ from convergent import __version__
 from convergent._on_disk import RowFile, StoredArray
 from convergent._target_blocks import TargetBlocks, rows_of
 from convergent.errors import StoreError
-from convergent.zarr_format import TEXT, Writable, decode, decode_text, encode
+from convergent.zarr_format import TEXT, Wanted, Writable, decode, decode_text, encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import xarray
 
-Kind = Literal["stimuli", "responses", "features", "alignment", "cube"]
+Kind = Literal["stimuli", "responses", "features", "alignment", "cube", "maps"]
 
 # zip's earliest time stamp: a constant, so that a rerun gives the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -128,7 +128,7 @@ def write_store(
     ----------
     path : str or Path
         ``*.zarr.zip``.
-    kind : {"stimuli", "responses", "features", "alignment", "cube"}
+    kind : {"stimuli", "responses", "features", "alignment", "cube", "maps"}
     arrays : mapping of str to (dims, array)
         Axis names and values; numbers, booleans or strings. A `RowFile` is read as it is written
         and gives the same bytes as the array that it holds.
@@ -150,19 +150,27 @@ def write_store(
 
 
 def read_store(
-    path: str | Path, kind: Kind, *, where: str | None = None, lazy: Collection[str] = ()
+    path: str | Path,
+    kind: Kind,
+    *,
+    where: str | None = None,
+    lazy: Collection[str] = (),
+    wanted: Wanted | None = None,
 ) -> Store:
     """Read and check a store.
 
     Parameters
     ----------
     path : str or Path
-    kind : {"stimuli", "responses", "features", "alignment", "cube"}
+    kind : {"stimuli", "responses", "features", "alignment", "cube", "maps"}
         What the store must hold.
     where : str, optional
         Model, layer and subject, for messages; the path otherwise.
     lazy : collection of str
         Arrays that stay on disk: they come as `StoredArray`, whose chunks are checked when read.
+    wanted : callable, optional
+        ``wanted(name, dims)`` says of an array whether it is needed; others are neither read nor
+        checked. All are by default.
 
     Raises
     ------
@@ -176,6 +184,7 @@ def read_store(
                 archive.namelist(),
                 archive.read,
                 lambda name, layout: StoredArray(path, name, layout) if name in lazy else None,
+                wanted,
             )
     except FileNotFoundError:
         raise StoreError("the store is missing", where=place, fix="run its rule") from None

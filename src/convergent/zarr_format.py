@@ -48,6 +48,7 @@ class Blocks(Protocol):
 Arrays = Mapping[str, tuple[tuple[str, ...], np.ndarray]]
 Writable = Mapping[str, tuple[tuple[str, ...], "np.ndarray | Blocks"]]
 Members = dict[str, Callable[[], bytes]]
+Wanted = Callable[[str, tuple[str, ...]], bool]
 
 
 def encode(arrays: Writable, attrs: Mapping[str, Any]) -> Members:
@@ -91,6 +92,7 @@ def decode(
     names: Collection[str],
     read: Callable[[str], bytes],
     keep: Callable[[str, Layout], Any] | None = None,
+    wanted: Wanted | None = None,
 ) -> tuple[dict[str, Any], dict[str, tuple[str, ...]], dict[str, Any]]:
     """Decode a group that `encode` wrote.
 
@@ -102,6 +104,8 @@ def decode(
         Bytes of a member.
     keep : callable, optional
         ``keep(name, layout)`` stands in for reading an array where it returns something.
+    wanted : callable, optional
+        ``wanted(name, dims)`` says of an array whether it is needed.
 
     Returns
     -------
@@ -122,14 +126,18 @@ def decode(
         if not slash or file != "zarr.json":
             continue
         meta = json.loads(read(member))
-        layout = Layout.of(name, meta, known)
         own = meta["attributes"]
+        label = name.removesuffix(TEXT) if own.get("strings") else name
+        axes = tuple(own["dims"])
+        if wanted is not None and not wanted(label, axes):
+            continue
+        layout = Layout.of(name, meta, known)
         if own.get("strings"):
-            arrays[name.removesuffix(TEXT)] = decode_text(layout.all(read), own["shape"])
+            arrays[label] = decode_text(layout.all(read), own["shape"])
         else:
             kept = None if keep is None else keep(name, layout)
-            arrays[name] = layout.all(read) if kept is None else kept
-        dims[name.removesuffix(TEXT) if own.get("strings") else name] = tuple(own["dims"])
+            arrays[label] = layout.all(read) if kept is None else kept
+        dims[label] = axes
     return arrays, dims, json.loads(read("zarr.json"))["attributes"]
 
 

@@ -71,6 +71,26 @@ rule correlate:
         "convergent correlate > {log} 2>&1"
 
 
+# Alignment of each target of a data set's subjects, over its final models. Asked for by name.
+rule maps:
+    input:
+        lambda w: final_scores(study, w.dataset),
+    output:
+        paths.maps("{dataset}"),
+    log:
+        paths.log("maps", "{dataset}"),
+    conda:
+        "../../envs/convergent.yaml"
+    threads: study.config.aggregation.threads
+    resources:
+        mem_mb=lambda w, attempt: 4000 * attempt,
+        runtime=lambda w, attempt: 60 * attempt,
+    params:
+        identity=lambda w: study.identity("maps", dataset=w.dataset),
+    shell:
+        "convergent maps --dataset {wildcards.dataset} > {log} 2>&1"
+
+
 # One data set's measurements as a labelled array. No other rule needs it: ask for it by name.
 rule cube:
     input:

@@ -13,6 +13,7 @@ from ._dtype import resolve_dtype as resolve_dtype
 from ._halves import halves_of_items as halves_of_items
 from ._halves import halves_of_story as halves_of_story
 from ._layers import LayerChoice as LayerChoice
+from ._layers import LayerMaximum as LayerMaximum
 from ._layers import choose_layers as choose_layers
 from ._means import mean_defined as mean_defined
 from ._means import region_means as region_means

@@ -65,3 +65,53 @@ def choose_layers(inner: ArrayLike, outer: ArrayLike) -> LayerChoice:
     none = ~known.any(axis=-3)
     score = mean_defined(np.where(none, np.nan, chosen), axis=-2)
     return LayerChoice(score, np.where(none, -1, layer))
+
+
+class LayerMaximum:
+    """What `choose_layers` chooses, of layers that are given one at a time and not kept.
+
+    Attributes
+    ----------
+    depth : ndarray of float64, shape (..., fold, region)
+        Of the chosen layers; NaN where no layer has an inner score.
+    """
+
+    depth: NDArray[np.float64]
+
+    def __init__(self) -> None:
+        self._inner: NDArray[np.floating] | None = None
+
+    def add(self, inner: NDArray[np.floating], outer: NDArray[np.floating], depth: float) -> None:
+        """Take a layer's scores where it is better than those before.
+
+        Parameters
+        ----------
+        inner, outer : ndarray, shape (..., fold, region)
+            Scores from the training part of each outer fold, and on its test part.
+        depth : float
+
+        Raises
+        ------
+        DataError
+            The shapes differ.
+        """
+        if self._inner is None:
+            self._inner, self._outer = np.full_like(inner, np.nan), np.full_like(outer, np.nan)
+            self.depth = np.full(inner.shape, np.nan)
+        if not inner.shape == outer.shape == self._inner.shape:
+            raise DataError(
+                f"inner scores {inner.shape} and outer scores {outer.shape} do not match those of "
+                f"the layers before, {self._inner.shape}",
+                where="layer choice",
+                fix="give all layers the same folds and regions",
+            )
+        # comparisons with NaN are false: a layer without an inner score is never chosen
+        better = (inner > self._inner) | (np.isnan(self._inner) & ~np.isnan(inner))
+        np.copyto(self._inner, inner, where=better)
+        np.copyto(self._outer, outer, where=better)
+        self.depth[better] = depth
+
+    @property
+    def score(self) -> NDArray[np.float64]:
+        """Outer score of the chosen layers, mean over folds, (..., region)."""
+        return mean_defined(self._outer, axis=-2)

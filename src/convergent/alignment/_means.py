@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import sparse
 
 from convergent.errors import DataError
 
@@ -44,13 +43,12 @@ def region_means(values: ArrayLike, region_index: ArrayLike, n_regions: int) -> 
     array = np.asarray(values, dtype=np.float64)
     index = _checked(region_index, array.shape, n_regions)
     inside = np.flatnonzero(index >= 0)
-    members = sparse.csr_array(
-        (np.ones(inside.size), (inside, index[inside])), shape=(index.size, n_regions)
-    )
-    flat = array.reshape(-1, index.size)
-    known = ~np.isnan(flat)
-    total = np.where(known, flat, 0.0) @ members
-    count = known.astype(np.float64) @ members
+    flat, region = array.reshape(-1, index.size)[:, inside], index[inside]
+    total, count = np.empty((len(flat), n_regions)), np.empty((len(flat), n_regions))
+    for row, scores in enumerate(flat):
+        known = ~np.isnan(scores)
+        total[row] = np.bincount(region, np.where(known, scores, 0.0), minlength=n_regions)
+        count[row] = np.bincount(region[known], minlength=n_regions)
     means = np.where(count > 0, total / np.maximum(count, 1.0), np.nan)
     shaped: Floats = means.reshape(*array.shape[:-1], n_regions)
     return shaped

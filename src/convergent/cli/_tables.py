@@ -130,6 +130,14 @@ def _print(table: object) -> None:
 
 
 @app.command(rich_help_panel=_PANEL)
+def maps(dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
+    """Write the alignment of each target, mean and spread over final models (zarr)."""
+    from convergent.stages import maps as stage
+
+    typer.echo(stage.write_maps(load(study, overrides), dataset))
+
+
+@app.command(rich_help_panel=_PANEL)
 def cube(dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Write a data set's measurements as one labelled array (zarr), for xarray."""
     from convergent.stages import cube as stage

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import polars as pl
 
 from convergent.alignment import mean_defined
-from convergent.errors import StoreError
-from convergent.stages.choice import choices
-from convergent.stages.resampled import resampled
+from convergent.stages.choice import Choosing
+from convergent.stages.resampled import of_resamples, resampled
 from convergent.stages.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.table_files import copy_rows, datasets_in, scan_tables, writing
@@ -21,8 +21,9 @@ from convergent.stages.tables import (
     share_of_ceiling,
     write_table,
 )
-from convergent.store import Store, read_store
-from convergent.study import Model, Study, Unit
+from convergent.stages.workers import Asked, Workers, read_asked, workers
+from convergent.store import Store
+from convergent.study import Layer, Model, Study, Unit
 
 Stores = dict[tuple[str, str, str, str], Store]
 
@@ -30,29 +31,31 @@ Stores = dict[tuple[str, str, str, str], Store]
 def measure(study: Study, model: str) -> None:
     """Write one model's measurements, its alignment with layers chosen, and its coverage.
 
-    The stores of one checkpoint are in memory at a time.
+    Layers are read in turn and let go: memory grows with neither layers nor targets.
     """
     row = study.model(model)
     members: dict[tuple[str, str], list[str]] = {}
-    for dataset, _, checkpoint, layer in study.members(Unit(model)):
-        members.setdefault((dataset, checkpoint), []).append(layer)
+    for dataset, _, checkpoint, name in study.members(Unit(model)):
+        members.setdefault((dataset, checkpoint), []).append(name)
     coverage: list[dict[str, Any]] = []
     with (
         writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
         writing(study.paths.model(model, "alignment"), SHAPES["alignment"]) as alignment,
         writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
+        workers(study.config.aggregation) as readers,
     ):
-        for (dataset, checkpoint), layers in sorted(members.items()):
-            stores = _read(study, row, dataset, checkpoint, layers, coverage)
-            for layer in sorted(layers, key=lambda name: (study.layer(model, name).index, name)):
-                mine = [(key, store) for key, store in stores.items() if key[2] == layer]
-                if mine:
-                    frames = [_measurements(study, row, key, store) for key, store in mine]
-                    measurements.write(pl.concat(frames))
-            if stores:
-                alignment.write(pl.concat(choices(study, row, stores)))
-            drawn = resampled(study, row, stores)
-            if drawn:
+        for (dataset, checkpoint), names in sorted(members.items()):
+            choosing = Choosing(study, row, dataset, checkpoint)
+            resamples: Stores = {}
+            for layer, stores in _read(study, readers, row, dataset, checkpoint, names, coverage):
+                frames = [_measurements(study, row, key, store) for key, store in stores.items()]
+                measurements.write(pl.concat(frames))
+                for key, store in stores.items():
+                    choosing.add(layer, key[3], store)
+                resamples |= {key: of_resamples(store) for key, store in stores.items()}
+            if chosen := choosing.frames():
+                alignment.write(pl.concat(chosen))
+            if drawn := resampled(study, row, resamples):
                 curves.write(pl.concat(drawn))
     write_table(
         study.paths.model(model, "coverage"),
@@ -74,45 +77,48 @@ def gather_family(study: Study, family: str) -> None:
 
 def _read(
     study: Study,
+    readers: Workers,
     model: Model,
     dataset: str,
     checkpoint: str,
     layers: list[str],
     coverage: list[dict[str, Any]],
-) -> Stores:
-    """Stores of one checkpoint that hold scores; every one is added to the coverage."""
-    stores: Stores = {}
-    for layer in layers:
-        fit = {"dataset": dataset, "model": model.key, "checkpoint": checkpoint, "layer": layer}
-        identity = study.identity("fit", **fit)
-        for subject in study.dataset(dataset).subjects:
-            where = (
-                f"model '{model.key}', checkpoint '{checkpoint}', layer '{layer}', "
-                f"subject '{subject}'"
-            )
-            path = study.paths.alignment(dataset, model.key, checkpoint, layer, subject)
-            store = read_store(path, "alignment", where=where)
-            if store.attrs["identity"] != identity:
-                raise StoreError(
-                    "the store was computed with other settings than the study's",
-                    where=f"{where} ({path})",
-                    fix="delete it and rerun its rule",
-                )
+) -> Iterator[tuple[Layer, Stores]]:
+    """Stores of a layer that hold scores, layer after layer; every one is added to the coverage."""
+    subjects = study.dataset(dataset).subjects
+    known = [study.layer(model.key, name) for name in layers]
+    known.sort(key=lambda layer: (layer.index, layer.name))
+    asked = (
+        Asked.of(study, dataset, model.key, checkpoint, layer.name, subject)
+        for layer in known
+        for subject in subjects
+    )
+    found = readers.each(_of_regions, asked)
+    for layer in known:
+        stores: Stores = {}
+        for subject in subjects:
+            store = next(found)
             coverage.append(
                 {
                     "dataset": dataset,
                     "family": model.family,
                     "model": model.key,
                     "checkpoint": checkpoint,
-                    "layer": layer,
+                    "layer": layer.name,
                     "subject": subject,
                     "status": store.attrs["status"],
                     "reason": store.attrs["reason"] or None,
                 }
             )
             if store.attrs["status"] == "ok":
-                stores[dataset, checkpoint, layer, subject] = store
-    return stores
+                stores[dataset, checkpoint, layer.name, subject] = store
+        if stores:
+            yield layer, stores
+
+
+def _of_regions(asked: Asked) -> Store:
+    """What a store says of regions: with 40,000 targets a hundredth of it."""
+    return read_asked(asked, lambda _, dims: "target" not in dims)
 
 
 def _measurements(

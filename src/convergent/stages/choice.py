@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from convergent.alignment import choose_layers, mean_defined
+from convergent.alignment import LayerMaximum, mean_defined
 from convergent.alignment.similarity import calibrate, largest_p
 from convergent.stages.scores import Scores, scores_of
 from convergent.stages.tables import (
@@ -20,7 +21,11 @@ from convergent.stages.tables import (
     share_of_ceiling,
 )
 from convergent.store import Store
-from convergent.study import Model, Study
+from convergent.study import Layer, Model, Study
+
+# What rows say of regions, whichever layer is chosen.
+_DESCRIBED = ("region", "hemisphere", "network", "region_order", "region_noise_ceiling",
+              "region_targets")  # fmt: skip
 
 
 class _Chosen(NamedTuple):
@@ -33,58 +38,113 @@ class _Chosen(NamedTuple):
     null: np.ndarray | None
 
 
-def choices(
-    study: Study, model: Model, stores: dict[tuple[str, str, str, str], Store]
-) -> list[pl.DataFrame]:
-    """Alignment of each checkpoint and subject: best layer by training data, and fixed depth."""
-    frames = []
-    similarities = list(study.config.fit.similarities)
-    for dataset, checkpoint in dict.fromkeys((key[0], key[1]) for key in stores):
-        # subject -> (depth of the layer, its scores, one a metric and scale)
-        read: dict[str, list[tuple[float, Store, list[Scores]]]] = {}
-        for subject in study.dataset(dataset).subjects:
-            read[subject] = [
-                (layer.depth, store, scores_of(store, similarities))
-                for layer in model.layers
-                if (store := stores.get((dataset, checkpoint, layer.name, subject))) is not None
-            ]
-        people = [subject for subject, layers in read.items() if layers]
-        common = keys(study, model, dataset, study.checkpoint(model.key, checkpoint))
-        for index, example in enumerate(read[people[0]][0][2]):
-            metric = {"metric": example.metric, "scale": example.scale}
+class _Fixed(NamedTuple):
+    """The layer that is nearest to the fixed depth, of those seen."""
+
+    depth: float
+    scores: list[Scores]
+
+
+@dataclass
+class _Seen:
+    """What is left of one subject's layers: the best of each score, and the one at a depth."""
+
+    store: Store
+    kinds: list[tuple[str, float]]
+    best: list[LayerMaximum]
+    best_null: list[LayerMaximum | None]
+    fixed: _Fixed
+
+
+class Choosing:
+    """Choose layers of one checkpoint, which are seen one at a time and let go.
+
+    Memory does not grow with the number of layers.
+
+    Parameters
+    ----------
+    study : Study
+    model : Model
+    dataset, checkpoint : str
+    """
+
+    def __init__(self, study: Study, model: Model, dataset: str, checkpoint: str) -> None:
+        self._study = study
+        self._common = keys(study, model, dataset, study.checkpoint(model.key, checkpoint))
+        self._subjects = study.dataset(dataset).subjects
+        self._seen: dict[str, _Seen] = {}
+
+    def add(self, layer: Layer, subject: str, store: Store) -> None:
+        """See a layer of a subject, in the order of the model's row."""
+        scores = scores_of(store, list(self._study.config.fit.similarities))
+        seen = self._seen.get(subject)
+        if seen is None:
+            seen = self._seen[subject] = _first(layer, store, scores)
+        wanted = self._study.config.fit.fixed_depth
+        if abs(layer.depth - wanted) < abs(seen.fixed.depth - wanted):
+            seen.fixed = _Fixed(layer.depth, _kept(scores))
+        for best, null, one in zip(seen.best, seen.best_null, scores, strict=True):
+            best.add(one.inner, one.outer, layer.depth)
+            if null is not None:
+                assert one.null_inner is not None and one.null_outer is not None
+                # the same choice of layers inside every permutation: deep models get no advantage
+                null.add(one.null_inner, one.null_outer, layer.depth)
+
+    def frames(self) -> list[pl.DataFrame]:
+        """Rows of the alignment table: best layer by training data, and fixed depth."""
+        people = [subject for subject in self._subjects if subject in self._seen]
+        frames = []
+        kinds = self._seen[people[0]].kinds if people else []
+        for index, (metric, scale) in enumerate(kinds):
             for choice in ("best", "fixed"):
-                parts = [
-                    _choose(
-                        study,
-                        subject,
-                        [(depth, store, scores[index]) for depth, store, scores in read[subject]],
-                        choice,
-                    )
-                    for subject in people
-                ]
-                frames += _frames(study, {**common, **metric, "choice": choice}, parts)
-    return frames
+                choose = _best if choice == "best" else _fixed
+                parts = [choose(subject, self._seen[subject], index) for subject in people]
+                common = {**self._common, "metric": metric, "scale": scale, "choice": choice}
+                frames += _frames(self._study, common, parts)
+        return frames
 
 
-def _choose(
-    study: Study, subject: str, layers: list[tuple[float, Store, Scores]], choice: str
-) -> _Chosen:
-    depths = np.array([depth for depth, _, _ in layers])
-    store, scores = layers[0][1], [scores for _, _, scores in layers]
-    if choice == "fixed":
-        nearest = int(np.abs(depths - study.config.fit.fixed_depth).argmin())
-        one = scores[nearest]
-        depth = np.full(one.score.shape, depths[nearest])
-        return _Chosen(subject, layers[nearest][1], one.score, depth, one.null)
-    chosen = choose_layers(np.stack([s.inner for s in scores]), np.stack([s.outer for s in scores]))
-    depth = np.where(chosen.layer < 0, np.nan, depths[chosen.layer])
-    inner = [s.null_inner for s in scores if s.null_inner is not None]
-    outer = [s.null_outer for s in scores if s.null_outer is not None]
-    null = None
-    if inner and outer:
-        # the same choice of layers inside every permutation: deep models get no advantage
-        null = choose_layers(np.stack(inner, axis=1), np.stack(outer, axis=1)).score
-    return _Chosen(subject, store, chosen.score, mean_defined(depth, axis=0), null)
+def _first(layer: Layer, store: Store, scores: list[Scores]) -> _Seen:
+    described = {name: store[name] for name in _DESCRIBED}
+    return _Seen(
+        Store(store.path, described, {}, {}),
+        [(one.metric, one.scale) for one in scores],
+        [LayerMaximum() for _ in scores],
+        [
+            None if one.null_inner is None or one.null_outer is None else LayerMaximum()
+            for one in scores
+        ],
+        _Fixed(layer.depth, _kept(scores)),
+    )
+
+
+def _kept(scores: list[Scores]) -> list[Scores]:
+    """Scores and nulls by themselves, without the store that they are views of."""
+    return [
+        Scores(
+            one.metric,
+            one.scale,
+            one.score.copy(),
+            None if one.null is None else one.null.copy(),
+            one.inner[:0],
+            one.outer[:0],
+            None,
+            None,
+        )
+        for one in scores
+    ]
+
+
+def _best(subject: str, seen: _Seen, index: int) -> _Chosen:
+    best, null = seen.best[index], seen.best_null[index]
+    depth = mean_defined(best.depth, axis=0)
+    return _Chosen(subject, seen.store, best.score, depth, None if null is None else null.score)
+
+
+def _fixed(subject: str, seen: _Seen, index: int) -> _Chosen:
+    one = seen.fixed.scores[index]
+    depth = np.full(one.score.shape, seen.fixed.depth)
+    return _Chosen(subject, seen.store, one.score, depth, one.null)
 
 
 def _frames(

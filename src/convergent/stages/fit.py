@@ -15,9 +15,10 @@ from convergent.errors import IdError
 from convergent.stages.data import read_responses, read_stimuli
 from convergent.stages.kept import Kept, Part, Wanted, keep, kept, restore
 from convergent.stages.kinds import check_metrics_of, compared
-from convergent.stages.metrics import Facts, region_index, ridge, similarities
+from convergent.stages.metrics import Facts, ridge, similarities
 from convergent.stages.nuisance import read_baselines
 from convergent.stages.samples import Samples
+from convergent.stages.scores import region_index
 from convergent.stages.unique import unique
 from convergent.store import Store, fingerprint, read_store, software, write_store
 from convergent.study import Study, Unit

@@ -18,6 +18,7 @@ from convergent.alignment import (
 )
 from convergent.errors import ConfigError
 from convergent.stages.samples import Samples
+from convergent.stages.scores import region_index
 from convergent.store import Store, rows_of
 from convergent.study import FitConfig
 from convergent.zarr_format import Arrays
@@ -131,12 +132,6 @@ def _similarity_arrays(name: str, score: SimilarityScores) -> Arrays:
 def selection(design: str, config: FitConfig) -> Literal["gcv", "loo", "folds"]:
     """How alpha is chosen: neighbouring volumes of a story leak into each other."""
     return "folds" if design == "story" else config.selection
-
-
-def region_index(store: Store) -> np.ndarray:
-    """Position of each target's region among the regions, (target,)."""
-    position = {name: index for index, name in enumerate(store["region"].tolist())}
-    return np.array([position[name] for name in store["target_region"].tolist()], dtype=np.intp)
 
 
 def _ridge_arrays(

@@ -15,6 +15,15 @@ from convergent.study import Model, Study
 Stores = dict[tuple[str, str, str, str], Store]
 
 
+_NEEDED = ("region_inner_r", "region_fold_r", "region_noise_ceiling", "boot_fold_r")
+
+
+def of_resamples(store: Store) -> Store:
+    """What `resampled` needs of a store: nothing where nothing was resampled."""
+    needed = _NEEDED if "boot_fold_r" in store.arrays else ()
+    return Store(store.path, {name: store[name] for name in needed}, {}, {})
+
+
 def resampled(study: Study, model: Model, stores: Stores) -> list[pl.DataFrame]:
     """Mean over regions above the noise-ceiling threshold, one row a resample and choice of layers.
 

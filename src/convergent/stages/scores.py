@@ -40,6 +40,12 @@ class Scores:
     null_outer: np.ndarray | None
 
 
+def region_index(store: Store) -> np.ndarray:
+    """Position of each target's region among the regions, (target,)."""
+    position = {name: index for index, name in enumerate(store["region"].tolist())}
+    return np.array([position[name] for name in store["target_region"].tolist()], dtype=np.intp)
+
+
 def scores_of(store: Store, similarities: list[str]) -> list[Scores]:
     """Read a store's scores: ridge and unique, where they were fitted, then the similarities."""
     found = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -110,22 +111,36 @@ def keys(study: Study, model: Model, dataset: str, checkpoint: Checkpoint) -> di
 
 def regions(store: Store) -> dict[str, Any]:
     """Columns that describe the regions of an alignment store."""
+    # columns of their own: lists would be converted anew for every metric
     return {
-        name: store[name].tolist() for name in ("region", "hemisphere", "network", "region_order")
+        "region_order": pl.Series(store["region_order"].astype(np.float64), nan_to_null=True),
+        **{
+            name: pl.Series(store[name].tolist(), dtype=pl.String)
+            for name in ("region", "hemisphere", "network")
+        },
     }
 
 
 def frame(columns: dict[str, Any], schema: dict[str, Any]) -> pl.DataFrame:
     """Make a frame of one row a region; scalars are repeated, NaN becomes null."""
     n = len(columns["region"])
-    series = []
-    for name, dtype in schema.items():
-        value = columns.get(name)
-        if isinstance(value, list | np.ndarray):
-            series.append(pl.Series(name, value, dtype=dtype, strict=False))
-        else:
-            series.append(pl.Series(name, [value] * n, dtype=dtype))
-    return pl.DataFrame(series).with_columns(pl.selectors.float().fill_nan(None))
+    return pl.DataFrame(
+        [_column(name, columns.get(name), dtype, n) for name, dtype in schema.items()]
+    )
+
+
+def _column(name: str, value: Any, dtype: Any, n: int) -> pl.Series:
+    if isinstance(value, pl.Series):
+        return value.alias(name)
+    # no expressions here: handing a small one to polars' threads takes longer than the work
+    if isinstance(value, list | np.ndarray):
+        if dtype.is_float():
+            array = np.array(value, dtype=np.float64)  # None becomes NaN, and NaN null
+            return pl.Series(name, array, dtype=dtype, nan_to_null=True)
+        return pl.Series(name, value, dtype=dtype, strict=False)
+    if isinstance(value, float) and math.isnan(value):
+        value = None
+    return pl.Series(name, [value], dtype=dtype).new_from_index(0, n)
 
 
 def share_of_ceiling(

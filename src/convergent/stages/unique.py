@@ -8,9 +8,10 @@ import numpy as np
 
 from convergent.alignment import UniqueScores, alpha_grid, fit_unique, region_means
 from convergent.brains import Responses, StimulusSet
-from convergent.stages.metrics import Facts, region_index
+from convergent.stages.metrics import Facts
 from convergent.stages.nuisance import nuisance_of
 from convergent.stages.samples import Samples
+from convergent.stages.scores import region_index
 from convergent.store import Store, rows_of
 from convergent.study import FitConfig
 from convergent.zarr_format import Arrays

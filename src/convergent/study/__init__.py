@@ -7,9 +7,11 @@ from convergent.study._config import (
     parse_overrides,
     read_config,
 )
+from convergent.study._finals import final_models, final_scores
 from convergent.study._identity import STAGE_VERSIONS
 from convergent.study._jobs import fits_anew, share_with_jobs, shared_overrides
 from convergent.study._same import same_weights
+from convergent.study._sections import AggregationConfig
 from convergent.study._study import Study
 from convergent.study._types import (
     Checkpoint,
@@ -25,6 +27,7 @@ from convergent.study._types import (
 
 __all__ = [
     "STAGE_VERSIONS",
+    "AggregationConfig",
     "Checkpoint",
     "DatasetConfig",
     "FitConfig",
@@ -38,6 +41,8 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
+    "final_models",
+    "final_scores",
     "fits_anew",
     "parse_overrides",
     "read_config",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from convergent.errors import ConfigError, did_you_mean
 from convergent.study._sections import (
+    AggregationConfig,
     ConvergenceConfig,
     Key,
     Names,
@@ -210,6 +211,7 @@ class StudyConfig(Section):
     resources: ResourcesConfig = ResourcesConfig()
     extraction: ExtractionConfig = ExtractionConfig()
     fit: FitConfig = FitConfig()
+    aggregation: AggregationConfig = AggregationConfig()
     performance: PerformanceConfig = PerformanceConfig()
     statistics: StatisticsConfig = StatisticsConfig()
     convergence: ConvergenceConfig | None = None

@@ -28,6 +28,7 @@ STAGE_VERSIONS = {
     "ceilings": 1,
     "representations": 1,
     "measure": 3,
+    "maps": 1,
     "correlate": 4,
     "report": 4,
 }
@@ -177,6 +178,8 @@ def _settings(study: Study, stage: str) -> dict[str, Any]:
         facts |= config.performance.measured()
     if stage == "measure":
         facts["fit_version"] = STAGE_VERSIONS["fit"]
+        facts["threshold"] = config.statistics.ceiling_threshold
+    if stage == "maps":
         facts["threshold"] = config.statistics.ceiling_threshold
     if stage in ("correlate", "report"):
         facts["statistics"] = config.statistics.model_dump()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -118,6 +118,36 @@ class ResourcesConfig(Section):
     read_mb_s: float = Field(default=200.0, gt=0)
     fit_seconds: float = Field(default=60.0, gt=0)
     alignment_mb: float = Field(default=0.5, gt=0)
+
+
+class AggregationConfig(Section):
+    """Who reads stores while tables and maps are made from them.
+
+    Attributes
+    ----------
+    scheduler : str
+        ``threads`` of the job itself, ``slurm`` for jobs of their own (dask-jobqueue), or the
+        address of a dask scheduler.
+    workers : int
+        Threads, or jobs of SLURM.
+    slurm : dict
+        Keywords of ``dask_jobqueue.SLURMCluster``, such as ``queue``, ``account``, ``walltime``.
+    """
+
+    scheduler: str = Field(default="threads", pattern=r"^(threads|slurm|[a-z]+://\S+)$")
+    workers: int = Field(default=4, ge=1)
+    slurm: dict[str, Any] = {}
+
+    @property
+    def threads(self) -> int:
+        """Processors that the job itself uses."""
+        return self.workers if self.scheduler == "threads" else 1
+
+    @model_validator(mode="after")
+    def _of_slurm(self) -> AggregationConfig:
+        if self.slurm and self.scheduler != "slurm":
+            raise ValueError("options of slurm are given, and the scheduler is another")
+        return self
 
 
 class PerformanceConfig(Section):
