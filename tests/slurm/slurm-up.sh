@@ -12,9 +12,9 @@ set -euo pipefail
 
 STATE=/var/lib/convergent-slurm
 MARK="# written by Convergent's tests/slurm/slurm-up.sh"
-PROCESSORS=${CONVERGENT_SLURM_CPUS:-16}
-MEMORY_MB=${CONVERGENT_SLURM_MEMORY_MB:-64000}
-GPUS=${CONVERGENT_SLURM_GPUS:-4}
+PROCESSORS=${CONVERGENT_SLURM_CPUS:-32}
+MEMORY_MB=${CONVERGENT_SLURM_MEMORY_MB:-128000}
+GPUS=${CONVERGENT_SLURM_GPUS:-8}
 DATABASE_PORT=33316
 NODE=$(hostname -s)
 export PATH=/usr/sbin:/sbin:$PATH DEBIAN_FRONTEND=noninteractive
