@@ -58,6 +58,7 @@ class Job:
     cpu: float
     memory_mb: int
     gpus: int
+    minutes: int
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,11 @@ class Place:
         path.unlink(missing_ok=True)
         begun = time.monotonic()
         process = self.start(options, path)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        seconds = time.monotonic() - begun
-        return Run(process.returncode, seconds, usage.ru_maxrss / 1024, path)
+        peak = 0.0
+        while process.poll() is None:
+            peak = max(peak, _peak_mb(process.pid))
+            time.sleep(0.1)
+        return Run(process.returncode, time.monotonic() - begun, peak, path)
 
     def digests(self) -> dict[str, str]:
         """Digest of each feature and alignment store."""
@@ -128,6 +130,7 @@ def make_place(root: Path, models: int, layers: int, metrics: dict[str, object])
 
     There are ``2 * models * layers`` layer jobs: a trained checkpoint and a random twin each.
     """
+    root.mkdir(parents=True, exist_ok=True)
     for name in WORKFLOW:
         source = REPOSITORY / name
         if source.is_dir() and not source.is_symlink():
@@ -177,25 +180,51 @@ def _save_vit(folder: Path, layers: int, seed: int) -> None:
     ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
 
 
-def recorded(name: str) -> list[Job]:
-    """SLURM's accounting of the jobs of one run, once all have ended."""
-    columns = "JobIDRaw,Comment,State,Submit,ElapsedRaw,TotalCPU,AllocTRES"
+def recorded(name: str, *, duplicates: bool = False) -> list[Job]:
+    """SLURM's accounting of the jobs of one run, once all have ended; a requeued one twice."""
+    columns = "JobIDRaw,Comment,State,Submit,ElapsedRaw,AllocTRES,TimelimitRaw"
     deadline = time.monotonic() + 60
+    command = ["sacct", "-X", "-n", "-P", "--starttime=now-1day", f"--name={name}"]
+    command += ["--duplicates"] if duplicates else []
     while True:
-        command = ["sacct", "-X", "-n", "-P", "--starttime=now-1day", f"--name={name}"]
         table = subprocess.run(
             [*command, f"-o{columns}"], capture_output=True, text=True, check=True
         ).stdout
-        jobs = [_job(line) for line in table.splitlines()]
-        if all(job.state not in ("PENDING", "RUNNING") for job in jobs):
-            return jobs
+        states = [line.split("|")[2].split()[0] for line in table.splitlines()]
+        if not {"PENDING", "RUNNING", "COMPLETING"} & set(states):
+            cpu = _processor_seconds(name)
+            return [_job(line, cpu) for line in table.splitlines()]
         if time.monotonic() > deadline:
             raise TimeoutError(f"jobs of {name} are still there")
         time.sleep(1)
 
 
-def _job(line: str) -> Job:
-    number, comment, state, submitted, elapsed, cpu, asked = line.split("|")
+def _peak_mb(pid: int) -> float:
+    """Most memory of a process so far; 0 once it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    # since its start: what getrusage gives is at least the memory of the process that forked it
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+def _processor_seconds(name: str) -> dict[str, float]:
+    """Of each job, its steps together."""
+    command = ["sacct", "-n", "-P", "--starttime=now-1day", f"--name={name}"]
+    table = subprocess.run(
+        [*command, "-oJobIDRaw,TotalCPU"], capture_output=True, text=True, check=True
+    ).stdout
+    spent: dict[str, float] = {}
+    for line in table.splitlines():
+        step, cpu = line.split("|")
+        number = step.split(".")[0]
+        spent[number] = spent.get(number, 0.0) + (_seconds(cpu) if "." in step else 0.0)
+    return spent
+
+
+def _job(line: str, cpu: dict[str, float]) -> Job:
+    number, comment, state, submitted, elapsed, asked, minutes = line.split("|")
     tres = dict(item.split("=") for item in asked.split(",") if item)
     memory = tres.get("mem", "0M")
     return Job(
@@ -204,9 +233,10 @@ def _job(line: str) -> Job:
         state=state.split()[0],
         submitted=datetime.fromisoformat(submitted),
         elapsed=float(elapsed),
-        cpu=_seconds(cpu),
+        cpu=cpu[number],
         memory_mb=round(float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]),
         gpus=int(tres.get("gres/gpu", 0)),
+        minutes=int(minutes),
     )
 
 

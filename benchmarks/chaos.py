@@ -55,13 +55,17 @@ def undisturbed(place: Place) -> dict[str, str]:
     return place.digests()
 
 
+def allow_requeue(place: Place) -> None:
+    """Let SLURM requeue jobs, as docs/cluster.md says for preemptible partitions."""
+    profile = place.root / "profiles" / "slurm" / "config.yaml"
+    profile.write_text(profile.read_text().replace("slurm-no-requeue", "slurm-requeue"))
+
+
 def disturbed(
     place: Place, right: dict[str, str], *, seed: int, every: float, until: float
 ) -> Outcome:
     """Run the study while breaking something every so many seconds, for so many seconds."""
-    # a requeue needs jobs that SLURM may requeue, as on a preemptible partition
-    profile = place.root / "profiles" / "slurm" / "config.yaml"
-    profile.write_text(profile.read_text().replace("slurm-no-requeue", "slurm-requeue"))
+    allow_requeue(place)
     chaos = _Chaos(place, right, random.Random(seed))
     begun = time.monotonic()
     chaos.run(every, until)
@@ -128,10 +132,10 @@ class _Chaos:
     def _break_something(self) -> None:
         what = self.dice.choice(("cancelled", "requeued", "killed"))
         if what == "killed":
-            workers = _workers(self.place.root)
-            if not workers:
+            running = workers(self.place.root)
+            if not running:
                 return
-            self.dice.choice(workers).kill()
+            self.dice.choice(running).kill()
         else:
             jobs = self._running()
             if not jobs:
@@ -176,7 +180,7 @@ def _queue(name: str, states: str) -> list[str]:
     return done.stdout.split()
 
 
-def _workers(root: Path) -> list[psutil.Process]:
+def workers(root: Path) -> list[psutil.Process]:
     """Commands of this study that compute inside a job now."""
     found = []
     for process in psutil.process_iter():

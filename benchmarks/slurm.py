@@ -120,7 +120,7 @@ def main() -> None:
         arguments.folder.resolve(), arguments.models, arguments.layers, {"cka": None}
     )
     prepare(place)
-    alone = work(place, 3)
+    alone = work(place, min(3, arguments.layers))
     layers = 2 * arguments.models * arguments.layers
     first: dict[str, str] = {}
     for way in sorted(arguments.way, key=WAYS.index):
