@@ -91,6 +91,7 @@ class _Chaos:
         kills = [until / 3, 2 * until / 3]
         while self.controller.poll() is None:
             self._wait(every)
+            hurry()
             passed = time.monotonic() - begun
             if kills and passed > kills[0]:
                 kills.pop(0)
@@ -155,6 +156,7 @@ class _Chaos:
             if cancel:
                 subprocess.run(["scancel", f"--name={name}"], check=True)
             while _queue(name, STATES):
+                hurry()
                 time.sleep(0.5)
         unlock = self.place.snakemake("--profile slurm --configfile study.yaml --unlock")
         if unlock.returncode:
@@ -178,6 +180,17 @@ def _queue(name: str, states: str) -> list[str]:
         command = ["squeue", "-h", f"--states={states}", "-o%i"]
     done = subprocess.run([*command, f"--name={name}"], capture_output=True, text=True, check=True)
     return done.stdout.split()
+
+
+def hurry() -> None:
+    """Start requeued jobs now: SLURM keeps them for two minutes."""
+    command = ["squeue", "--me", "-h", "--states=PENDING", "-o%i %r"]
+    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for line in table.splitlines():
+        job, reason = line.split(maxsplit=1)
+        if reason == "BeginTime":
+            call = ["scontrol", "update", f"jobid={job}", "StartTime=now"]
+            subprocess.run(call, capture_output=True, check=False)
 
 
 def workers(root: Path) -> list[psutil.Process]:

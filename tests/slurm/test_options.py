@@ -18,7 +18,7 @@ def _call(*command: str) -> str:
 
 @pytest.fixture(scope="module")
 def jobs(cluster, tmp_path_factory) -> dict[str, str]:
-    """Run one layer with every option, and its fit's table without a GPU; SLURM's description."""
+    """Run one layer with every option, its fits in a job of their own; SLURM's description."""
     place = make_place(tmp_path_factory.mktemp("options") / "study", 1, 1, {"cka": None})
     path = place.root / "profiles" / "slurm" / "config.yaml"
     profile = yaml.safe_load(path.read_text())
@@ -30,6 +30,8 @@ def jobs(cluster, tmp_path_factory) -> dict[str, str]:
         "gpu": 0,
         "slurm_extra": "--mail-type=END --mail-user=nobody --nice=5",
     }
+    profile["groups"] = {"fit_scenes": "fits.scenes.{model}.{checkpoint}.{layer}"}
+    profile["set-resources"] = {"fit_scenes": {"mem_mb": "3000 * attempt", "runtime": 33}}
     path.write_text(yaml.safe_dump(profile))
     layer = place.study.paths.alignment("scenes", "vit-0", "final", "layers.0", "sim01")
     run = place.snakemake(f"{chaos.OPTIONS} -- {layer}")
@@ -54,11 +56,17 @@ def test_slurm_is_asked_for_a_mail_at_the_end_of_each_job(jobs):
 
 
 def test_a_layer_has_a_gpu_of_the_model_and_other_jobs_have_none(jobs):
-    (layer,) = (text for comment, text in jobs.items() if "extract" in comment)
+    layer = jobs["rule_scenes.vit-0.final.layers.0_extract"]
     others = [text for comment, text in jobs.items() if "extract" not in comment]
     assert "gres/gpu:h100=1" in layer
     assert "Partition=gpu" in layer
-    assert len(others) == 3  # stimuli, and responses of two subjects
+    assert len(others) == 4  # stimuli, responses of two subjects, and the fits
     for text in others:
         assert "gres/gpu" not in text.split("TRES=")[1].split()[0]
         assert "Partition=cpu" in text
+
+
+def test_fits_of_another_group_are_a_job_with_the_memory_and_time_that_the_profile_sets(jobs):
+    fits = jobs["rule_fits.scenes.vit-0.final.layers.0_fit_scenes"]
+    assert "mem=3000M" in fits
+    assert "TimeLimit=00:33:00" in fits
