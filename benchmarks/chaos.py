@@ -1,10 +1,11 @@
 """A study on a SLURM whose jobs are cancelled, requeued and killed, and its controller with them.
 
-    python benchmarks/chaos.py FOLDER --models 2 --layers 10 --seed 1         # 40 layer jobs
+    python benchmarks/chaos.py FOLDER --models 2 --layers 10 --faults 30        # 40 layer jobs
 
 needs a SLURM that answers (`tests/slurm/slurm-up.sh` starts one). The study is run undisturbed, on
 this machine alone, and then on the SLURM with something broken every few seconds. The controller is
-killed twice: after the first time its jobs are cancelled, after the second they run to their ends.
+killed twice, when a quarter and a half of the stores are there: after the first time its jobs are
+cancelled, after the second they run to their ends.
 Prints what was done, and whether every store is the undisturbed one, byte for byte; ends with 1 if
 one is not, if a temporary file is left, or if a half-written store ever had its final name.
 """
@@ -62,13 +63,13 @@ def allow_requeue(place: Place) -> None:
 
 
 def disturbed(
-    place: Place, right: dict[str, str], *, seed: int, every: float, until: float
+    place: Place, right: dict[str, str], *, seed: int, every: float, faults: int
 ) -> Outcome:
-    """Run the study while breaking something every so many seconds, for so many seconds."""
+    """Run the study while breaking something every so many seconds, so many times."""
     allow_requeue(place)
     chaos = _Chaos(place, right, random.Random(seed))
     begun = time.monotonic()
-    chaos.run(every, until)
+    chaos.run(every, faults)
     outcome = chaos.outcome
     outcome.seconds = time.monotonic() - begun
     found = place.digests()
@@ -86,24 +87,21 @@ class _Chaos:
         self.runs = 0
         self.controller = self._start()
 
-    def run(self, every: float, until: float) -> None:
-        begun = time.monotonic()
-        kills = [until / 3, 2 * until / 3]
+    def run(self, every: float, faults: int) -> None:
+        kills = [len(self.right) // 4, len(self.right) // 2]
         while self.controller.poll() is None:
             self._wait(every)
             hurry()
-            passed = time.monotonic() - begun
-            if kills and passed > kills[0]:
+            if kills and self._look() >= kills[0]:
                 kills.pop(0)
                 self._kill_controller(cancel=bool(kills))
-            elif passed < until:
+            elif self.outcome.done.total() < faults:
                 self._break_something()
-            self.outcome.wrong += self._wrong()
         if self.controller.returncode:  # what used up its attempts is made by the next call
             self.outcome.done["started again"] += 1
             self.controller = self._start()
             self.controller.wait()
-        self.outcome.wrong += self._wrong()
+        self._look()
         self.outcome.jobs = sum(len(_queue(name, "all")) for name in self._all_names())
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -136,7 +134,10 @@ class _Chaos:
             running = workers(self.place.root)
             if not running:
                 return
-            self.dice.choice(running).kill()
+            try:
+                self.dice.choice(running).kill()
+            except psutil.Error:  # it has just ended
+                return
         else:
             jobs = self._running()
             if not jobs:
@@ -163,13 +164,16 @@ class _Chaos:
             raise RuntimeError(unlock.log.read_text())
         self.controller = self._start()
 
-    def _wrong(self) -> list[str]:
-        """Stores that have their final name and other bytes."""
+    def _look(self) -> int:
+        """Note the stores that have their final name and other bytes; how many are there."""
         try:
             found = self.place.digests()
         except FileNotFoundError:  # removed by Snakemake while it was looked at
-            return []
-        return [name for name, digest in found.items() if digest != self.right.get(name)]
+            return 0
+        self.outcome.wrong += [
+            name for name, digest in found.items() if digest != self.right.get(name)
+        ]
+        return len(found)
 
 
 def _queue(name: str, states: str) -> list[str]:
@@ -214,7 +218,7 @@ def _of_slurm(process: psutil.Process) -> bool:
 
 
 def study(
-    folder: Path, *, models: int, layers: int, seed: int, every: float, until: float
+    folder: Path, *, models: int, layers: int, seed: int, every: float, faults: int
 ) -> Outcome:
     """Make two copies of one study; run one undisturbed and one disturbed."""
     metrics: dict[str, object] = {"cka": None}
@@ -223,7 +227,7 @@ def study(
     # the same folder name, for it stands in the models table
     shutil.rmtree(quiet.root / "results")
     shutil.rmtree(quiet.root / ".snakemake")
-    return disturbed(quiet, right, seed=seed, every=every, until=until)
+    return disturbed(quiet, right, seed=seed, every=every, faults=faults)
 
 
 def main() -> None:
@@ -233,7 +237,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=10, help="a model; two checkpoints each")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=float, default=5.0, help="seconds between two faults")
-    parser.add_argument("--until", type=float, default=180.0, help="seconds of chaos")
+    parser.add_argument("--faults", type=int, default=30)
     given = vars(parser.parse_args())
     folder = given.pop("folder").resolve()
     shutil.rmtree(folder, ignore_errors=True)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import chaos
+import psutil
 import pytest
 from _cluster import Job, Place, make_place, recorded
 
@@ -62,7 +63,10 @@ def _until(condition: Callable[[], bool], seconds: float = 60) -> None:
 def _worker(place: Place, layer: str) -> int | None:
     checkpoint, _, name = layer.partition(".")
     for process in chaos.workers(place.root):
-        words = process.cmdline()
+        try:
+            words = process.cmdline()
+        except psutil.Error:  # it has just ended
+            continue
         if checkpoint in words and name in words:
             return process.pid
     return None
@@ -74,14 +78,17 @@ def _break(place: Place, layer: str, queue: dict[str, tuple[str, str]]) -> bool:
     worker = _worker(place, layer) if state == "RUNNING" else None
     if worker is None:
         return False
-    if layer == SLOW:
-        os.kill(worker, signal.SIGSTOP)
-    elif layer == KILLED:
-        os.kill(worker, signal.SIGKILL)
-    elif layer == CANCELLED:
-        _call("scancel", job)
-    else:
-        _call("scontrol", "requeue", job)
+    try:
+        if layer == SLOW:
+            os.kill(worker, signal.SIGSTOP)
+        elif layer == KILLED:
+            os.kill(worker, signal.SIGKILL)
+        elif layer == CANCELLED:
+            _call("scancel", job)
+        else:
+            _call("scontrol", "requeue", job)
+    except ProcessLookupError:  # its extraction has just ended, its fits will come
+        return False
     return True
 
 
@@ -106,11 +113,15 @@ def broken(cluster, tmp_path_factory) -> Broken:
     finally:
         _call("scontrol", "update", f"nodename={node}", "state=resume")
     todo = [SLOW, CANCELLED, REQUEUED, KILLED]
-    while controller.poll() is None:
-        now = _queue(place)
-        todo = [layer for layer in todo if not _break(place, layer, now)]
-        chaos.hurry()
-        time.sleep(0.2)
+    try:
+        while controller.poll() is None:
+            now = _queue(place)
+            todo = [layer for layer in todo if not _break(place, layer, now)]
+            chaos.hurry()
+            time.sleep(0.2)
+    finally:
+        controller.terminate()  # as Ctrl-C does, it then cancels its jobs
+        controller.wait()
     assert not todo
     told = log.read_text()
     identity = next(line.split()[-1] for line in told.splitlines() if "SLURM run ID" in line)
