@@ -183,6 +183,7 @@ def test_a_requeued_job_runs_again_under_its_number(broken):
 
 
 def test_a_failed_job_is_named_with_its_log(broken):
-    (cancelled, _) = broken.jobs[CANCELLED]
-    assert f"SLURM-job '{cancelled.id}' failed, SLURM status is: 'CANCELLED'" in broken.told
-    assert f"group_scenes.vit-0.{CANCELLED}_extract_fit_scenes" in broken.told
+    cancelled, _ = broken.jobs[CANCELLED]
+    layer = f"scenes.vit-0.{CANCELLED}"
+    assert f"Error in group {layer}" in broken.told
+    assert f"group_{layer}_extract_fit_scenes/{cancelled.id}.log" in broken.told
