@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))  # the study of small models, and its chaos
 WORKFLOW = ("Snakefile", "workflow", "config", "envs", "profiles", "slurm")
 
 

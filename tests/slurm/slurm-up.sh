@@ -12,9 +12,9 @@ set -euo pipefail
 
 STATE=/var/lib/convergent-slurm
 MARK="# written by Convergent's tests/slurm/slurm-up.sh"
-PROCESSORS=${CONVERGENT_SLURM_CPUS:-16}
-MEMORY_MB=${CONVERGENT_SLURM_MEMORY_MB:-64000}
-GPUS=${CONVERGENT_SLURM_GPUS:-4}
+PROCESSORS=${CONVERGENT_SLURM_CPUS:-32}
+MEMORY_MB=${CONVERGENT_SLURM_MEMORY_MB:-128000}
+GPUS=${CONVERGENT_SLURM_GPUS:-8}
 DATABASE_PORT=33316
 NODE=$(hostname -s)
 export PATH=/usr/sbin:/sbin:$PATH DEBIAN_FRONTEND=noninteractive
@@ -82,8 +82,8 @@ SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,sched_interval=2,bf
 KillWait=3
 AccountingStorageType=accounting_storage/slurmdbd
 AccountingStorageHost=127.0.0.1
-AccountingStorageTRES=gres/gpu
-AccountingStorageEnforce=associations,limits
+AccountingStorageTRES=gres/gpu,gres/gpu:h100
+AccountingStorageEnforce=associations,limits,qos
 AccountingStoreFlags=job_comment
 StateSaveLocation=$STATE/controller
 SlurmdSpoolDir=$STATE/node
@@ -91,14 +91,14 @@ SlurmctldPidFile=$STATE/run/slurmctld.pid
 SlurmdPidFile=$STATE/run/slurmd.pid
 SlurmctldLogFile=$STATE/log/slurmctld.log
 SlurmdLogFile=$STATE/log/slurmd.log
-NodeName=$NODE NodeAddr=127.0.0.1 CPUs=$PROCESSORS RealMemory=$MEMORY_MB Gres=gpu:$GPUS State=UNKNOWN
+NodeName=$NODE NodeAddr=127.0.0.1 CPUs=$PROCESSORS RealMemory=$MEMORY_MB Gres=gpu:h100:$GPUS Feature=nvlink State=UNKNOWN
 PartitionName=DEFAULT Nodes=$NODE DefaultTime=00:10:00 DefMemPerCPU=1000 State=UP
 PartitionName=cpu Default=YES MaxTime=1-00:00:00
 PartitionName=gpu MaxTime=1-00:00:00
 CONF
 cat >/etc/slurm/gres.conf <<CONF
 $MARK
-NodeName=$NODE Name=gpu File=$STATE/gpu/[0-$((GPUS - 1))]
+NodeName=$NODE Name=gpu Type=h100 File=$STATE/gpu/[0-$((GPUS - 1))]
 CONF
 install -o slurm -g slurm -m 600 /dev/stdin /etc/slurm/slurmdbd.conf <<CONF
 $MARK
@@ -155,6 +155,8 @@ known show cluster convergent || sacctmgr -Qi add cluster convergent >/dev/null
 known show account tests || sacctmgr -Qi add account tests cluster=convergent >/dev/null
 known show assoc user=root account=tests ||
   sacctmgr -Qi add user root account=tests defaultaccount=tests >/dev/null
+known show qos urgent || sacctmgr -Qi add qos urgent priority=10 >/dev/null
+sacctmgr -Qi modify account tests set qos=normal,urgent >/dev/null
 running "$STATE/run/slurmctld.pid" || slurmctld
 ready 60 slurmctld sh -c 'scontrol ping | grep -q UP'
 running "$STATE/run/slurmd.pid" || slurmd

@@ -52,7 +52,7 @@ def study(workspace) -> Study:
 
 @pytest.fixture(scope="module")
 def planned(workspace, study) -> dict[str, dict[str, int]]:
-    """What the jobs of each rule and layer ask, by the dry run; layers read unlike many weights."""
+    """What the jobs of each rule, checkpoint and layer ask, by the dry run."""
     dry = workspace.snakemake("--configfile study/study.yaml -n families")
     assert dry.returncode == 0, dry.stderr
     asked: dict[str, dict[str, int]] = {}
@@ -60,8 +60,9 @@ def planned(workspace, study) -> dict[str, dict[str, int]]:
     for line in (dry.stdout + dry.stderr).splitlines():
         if found := re.match(r"\s*(?:local)?rule (\w+):", line):
             rule = found.group(1)
-        elif rule == "extract" and (found := re.match(r"\s*wildcards: .*layer=([\w.]+)", line)):
-            rule = f"extract {found.group(1)}"
+        elif rule == "extract" and (found := re.match(r"\s*wildcards: (.*)", line)):
+            wildcards = dict(item.split("=", 1) for item in found.group(1).split(", "))
+            rule = f"extract {wildcards['checkpoint']}.{wildcards['layer']}"
         elif found := re.match(r"\s*resources: (.*)", line):
             pairs = (item.split("=", 1) for item in found.group(1).split(", "))
             asked[rule] = {name: int(value) for name, value in pairs if value.isdigit()}
@@ -102,7 +103,7 @@ def test_a_layer_asks_for_its_extraction_and_then_its_fits(jobs, planned, study)
     fit = planned["fit_sentences"]
     for job in jobs:
         if job.gpus:
-            (layer,) = re.findall(r"encoder\.layer\.\d+", job.comment)
+            (layer,) = re.findall(r"minilm\.(.+)_extract", job.comment)
             extract = planned[f"extract {layer}"]
             assert job.memory_mb == max(extract["mem_mb"], fit["mem_mb"])
             assert job.minutes == extract["runtime"] + fit["runtime"]
