@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -166,6 +167,13 @@ def test_a_unit_of_several_layers_is_kept_or_deleted_whole(workflow, study):
 def test_features_of_nuisance_baselines_are_kept(workflow, study):
     workflow.config["fit"]["metrics"]["unique"] = {"baselines": ["gabor"]}
     assert not any("gabor" in item.path for item in gc.find(study()))
+
+
+def test_features_that_modalities_are_compared_by_are_kept_until_they_are(workflow, study):
+    workflow.config["convergence"] = {"datasets": ["scenes", "sentences"]}
+    assert not any("/final/" in item.path and "tiny-vit" in item.path for item in gc.find(study()))
+    Path(study().paths.representations).touch()
+    assert any("/final/" in item.path and "tiny-vit" in item.path for item in gc.find(study()))
 
 
 def test_what_killed_jobs_left_is_deleted_and_a_running_one_is_respected(workflow, study):

@@ -49,7 +49,8 @@ def find(study: Study, family: str | None = None) -> list[Garbage]:
 
     Features are kept that a planned fit needs: where a subject's store is missing, damaged, older
     than what it is made from, of a layer that failed, or was made with other settings, metrics,
-    features, responses or stimuli; and those that other layers' fits count as nuisance.
+    features, responses or stimuli; those that other layers' fits count as nuisance; and those that
+    are still to be compared over modalities.
 
     Parameters
     ----------
@@ -127,8 +128,10 @@ def _fitted(study: Study, unit: Sequence[Member]) -> list[str]:
     there = [path for member in unit if Path(path := study.paths.features(*member)).exists()]
     if not there:
         return []
-    nuisance = {file for data in study.config.datasets for file in study.nuisance_files(data)}
-    if nuisance & set(there):
+    needed = {file for data in study.config.datasets for file in study.nuisance_files(data)}
+    if not Path(study.paths.representations).exists():
+        needed |= set(study.converging_files())
+    if needed & set(there):
         return []
     try:
         complete = all(_complete(study, member) for member in unit)
