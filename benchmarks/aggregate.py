@@ -23,20 +23,21 @@ import sys
 import tempfile
 import time
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import yaml
 
 from convergent.store import write_store
 from convergent.study import Study
-from convergent.zarr_format import encode
 
 SUBJECTS, LAYERS, REGIONS, FOLDS = 8, 25, 360, 5
 PAPER_UNITS, PAPER_TARGETS, PAPER_PERMUTATIONS, PAPER_SCALES = 64_948, 40_000, 100, 12
 HEADER = "model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling"
 ROW = "net-{0}\tnets\tvision\ttransformers\tpath:x\t1\tlayers.{{0-{1}}}\t16\ttokens\tcls"
 SHARED = "\tpreprocessing\tattention"
+
+BLOCK = 4096  # of a file system
 
 Content = dict[str, tuple[tuple[str, ...], np.ndarray]]
 
@@ -159,9 +160,7 @@ def grow(arguments: argparse.Namespace) -> None:
         f"{LAYERS} layers x {SUBJECTS} subjects a model, {arguments.targets} targets, "
         f"{arguments.permutations} permutations, {arguments.bandwidths} bandwidths"
     )
-    print(
-        f"{'stores':>7} {'workers':>7} {'step':8} {'seconds':>8} {'ms a store':>10} {'peak MB':>8}"
-    )
+    print(" stores workers step      seconds processor ms a store  peak MB", flush=True)
     for stores in arguments.stores:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
             folder = Path(name)
@@ -171,10 +170,10 @@ def grow(arguments: argparse.Namespace) -> None:
             begun = time.perf_counter()
             write(study, arguments.targets, *sizes)
             wrote = time.perf_counter() - begun
-            size = sum(path.stat().st_size for path in folder.rglob("*.zarr.zip"))
-            done = models * per_model
-            print(f"{done:7d} {'':7} {'write':8} {wrote:8.1f}   {size / 1e9:.2f} GB on the disk",
-                  flush=True)  # fmt: skip
+            done, used = models * per_model, list((folder / "results").rglob("*"))
+            size = sum(512 * path.stat().st_blocks for path in used)
+            print(f"{done:7d} {'':7} {'write':8} {wrote:8.1f}   {size / 1e9:.2f} GB on the disk, "
+                  f"{len(used) / done:.3f} inodes a store", flush=True)  # fmt: skip
             for workers in arguments.workers:
                 study_in(folder, models, *sizes, workers)
                 for step in ("measure", "family", "maps"):
@@ -185,6 +184,22 @@ def grow(arguments: argparse.Namespace) -> None:
                     print(f"{done:7d} {workers:7d} {step:8} {found['seconds']:8.1f}"
                           f" {found['processor']:9.1f} {each:10.2f} {found['peak']:8.0f}",
                           flush=True)  # fmt: skip
+
+
+def savings(inside: dict[str, int]) -> dict[str, float]:
+    """Bytes of a store that could go, one change after the other."""
+    folds = inside["fold_r"] + inside["inner_r"] + inside["r"] + inside["r2"]
+    nulls = sum(size for name, size in inside.items() if "null" in name)
+    return {
+        "target_region and noise_ceiling were in responses only": float(
+            inside["target_region"] + inside["noise_ceiling"]
+        ),
+        "alpha were its place in the grid (8 bits), without the edge": (
+            inside["alpha"] * 7 / 8 + inside["alpha_at_edge"]
+        ),
+        "fold_r, inner_r, r and r2 were float32": folds / 2,
+        "nulls were float16": nulls / 2,
+    }
 
 
 def sizes(folder: str | None) -> None:
@@ -200,11 +215,13 @@ def sizes(folder: str | None) -> None:
             for info in archive.infolist():
                 array = info.filename.split("/")[0].removesuffix(".json")
                 inside[array] = inside.get(array, 0) + info.file_size
+            sizes_inside = {info.filename: info.file_size for info in archive.infolist()}
         total = path.stat().st_size
-        files = folders = 0
-        for member in encode(made, {}):
-            files += 1
-            folders += member.endswith("/zarr.json")
+    names = {PurePosixPath(member) for member in sizes_inside}
+    folders = {parent for member in names for parent in member.parents}
+    blocks = sum(-(-size // BLOCK) * BLOCK for size in sizes_inside.values())
+    blocks += len(folders) * BLOCK
+    inodes = len(names) + len(folders)
     print(f"\none store at the paper's scale ({PAPER_TARGETS} targets, {PAPER_PERMUTATIONS} "
           f"permutations): {total / 1e6:.2f} MB, {members} members")  # fmt: skip
     print(f"  besides the arrays: {total - sum(inside.values())} bytes")
@@ -214,9 +231,20 @@ def sizes(folder: str | None) -> None:
     of_targets = sum(inside[name] for name, (dims, _) in made.items() if "target" in dims)
     nulls = sum(size for name, size in inside.items() if "null" in name)
     print(f"  of targets {100 * of_targets / total:.1f}%, nulls {100 * nulls / total:.1f}%")
-    print(f"{stores:,} stores ({PAPER_UNITS:,} units x {SUBJECTS} subjects): "
-          f"{stores * total / 1e12:.2f} TB, {stores:,} inodes and {PAPER_UNITS:,} folders as zip; "
-          f"{stores * (files + 2 * folders):,} as directory stores")  # fmt: skip
+    print(f"{stores:,} stores ({PAPER_UNITS:,} units x {SUBJECTS} subjects):")
+    each = {
+        "one zip a store": (stores * total, stores + PAPER_UNITS),
+        "one zip a layer": (stores * total, PAPER_UNITS),
+        "a directory a store": (stores * blocks, stores * inodes + PAPER_UNITS),
+    }
+    for way, (size, count) in each.items():
+        print(f"  {way:20s} {size / 1e12:6.2f} TB {count:12,} inodes")
+    print("a store, if")
+    left = float(total)
+    for change, saved in savings(inside).items():
+        left -= saved
+        print(f"  {change:58s} -{saved / 1e6:.2f} MB: {left / 1e6:5.2f} MB, "
+              f"all {left * stores / 1e12:.2f} TB")  # fmt: skip
     rows = REGIONS * (2 + 1 + PAPER_SCALES)
     print(f"a measurement (region, metric, scale) costs {total / rows:.0f} bytes in its store, "
           f"{1 / rows:.6f} inodes; {rows} a store")  # fmt: skip
@@ -226,7 +254,7 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--stores", nargs="+", type=int, default=[2000, 6000, 20_000])
-    parser.add_argument("--workers", nargs="+", type=int, default=[1, 4])
+    parser.add_argument("--workers", nargs="*", type=int, default=[1, 4])
     parser.add_argument("--targets", type=int, default=720)
     parser.add_argument("--permutations", type=int, default=10)
     parser.add_argument("--bandwidths", type=int, default=1)

@@ -83,7 +83,7 @@ def main() -> None:
         write_study(folder)
         snakemake = (
             python, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"),
-            "--configfile", "study.yaml", "--cores", "1", "--quiet",
+            "--quiet", "all", "--configfile", "study.yaml", "--cores", "1",
         )  # fmt: skip
         timed(folder, *snakemake, "results/small/models/gabor.parquet")
         lines: dict[str, tuple[tuple[str, ...], ...]] = {
