@@ -220,13 +220,11 @@ def _of_slurm(process: psutil.Process) -> bool:
 def study(
     folder: Path, *, models: int, layers: int, seed: int, every: float, faults: int
 ) -> Outcome:
-    """Make two copies of one study; run one undisturbed and one disturbed."""
+    """Run one study undisturbed, and its layers again disturbed."""
     metrics: dict[str, object] = {"cka": None}
     quiet = make_place(folder / "study", models, layers, metrics)
     right = undisturbed(quiet)
-    # the same folder name, for it stands in the models table
-    shutil.rmtree(quiet.root / "results")
-    shutil.rmtree(quiet.root / ".snakemake")
+    quiet.forget()
     return disturbed(quiet, right, seed=seed, every=every, faults=faults)
 
 
