@@ -1,7 +1,9 @@
 """What is left of a study, by family: jobs, hours, bytes and inodes, before anything runs.
 
-Jobs are Snakemake's. What is there counts as done, whatever it was made from: ``snakemake -n``
-tells what is out of date. Hours follow from parameters, stimuli and the rates of ``resources``.
+Jobs are Snakemake's. What is there counts as done, whatever it was made from, and what is missing
+as left: ``snakemake -n`` tells what is out of date, and does not miss a store that was deleted
+while the tables that it went into are there. Hours follow from parameters, stimuli and the rates of
+``resources``.
 """
 
 from __future__ import annotations
