@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
+import dask
 import numpy as np
 import pytest
 
@@ -54,6 +57,63 @@ def test_workers_of_a_dask_cluster_write_the_same_bytes(study, tmp_path, monkeyp
         with pytest.raises(StoreError, match="the store is missing"):
             Path(study.paths.alignment("scenes", "net-d", "final", "layers.1", "s1")).unlink()
             results(with_workers(study, scheduler=cluster.scheduler_address))
+
+
+class Recorded:
+    """Stands for SLURMCluster, and for the client of its scheduler, which computes here."""
+
+    told: ClassVar[list] = []
+    asynchronous = False
+
+    def __init__(self, *place, **options):
+        self.told.append((type(self).__name__, options))
+
+    def scale(self, **options):
+        self.told.append(("scale", options))
+
+    def get(self, graph, keys, **_):
+        return dask.get(graph, keys)
+
+    def close(self):
+        self.told.append((type(self).__name__, "closed"))
+
+
+class FakeCluster(Recorded):
+    pass
+
+
+class FakeClient(Recorded):
+    pass
+
+
+def test_jobs_of_slurm_are_asked_for_as_configured_and_let_go(study, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=FakeCluster))
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=FakeClient))
+    monkeypatch.setattr(Recorded, "told", [])
+    alone = results(with_workers(study, workers=1))
+    with workers(
+        AggregationConfig(scheduler="slurm", workers=3, slurm={"queue": "cpu", "memory": "8GB"})
+    ) as readers:
+        assert list(readers.each(str, range(30))) == [str(k) for k in range(30)]
+    made, scaled, client, *ends = Recorded.told
+    options = {"cores": 1, "processes": 1, "memory": "8GB", "queue": "cpu"}
+    assert made == ("FakeCluster", options) and scaled == ("scale", {"jobs": 3})
+    assert client[0] == "FakeClient"
+    assert ends == [("FakeClient", "closed"), ("FakeCluster", "closed")]
+    assert results(with_workers(study, scheduler="slurm")) == alone
+
+
+def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
+    def refuse(*place, **options):
+        raise OSError("timed out")
+
+    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=refuse))
+    config = AggregationConfig(scheduler="tcp://nowhere:8786")
+    with (
+        pytest.raises(ConfigError, match=r"no dask scheduler answers at 'tcp://nowhere:8786'"),
+        workers(config),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
