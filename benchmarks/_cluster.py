@@ -48,14 +48,13 @@ class Run:
 
 @dataclass(frozen=True)
 class Job:
-    """One line of the accounting; seconds of processors, all steps together."""
+    """One line of the accounting."""
 
     id: str
     comment: str
     state: str
     submitted: datetime
     elapsed: float
-    cpu: float
     memory_mb: int
     gpus: int
     minutes: int
@@ -192,8 +191,7 @@ def recorded(name: str, *, duplicates: bool = False) -> list[Job]:
         ).stdout
         states = [line.split("|")[2].split()[0] for line in table.splitlines()]
         if not {"PENDING", "RUNNING", "COMPLETING"} & set(states):
-            cpu = _processor_seconds(name)
-            return [_job(line, cpu) for line in table.splitlines()]
+            return [_job(line) for line in table.splitlines()]
         if time.monotonic() > deadline:
             raise TimeoutError(f"jobs of {name} are still there")
         time.sleep(1)
@@ -209,21 +207,7 @@ def _peak_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
-def _processor_seconds(name: str) -> dict[str, float]:
-    """Of each job, its steps together."""
-    command = ["sacct", "-n", "-P", "--starttime=now-1day", f"--name={name}"]
-    table = subprocess.run(
-        [*command, "-oJobIDRaw,TotalCPU"], capture_output=True, text=True, check=True
-    ).stdout
-    spent: dict[str, float] = {}
-    for line in table.splitlines():
-        step, cpu = line.split("|")
-        number = step.split(".")[0]
-        spent[number] = spent.get(number, 0.0) + (_seconds(cpu) if "." in step else 0.0)
-    return spent
-
-
-def _job(line: str, cpu: dict[str, float]) -> Job:
+def _job(line: str) -> Job:
     number, comment, state, submitted, elapsed, asked, minutes = line.split("|")
     tres = dict(item.split("=") for item in asked.split(",") if item)
     memory = tres.get("mem", "0M")
@@ -233,17 +217,7 @@ def _job(line: str, cpu: dict[str, float]) -> Job:
         state=state.split()[0],
         submitted=datetime.fromisoformat(submitted),
         elapsed=float(elapsed),
-        cpu=cpu[number],
         memory_mb=round(float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]),
         gpus=int(tres.get("gres/gpu", 0)),
         minutes=int(minutes),
     )
-
-
-def _seconds(text: str) -> float:
-    """``[days-][hours:]minutes:seconds`` of the accounting."""
-    days, _, clock = text.rpartition("-")
-    seconds = 0.0
-    for part in clock.split(":"):
-        seconds = 60 * seconds + float(part)
-    return seconds + 86400 * int(days or 0)
