@@ -137,7 +137,7 @@ def test_unique_scores_go_from_stores_to_the_tables(tmp_path, monkeypatch):
     store = read_store(
         loaded.paths.alignment("sentences", "letters", "final", "features", "sim01"), "alignment"
     )
-    assert store.attrs["nuisance_columns"] == 3
+    assert store.attrs["metrics"]["unique"]["facts"]["nuisance_columns"] == 3
     chosen = pl.read_parquet(loaded.paths.model("letters", "alignment"))
     found = chosen.filter((pl.col("metric") == "unique") & (pl.col("choice") == "best"))
     np.testing.assert_allclose(found.sort("region")["score"], other["score"])
