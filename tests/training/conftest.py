@@ -13,7 +13,6 @@ def small_model():
 
     def make(recipe: str, layers: dict[str, int], steps: dict[str, int | None]) -> Model:
         vision = recipe.startswith("scenes")
-        convolves = recipe in ("scenes-cnn", "scenes-convnext")
         names = list(layers)
         return Model(
             key="small",
@@ -28,8 +27,8 @@ def small_model():
                 Layer(name, index, index / max(1, len(names) - 1), layers[name])
                 for index, name in enumerate(names)
             ),
-            layout="channels_first" if convolves else "tokens",
-            pooling="spatial_mean" if convolves else "mean",
+            layout="channels_first" if recipe == "scenes-cnn" else "tokens",
+            pooling="spatial_mean" if recipe == "scenes-cnn" else "mean",
             precision="float32",
             preprocessing={"size": "48", "crop": "1"} if vision else {"skip_first_token": "yes"},
             attention="" if vision else "causal",

@@ -19,7 +19,6 @@ from convergent.training._train import schedule
 RECIPES = {
     "scenes-cnn": {"layer1": 4, "layer4": 32},
     "scenes-vit": {"blocks.0": 16, "blocks.2": 16},
-    "scenes-convnext": {"stages.0": 4, "stages.3": 32},
     "topics-gpt": {"h.0": 16, "h.2": 16},
     "topics-llama": {"layers.0": 16, "layers.2": 16},
     "topics-neox": {"layers.0": 16, "layers.2": 16},

@@ -36,12 +36,6 @@ class ViTOptions(TrainingOptions):
     depth: Annotated[int, Field(ge=1)] = 3
 
 
-class ConvNeXtOptions(TrainingOptions):
-    """Options of the ConvNeXts."""
-
-    learning_rate: Annotated[float, Field(gt=0)] = 6e-3
-
-
 @dataclass
 class SceneRun:
     """A timm network and the training tiles.
@@ -150,20 +144,3 @@ class ScenesViT:
             "global_pool": "avg",
         }
         return SceneRun("vit_tiny_patch16_224", arguments, options.batch_size, device)
-
-
-@register_recipe("scenes-convnext")
-class ScenesConvNeXt:
-    """ConvNeXt of four blocks on patches of 2 pixels: stages of w, 2w, 4w and 8w channels."""
-
-    options: type[TrainingOptions] = ConvNeXtOptions
-
-    def start(self, model: Model, options: TrainingOptions, device: str) -> SceneRun:
-        """Build it; the last layer's width is 8w."""
-        width = last_width(model, 8) // 8
-        arguments = {
-            "depths": [1, 1, 1, 1],
-            "dims": [width, 2 * width, 4 * width, 8 * width],
-            "patch_size": 2,
-        }
-        return SceneRun("convnext_atto", arguments, options.batch_size, device)
