@@ -50,7 +50,7 @@ def test_the_planted_dissimilarities_are_found_with_their_ceiling(objects: Workf
     # pixels hold the colours that were planted, and a model may come near the ceiling
     assert best["score"] > 0.5 and best["n_subjects"] == 2
     assert 0 < best["ceiling_lower"] < best["ceiling_upper"] <= 1
-    measured = pl.read_parquet(study / "measurements.parquet")
+    measured = pl.read_parquet(study.parent / "families")
     assert set(measured["p"]) == {0.05} and set(measured["n_targets"]) == {1}
     page = (objects.folder / "results/objects/report.html").read_text()
     assert "Models and controls by region" in page

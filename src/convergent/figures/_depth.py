@@ -135,6 +135,11 @@ def _convergence(rows: pl.DataFrame, trends: pl.DataFrame) -> Drawing:
 def representations(tables: Tables) -> list[Drawing]:
     """Likeness of vision and language representations of the same stimuli, over depth."""
     trends = tables["representation_trend"]
+    if trends.is_empty():
+        raise FigureError(
+            "the study names no data sets of two modalities with the same items (convergence)",
+            where="figure 'representations'",
+        )
     drawings = []
     for (dataset, other), part in tables["representation_depth"].group_by(
         ["dataset", "other_dataset"], maintain_order=True

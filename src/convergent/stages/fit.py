@@ -11,6 +11,7 @@ import numpy as np
 
 from convergent.alignment import effective_dimensionality, region_means
 from convergent.brains import Responses
+from convergent.device import resolve_device
 from convergent.errors import IdError
 from convergent.stages.data import read_responses, read_stimuli
 from convergent.stages.kept import Kept, Part, Wanted, keep, kept, restore
@@ -67,6 +68,7 @@ def fit(
     Metrics of stores that are there and still valid are kept, not computed again.
     """
     study.model(model)
+    resolve_device(study.config.fit.device)  # also where nothing is left to compute
     members: dict[str, list[tuple[str, str]]] = {}
     for data, _, check, name in study.members(Unit(model, checkpoint, layer)):
         if dataset in (None, data):
