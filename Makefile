@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
+SLURM_TESTS ?= tests/slurm
 
 .PHONY: help setup demo alice test test-slurm lint format clean
 
@@ -40,7 +41,7 @@ test: setup  ## Run the tests (those that need a SLURM are in test-slurm).
 	$(BIN)/python -m pytest -m "not slurm"
 
 test-slurm: setup  ## Run the workflow on a one-node SLURM that the test starts (root, Debian).
-	$(BIN)/python -m pytest -m slurm tests/slurm
+	$(BIN)/python -m pytest -m slurm $(SLURM_TESTS)
 
 lint: setup  ## Style, types, layers, spelling, workflow.
 	$(BIN)/ruff check .
