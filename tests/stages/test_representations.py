@@ -15,7 +15,7 @@ from convergent.report._answers_scale import scale
 from convergent.stages import representations as stage
 from convergent.stages.representations import _Layer
 from convergent.statistics import representation_depth
-from convergent.study import Study
+from convergent.study import Study, converging_files, converging_layers
 
 ITEMS = np.array([f"item{number:03d}" for number in range(80)])
 DEPTHS = (0.1, 0.4, 0.9)
@@ -139,13 +139,13 @@ def test_one_model_a_family_comes_first(repository):
     agreed = {f"datasets.{name}.options.agreement": "accepted" for name in ("nsd", "nsd-captions")}
     study = Study.load(repository / "config/paper.yaml", agreed)
     for dataset in ("nsd", "nsd-captions"):
-        chosen = study.converging_layers(dataset)
+        chosen = converging_layers(study, dataset)
         models = list(dict.fromkeys(model for model, *_ in chosen))
         assert len(models) == 24
         assert len({study.model(model).family for model in models}) == 24
         assert all(len([key for key in chosen if key[0] == model]) <= 8 for model in models)
-    assert len(study.converging_files()) == 2 + sum(
-        len(study.converging_layers(name)) for name in ("nsd", "nsd-captions")
+    assert len(converging_files(study)) == 2 + sum(
+        len(converging_layers(study, name)) for name in ("nsd", "nsd-captions")
     )
 
 

@@ -113,7 +113,7 @@ if study.config.convergence:
     # Layers of vision and language models for the same stimuli.
     rule representations:
         input:
-            study.converging_files(),
+            converging_files(study),
         output:
             paths.representations,
         log:

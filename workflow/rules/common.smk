@@ -1,6 +1,13 @@
 # The study, its file names, and what every rule says to the command line.
 
-from convergent.study import Study, Unit, final_scores, resources, share_with_jobs
+from convergent.study import (
+    Study,
+    Unit,
+    converging_files,
+    final_scores,
+    resources,
+    share_with_jobs,
+)
 
 # The last configuration file and what --config overrides in it
 chosen = dict(

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from convergent.errors import ConvergentError, StoreError
 from convergent.stages.kept import Wanted
 from convergent.store import fingerprint
-from convergent.study import Study
+from convergent.study import Study, converging_files
 
 _STALE_SECONDS = 24 * 3600
 Member = tuple[str, str, str, str]
@@ -66,10 +66,11 @@ def find(study: Study, family: str | None = None) -> list[Garbage]:
         Snakemake is running in this folder.
     """
     models = list(study.family(family)) if family else list(study.models)
+    needed = _needed(study)
     found = [
         Garbage(path, _size(Path(path)), "fitted")
         for unit in _units(study, models)
-        for path in _fitted(study, unit)
+        for path in _fitted(study, unit, needed)
     ]
     return found if family else [*found, *_left_behind(study)]
 
@@ -123,15 +124,18 @@ def _members(study: Study, model: str) -> Iterator[Member]:
                 yield dataset, model, checkpoint, layer
 
 
-def _fitted(study: Study, unit: Sequence[Member]) -> list[str]:
-    """Feature stores of a unit that are there, if all of its fits are complete."""
-    there = [path for member in unit if Path(path := study.paths.features(*member)).exists()]
-    if not there:
-        return []
+def _needed(study: Study) -> set[str]:
+    """Features that more than the fits of their own layer read."""
     needed = {file for data in study.config.datasets for file in study.nuisance_files(data)}
     if not Path(study.paths.representations).exists():
-        needed |= set(study.converging_files())
-    if needed & set(there):
+        needed |= set(converging_files(study))
+    return needed
+
+
+def _fitted(study: Study, unit: Sequence[Member], needed: set[str]) -> list[str]:
+    """Feature stores of a unit that are there, if all of its fits are complete."""
+    there = [path for member in unit if Path(path := study.paths.features(*member)).exists()]
+    if not there or needed & set(there):
         return []
     try:
         complete = all(_complete(study, member) for member in unit)

@@ -17,7 +17,7 @@ from convergent.stages.samples import features_of_items
 from convergent.stages.schemas import REPRESENTATIONS_SCHEMA
 from convergent.stages.tables import against_null, write_table
 from convergent.store import read_store
-from convergent.study import Study
+from convergent.study import Study, converging_layers
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ def representations(study: Study) -> None:
 def _layers(study: Study, dataset: str) -> list[_Layer]:
     stimuli = read_stimuli(study, dataset)
     found = []
-    for model, checkpoint, name in study.converging_layers(dataset):
+    for model, checkpoint, name in converging_layers(study, dataset):
         path = study.paths.features(dataset, model, checkpoint, name)
         where = f"features of '{model}', layer '{name}' for '{dataset}'"
         store = read_store(path, "features", where=where)

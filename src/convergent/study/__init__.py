@@ -7,6 +7,7 @@ from convergent.study._config import (
     parse_overrides,
     read_config,
 )
+from convergent.study._converging import converging_files, converging_layers
 from convergent.study._finals import final_models, final_scores
 from convergent.study._identity import STAGE_VERSIONS
 from convergent.study._jobs import fits_anew, share_with_jobs, shared_overrides
@@ -41,6 +42,8 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
+    "converging_files",
+    "converging_layers",
     "final_models",
     "final_scores",
     "fits_anew",

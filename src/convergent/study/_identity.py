@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergent.study._converging import converging_layers
 from convergent.study._types import Checkpoint, Model
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _settings(study: Study, stage: str) -> dict[str, Any]:
         section = config.convergence
         assert section is not None
         facts["convergence"] = section.model_dump()
-        facts["layers"] = [study.converging_layers(name) for name in section.datasets]
+        facts["layers"] = [converging_layers(study, name) for name in section.datasets]
         facts["fit"] = [config.fit.seed, config.fit.permutations]
     if stage == "evaluate":
         facts["evaluations"] = list(config.performance.evaluations)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -261,42 +260,6 @@ class Study:
     def nuisance_files(self, dataset: str) -> list[str]:
         """Feature stores that fits of ``unique`` read besides those of their own layer."""
         return [self.paths.features(dataset, *key) for key in self.nuisance_baselines(dataset)]
-
-    def converging_layers(self, dataset: str) -> list[tuple[str, str, str]]:
-        """(model, checkpoint, layer) that ``convergence`` compares over modalities.
-
-        Of each model the layers nearest to the middles of eight bins of relative depth.
-        """
-        section = self.config.convergence
-        if section is None:
-            return []
-        modality = self.dataset(dataset).modality
-        ranked: list[tuple[int, int, str, str]] = []
-        seen: Counter[str] = Counter()
-        for place, (key, model) in enumerate(self.models.items()):
-            final = [one.name for one in model.checkpoints if one.final and one.role == "trained"]
-            if model.modality == modality and not model.is_control and final:
-                ranked.append((seen[model.family], place, key, final[0]))
-                seen[model.family] += 1
-        found = []
-        for _, _, key, checkpoint in sorted(ranked)[: section.models]:
-            layers = self.models[key].layers
-            for middle in ((index + 0.5) / 8 for index in range(8)):
-                nearest = min(layers, key=lambda layer: abs(layer.depth - middle))
-                found.append((key, checkpoint, nearest.name))
-        return list(dict.fromkeys(found))
-
-    def converging_files(self) -> list[str]:
-        """Stimuli and features that are compared over modalities."""
-        section = self.config.convergence
-        return [
-            path
-            for dataset in (section.datasets if section else ())
-            for path in (
-                self.paths.stimuli(dataset),
-                *(self.paths.features(dataset, *key) for key in self.converging_layers(dataset)),
-            )
-        ]
 
     def responses_files(self, dataset: str) -> list[str]:
         """Responses of a data set's subjects."""
