@@ -1,4 +1,4 @@
-"""How well models align with the brain: by model, by region, by layer, by subject."""
+"""How well models align with the brain: by model, by region, by subject."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from convergent.stages.claims._material import Material, Tables, claim
 from convergent.statistics import (
     SCORE_KEYS,
     ceiling_summary,
-    layer_scores,
     modality_profile,
     model_alignment,
     region_profile,
@@ -18,7 +17,7 @@ from convergent.statistics import (
 )
 
 
-@claim("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers")
+@claim("model_alignment", "region_profile", "modality_profile", "subject_profile")
 def alignment(material: Material) -> Tables:
     """Means of the primary metric."""
     profile = region_profile(material.main)
@@ -27,7 +26,6 @@ def alignment(material: Material) -> Tables:
         "region_profile": profile,
         "modality_profile": modality_profile(profile),
         "subject_profile": subject_profile(material.main),
-        "layers": layer_scores(material.measurements, material.primary),
     }
 
 

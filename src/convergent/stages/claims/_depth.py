@@ -16,13 +16,14 @@ from convergent.statistics import (
 )
 
 
-@claim("depth_profile", "depth_tests", "convergence", "convergence_trend")
+@claim("layers", "depth_profile", "depth_tests", "convergence", "convergence_trend")
 def depth(material: Material) -> Tables:
-    """Alignment over relative depth, and the similarity of modalities' region profiles."""
+    """Alignment of layers and over relative depth, and the similarity of modalities' profiles."""
     layers = layer_scores(material.measurements, material.primary)
     binned = depth_bins(layers, ceiling_threshold=material.threshold)
     by_depth, trend = convergence(binned, surfaces(material))
     return {
+        "layers": layers,
         "depth_profile": depth_profile(binned),
         "depth_tests": depth_tests(binned, bootstraps=material.bootstraps, seed=material.seed),
         "convergence": by_depth,

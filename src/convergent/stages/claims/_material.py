@@ -12,6 +12,7 @@ from convergent.errors import ConvergentError
 from convergent.statistics import of_metric
 
 Tables = dict[str, pl.DataFrame]
+_PLACE = ("dataset", "region", "hemisphere", "region_order")
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,24 @@ class Material:
         if found.is_empty():  # names the metrics that there are
             return of_metric(self.alignment.select("metric", "scale").collect(), self.primary)
         return found
+
+    @cached_property
+    def places(self) -> dict[str, pl.DataFrame]:
+        """Regions of each data set: region, hemisphere, region_order."""
+        rows = self.alignment
+        absent = [name for name in _PLACE if name not in rows.collect_schema().names()]
+        kinds = {"hemisphere": pl.String, "region_order": pl.Float64}
+        found = (
+            rows.with_columns(pl.lit(None, dtype=kinds[name]).alias(name) for name in absent)
+            .group_by("dataset", "region")
+            .agg(pl.col("hemisphere").first().fill_null(""), pl.col("region_order").first())
+            .sort("dataset", "region")
+            .collect()
+        )
+        return {
+            str(dataset): part.select("region", "hemisphere", "region_order")
+            for (dataset,), part in found.group_by(["dataset"], maintain_order=True)
+        }
 
     def each_metric(self) -> Iterator[pl.DataFrame]:
         """Alignment of one metric and scale after another: all together may not fit in memory."""
