@@ -135,19 +135,14 @@ def _peaks(peaks: pl.DataFrame, row: dict[str, Any]) -> str:
 def _depth(rows: pl.DataFrame, facts: Facts) -> Answer:
     row = rows.filter(pl.col("kind") == "all").row(0, named=True)
     regions = rows.filter(pl.col("kind") == "region")
-    verdict: str
-    state: State
-    if row["p"] is None:
-        verdict, state = "Too few families to compare depths", "open"
-    elif row["p"] >= _LEVEL:
-        verdict, state = "No difference between early and late layers beyond families", "open"
-    elif row["difference"] > 0:
-        verdict, state = "Late layers align better than early ones", "yes"
-    else:
-        verdict, state = "Early layers align better than late ones", "no"
-    value = f"late less early {number(row['difference'], 3)}"
-    if row["low"] is not None:
-        value += f", 95% interval {interval(row['low'], row['high'], 3)}"
+    verdict, state = _trend_verdict(
+        row,
+        untold="Too few families to compare depths",
+        none="No difference between early and late layers beyond families",
+        more="Late layers align better than early ones",
+        less="Early layers align better than late ones",
+    )
+    value = _late_less_early(row, 3)
     later, earlier = (
         regions.filter((pl.col("q") < _LEVEL) & (pl.col("difference") * sign > 0)).height
         for sign in (1, -1)
@@ -177,19 +172,14 @@ def _depth(rows: pl.DataFrame, facts: Facts) -> Answer:
 
 
 def _representations(row: dict[str, Any], facts: Facts) -> Answer:
-    verdict: str
-    state: State
-    if row["p"] is None:
-        verdict, state = "Whether representations become alike with depth cannot be told", "open"
-    elif row["p"] >= _LEVEL:
-        verdict, state = "Representations of late layers are not more alike beyond families", "open"
-    elif row["difference"] > 0:
-        verdict, state = "Late layers represent the same stimuli more alike", "yes"
-    else:
-        verdict, state = "Late layers represent the same stimuli less alike", "no"
-    value = f"CKA, late less early {number(row['difference'], 3)}"
-    if row["low"] is not None:
-        value += f", 95% interval {interval(row['low'], row['high'], 3)}"
+    verdict, state = _trend_verdict(
+        row,
+        untold="Whether representations become alike with depth cannot be told",
+        none="Representations of late layers are not more alike beyond families",
+        more="Late layers represent the same stimuli more alike",
+        less="Late layers represent the same stimuli less alike",
+    )
+    value = f"CKA, {_late_less_early(row, 3)}"
     pair = {row["dataset"], row["other_dataset"]}
     sentences = (
         f"{row['n_models']} vision models ({row['n_families']} families) and "
@@ -215,21 +205,14 @@ def _convergence(rows: pl.DataFrame, facts: Facts) -> Answer:
     measure = "score_normalised" if "score_normalised" in measures else "score"
     mine = rows.filter(pl.col("measure") == measure)
     row = mine.filter(pl.col("statistic") == "corrected r").row(0, named=True)
-    verdict: str
-    state: State
-    if row["p"] is None:
-        verdict, state = "Whether modalities converge with depth cannot be told", "open"
-    elif row["p"] >= _LEVEL:
-        verdict, state = "No convergence with depth that can be told from none", "open"
-    elif row["difference"] > 0:
-        verdict, state = "Modalities' region profiles converge with depth", "yes"
-    else:
-        verdict, state = "Modalities' region profiles diverge with depth", "no"
-    value = ""
-    if row["difference"] is not None:
-        value = f"late less early {number(row['difference'])}"
-        if row["low"] is not None:
-            value += f", 95% interval {interval(row['low'], row['high'])}"
+    verdict, state = _trend_verdict(
+        row,
+        untold="Whether modalities converge with depth cannot be told",
+        none="No convergence with depth that can be told from none",
+        more="Modalities' region profiles converge with depth",
+        less="Modalities' region profiles diverge with depth",
+    )
+    value = "" if row["difference"] is None else _late_less_early(row, 2)
     pair = {row["dataset"], row["other_dataset"]}
     told = "; ".join(trend_words(one) for one in mine.iter_rows(named=True))
     sentences = [
@@ -250,6 +233,24 @@ def _convergence(rows: pl.DataFrame, facts: Facts) -> Answer:
         f"convergence-{row['dataset']}-{row['other_dataset']}",
         state,
     )
+
+
+def _trend_verdict(
+    row: dict[str, Any], *, untold: str, none: str, more: str, less: str
+) -> tuple[str, State]:
+    """Choose the words for late against early layers, by the test and the sign."""
+    if row["p"] is None:
+        return untold, "open"
+    if row["p"] >= _LEVEL:
+        return none, "open"
+    return (more, "yes") if row["difference"] > 0 else (less, "no")
+
+
+def _late_less_early(row: dict[str, Any], digits: int) -> str:
+    value = f"late less early {number(row['difference'], digits)}"
+    if row["low"] is not None:
+        value += f", 95% interval {interval(row['low'], row['high'], digits)}"
+    return value
 
 
 def _name(words: str, datasets: set[str], facts: Facts) -> str:
