@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -92,8 +93,9 @@ class _Fit:
         self.study, self.dataset, self.model = study, dataset, model
         self.stimuli = read_stimuli(study, dataset)
         self.brains = [Brain(*read_responses(study, dataset, who)) for who in subjects]
+        self.fingerprint = cache(fingerprint)  # stimuli and responses are those of every layer
         self.baselines = {
-            path: fingerprint(path)
+            path: self.fingerprint(path)
             for path in (study.nuisance_files(dataset) if study.config.fit.unique else ())
         }
 
@@ -114,7 +116,13 @@ class _Fit:
             self._run(missing)
 
     def _task(self, layer: tuple[str, str], brain: Brain) -> Task:
-        wanted = Wanted.of(self.study, self._keys(layer), brain.responses.subject, self.baselines)
+        wanted = Wanted.of(
+            self.study,
+            self._keys(layer),
+            brain.responses.subject,
+            self.baselines,
+            fingerprint=self.fingerprint,
+        )
         return Task(layer, brain, wanted, kept(wanted))
 
     def _keys(self, layer: tuple[str, str]) -> dict[str, str]:
@@ -149,9 +157,8 @@ class _Fit:
         keys = self._keys(layer)
         where = f"features of '{self.model}', checkpoint '{layer[0]}', layer '{layer[1]}' for "
         where += f"'{self.dataset}'"
-        features = read_store(self.study.paths.features(*keys.values()), "features", where=where)
-        # half precision is for keeping, not for computing
-        features.arrays["features"] = features["features"].astype(np.float32, copy=False)
+        path = self.study.paths.features(*keys.values())
+        features = read_store(path, "features", where=where, lazy=("features",))
         for brain in self.brains:
             same = {features.attrs["stimuli_sha256"], brain.store.attrs["stimuli_sha256"]}
             if same != {self.stimuli.digest}:
@@ -173,6 +180,10 @@ class _Fit:
         layers = list(dict.fromkeys(task.layer for task in tasks))
         brains = list({id(task.brain): task.brain for task in tasks}.values())
         check_metrics_of(brains[0].responses, config)
+        for layer in layers:
+            # half precision is for keeping, not for computing
+            values = features[layer]["features"][:].astype(np.float32, copy=False)
+            features[layer].arrays["features"] = values
         samples = [
             Samples.join(features[layer], self.stimuli, brains[0].responses, config)
             for layer in layers

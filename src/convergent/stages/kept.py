@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,13 @@ class Wanted:
 
     @classmethod
     def of(
-        cls, study: Study, keys: Mapping[str, str], subject: str, baselines: Mapping[str, str]
+        cls,
+        study: Study,
+        keys: Mapping[str, str],
+        subject: str,
+        baselines: Mapping[str, str],
+        *,
+        fingerprint: Callable[[str], str] = fingerprint,
     ) -> Wanted:
         """Ask for one layer and subject; ``baselines`` are fingerprints of nuisance features."""
         metrics = study.metric_identities(**keys)
