@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from importlib.resources import files
 from pathlib import Path
 
 from convergent.errors import DataError
 
 _TIMEOUT = 60.0  # seconds without an answer
 _ATTEMPTS = 3
+
+
+def recorded(package: str, name: str) -> list[dict[str, str]]:
+    """Rows of a package's table of files and checksums; lines that start with # are comments."""
+    text = files(package).joinpath(name).read_text(encoding="utf-8")
+    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
+    return list(csv.DictReader(lines, delimiter="\t"))
 
 
 def fetch_file(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convergent.brains._download import recorded
 from convergent.errors import DataError
 
 TEXTGRID = "alice_stim_shared/DownTheRabbitHoleFinal_exp120_pad_1.TextGrid"
@@ -37,9 +36,7 @@ class PublishedFile:
 @cache
 def published_files() -> dict[str, PublishedFile]:
     """All usable files of the data set, by relative path, from ``checksums.tsv``."""
-    text = files("convergent.brains.alice").joinpath("checksums.tsv").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
-    rows = csv.DictReader(lines, delimiter="\t")
+    rows = recorded("convergent.brains.alice", "checksums.tsv")
     return {
         row["path"]: PublishedFile(row["path"], int(row["bytes"]), row["sha256"]) for row in rows
     }

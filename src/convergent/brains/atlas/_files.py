@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from convergent.brains._download import recorded
 from convergent.brains._packages import package_path
 from convergent.brains.atlas._mesh import (
     FS_LR_VERTICES,
@@ -53,13 +52,11 @@ class LabelFile:
 @cache
 def catalogue() -> dict[str, LabelFile]:
     """Files that can be fetched, by atlas."""
-    text = files("convergent.brains.atlas").joinpath("catalogue.tsv").read_text(encoding="utf-8")
-    lines = (line for line in text.splitlines() if line and not line.startswith("#"))
     return {
         row["atlas"]: LabelFile(
             row["atlas"], row["space"], row["file"], int(row["bytes"]), row["sha256"]
         )
-        for row in csv.DictReader(lines, delimiter="\t")
+        for row in recorded("convergent.brains.atlas", "catalogue.tsv")
     }
 
 
