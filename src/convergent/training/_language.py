@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,94 +150,86 @@ def bpe(texts: Sequence[str], vocabulary: int) -> Any:
     return tokenizer
 
 
-@register_recipe("topics-gpt")
-class TopicsGpt:
-    """GPT-2 with heads of 16 units and an output embedding of its own."""
+class _Topics(ABC):
+    """A causal language model with heads of 16 units and an output embedding of its own."""
 
     options: type[TrainingOptions] = LanguageOptions
 
     def start(self, model: Model, options: TrainingOptions, device: str) -> SentenceRun:
         """Build it; the last layer's width is that of all blocks."""
         assert isinstance(options, LanguageOptions)
-        width, depth = last_width(model, _HEAD), options.depth
-
-        def make(vocabulary: int) -> Any:
-            from transformers import GPT2Config, GPT2LMHeadModel
-
-            config = GPT2Config(
-                vocab_size=vocabulary,
-                n_positions=_POSITIONS,
-                n_embd=width,
-                n_layer=depth,
-                n_head=width // _HEAD,
-                resid_pdrop=0.0,
-                embd_pdrop=0.0,
-                attn_pdrop=0.0,
-                bos_token_id=0,
-                eos_token_id=0,
-                tie_word_embeddings=False,
-            )
-            return GPT2LMHeadModel(config)
-
+        make = partial(self.network, last_width(model, _HEAD), options.depth)
         return SentenceRun(make, options, device)
+
+    @abstractmethod
+    def network(self, width: int, depth: int, vocabulary: int) -> Any:
+        """Make the network, with random weights."""
+
+
+@register_recipe("topics-gpt")
+class TopicsGpt(_Topics):
+    """GPT-2."""
+
+    def network(self, width: int, depth: int, vocabulary: int) -> Any:
+        """Make the network, with random weights."""
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        config = GPT2Config(
+            vocab_size=vocabulary,
+            n_positions=_POSITIONS,
+            n_embd=width,
+            n_layer=depth,
+            n_head=width // _HEAD,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+            bos_token_id=0,
+            eos_token_id=0,
+            tie_word_embeddings=False,
+        )
+        return GPT2LMHeadModel(config)
 
 
 @register_recipe("topics-llama")
-class TopicsLlama:
-    """Llama with heads of 16 units and an output embedding of its own."""
+class TopicsLlama(_Topics):
+    """Llama."""
 
-    options: type[TrainingOptions] = LanguageOptions
+    def network(self, width: int, depth: int, vocabulary: int) -> Any:
+        """Make the network, with random weights."""
+        from transformers import LlamaConfig, LlamaForCausalLM
 
-    def start(self, model: Model, options: TrainingOptions, device: str) -> SentenceRun:
-        """Build it; the last layer's width is that of all blocks."""
-        assert isinstance(options, LanguageOptions)
-        width, depth = last_width(model, _HEAD), options.depth
-
-        def make(vocabulary: int) -> Any:
-            from transformers import LlamaConfig, LlamaForCausalLM
-
-            config = LlamaConfig(
-                vocab_size=vocabulary,
-                hidden_size=width,
-                intermediate_size=2 * width,
-                num_hidden_layers=depth,
-                num_attention_heads=width // _HEAD,
-                max_position_embeddings=_POSITIONS,
-                bos_token_id=0,
-                eos_token_id=0,
-                pad_token_id=0,
-                tie_word_embeddings=False,
-            )
-            return LlamaForCausalLM(config)
-
-        return SentenceRun(make, options, device)
+        config = LlamaConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=depth,
+            num_attention_heads=width // _HEAD,
+            max_position_embeddings=_POSITIONS,
+            bos_token_id=0,
+            eos_token_id=0,
+            pad_token_id=0,
+            tie_word_embeddings=False,
+        )
+        return LlamaForCausalLM(config)
 
 
 @register_recipe("topics-neox")
-class TopicsNeoX:
-    """GPT-NeoX (attention and perceptron side by side) with heads of 16 units."""
+class TopicsNeoX(_Topics):
+    """GPT-NeoX: attention and perceptron side by side."""
 
-    options: type[TrainingOptions] = LanguageOptions
+    def network(self, width: int, depth: int, vocabulary: int) -> Any:
+        """Make the network, with random weights."""
+        from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
-    def start(self, model: Model, options: TrainingOptions, device: str) -> SentenceRun:
-        """Build it; the last layer's width is that of all blocks."""
-        assert isinstance(options, LanguageOptions)
-        width, depth = last_width(model, _HEAD), options.depth
-
-        def make(vocabulary: int) -> Any:
-            from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
-
-            config = GPTNeoXConfig(
-                vocab_size=vocabulary,
-                hidden_size=width,
-                intermediate_size=4 * width,
-                num_hidden_layers=depth,
-                num_attention_heads=width // _HEAD,
-                max_position_embeddings=_POSITIONS,
-                bos_token_id=0,
-                eos_token_id=0,
-                tie_word_embeddings=False,
-            )
-            return GPTNeoXForCausalLM(config)
-
-        return SentenceRun(make, options, device)
+        config = GPTNeoXConfig(
+            vocab_size=vocabulary,
+            hidden_size=width,
+            intermediate_size=4 * width,
+            num_hidden_layers=depth,
+            num_attention_heads=width // _HEAD,
+            max_position_embeddings=_POSITIONS,
+            bos_token_id=0,
+            eos_token_id=0,
+            tie_word_embeddings=False,
+        )
+        return GPTNeoXForCausalLM(config)
