@@ -104,6 +104,25 @@ def _save_tiny_vit(folder: Path) -> None:
     ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
 
 
+def small_configuration() -> dict[str, Any]:
+    """The study of these tables, with the defaults of everything else."""
+    return {
+        "study": "small",
+        "title": "A small study",
+        "tables": {"models": ["models.tsv"], "checkpoints": ["checkpoints.tsv"]},
+        "datasets": {
+            name: {
+                "reader": f"simulated-{name}",
+                "modality": modality,
+                "design": "items",
+                "subjects": ["sim01", "sim02"],
+                "options": {"seed": 1, "vertices": 1},
+            }
+            for name, modality in (("scenes", "vision"), ("sentences", "language"))
+        },
+    }
+
+
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workflow:
     """Run the small study to its report, one job a layer."""
@@ -111,31 +130,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Work
     _save_tiny_vit(folder / "vit")
     (folder / "models.tsv").write_text(MODELS.format(vit=folder / "vit"))
     (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
-    options = {"seed": 1, "vertices": 1}
-    workflow = Workflow(
-        folder,
-        repository,
-        {
-            "study": "small",
-            "title": "A small study",
-            "tables": {"models": ["models.tsv"], "checkpoints": ["checkpoints.tsv"]},
-            "datasets": {
-                name: {
-                    "reader": f"simulated-{name}",
-                    "modality": modality,
-                    "design": "items",
-                    "subjects": ["sim01", "sim02"],
-                    "options": options,
-                }
-                for name, modality in (("scenes", "vision"), ("sentences", "language"))
-            },
-            "fit": {
-                "permutations": 4,
-                "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 2.0]}},
-            },
-            "statistics": {"bootstraps": 100, "permutations": 100},
+    more = {
+        "fit": {
+            "permutations": 4,
+            "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 2.0]}},
         },
-    )
+        "statistics": {"bootstraps": 100, "permutations": 100},
+    }
+    workflow = Workflow(folder, repository, small_configuration() | more)
     workflow.snakemake()
     return workflow
 

@@ -9,26 +9,7 @@ import pytest
 import yaml
 
 from convergent.study import Study
-from workflow_fixtures import CHECKPOINTS, MODELS
-
-
-def _configuration(**more: object) -> dict[str, object]:
-    return {
-        "study": "small",
-        "title": "A small study",
-        "tables": {"models": ["models.tsv"], "checkpoints": ["checkpoints.tsv"]},
-        "datasets": {
-            name: {
-                "reader": f"simulated-{name}",
-                "modality": modality,
-                "design": "items",
-                "subjects": ["sim01", "sim02"],
-                "options": {"seed": 1, "vertices": 1},
-            }
-            for name, modality in (("scenes", "vision"), ("sentences", "language"))
-        },
-        **more,
-    }
+from workflow_fixtures import CHECKPOINTS, MODELS, small_configuration
 
 
 @pytest.fixture
@@ -39,7 +20,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stud
     Path("checkpoints.tsv").write_text(CHECKPOINTS)
 
     def load(**more: object) -> Study:
-        Path("study.yaml").write_text(yaml.safe_dump(_configuration(**more)))
+        Path("study.yaml").write_text(yaml.safe_dump(small_configuration() | more))
         return Study.load("study.yaml")
 
     return load
