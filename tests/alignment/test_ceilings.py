@@ -3,16 +3,14 @@
 import numpy as np
 import pytest
 
-from convergent.alignment import (
-    effective_dimensionality,
+from convergent.alignment import effective_dimensionality, normalise_by_ceiling, pearson
+from convergent.errors import DataError, NumericalError
+from convergent.noise import (
     intersubject_correlation,
     leave_one_subject_out_ceiling,
     ncsnr_ceiling,
-    normalise_by_ceiling,
-    pearson,
     split_half_ceiling,
 )
-from convergent.errors import DataError, NumericalError
 
 NOISE = np.array([0.25, 1.0, 4.0])
 

@@ -2,12 +2,6 @@
 
 from ._banded import fit_banded as fit_banded
 from ._banded_scores import BandedScores as BandedScores
-from ._ceilings import intersubject_correlation as intersubject_correlation
-from ._ceilings import leave_one_subject_out_ceiling as leave_one_subject_out_ceiling
-from ._ceilings import ncsnr_ceiling as ncsnr_ceiling
-from ._ceilings import ncsnr_ceiling_of_sums as ncsnr_ceiling_of_sums
-from ._ceilings import ncsnr_to_ceiling as ncsnr_to_ceiling
-from ._ceilings import split_half_ceiling as split_half_ceiling
 from ._dimensionality import effective_dimensionality as effective_dimensionality
 from ._dtype import resolve_dtype as resolve_dtype
 from ._halves import halves_of_items as halves_of_items
