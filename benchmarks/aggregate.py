@@ -51,6 +51,9 @@ def content(targets: int, permutations: int, bandwidths: int, seed: int) -> Cont
     def normal(*shape: int) -> np.ndarray:
         return rng.normal(0, 0.1, shape)
 
+    def scores(*shape: int) -> np.ndarray:
+        return normal(*shape).astype(np.float32)
+
     target, region, fold = ("target",), ("region",), ("fold", "region")
     found: Content = {
         "region": (region, names),
@@ -59,12 +62,12 @@ def content(targets: int, permutations: int, bandwidths: int, seed: int) -> Cont
         "region_order": (region, np.arange(REGIONS) / REGIONS),
         "region_noise_ceiling": (region, rng.uniform(0, 0.6, REGIONS)),
         "region_targets": (region, np.full(REGIONS, targets // REGIONS)),
-        "r": (target, normal(targets)),
-        "r2": (target, normal(targets)),
-        "alpha": (("fold", "target"), np.ones((FOLDS, targets))),
-        "alpha_at_edge": (("fold", "target"), np.zeros((FOLDS, targets), dtype=bool)),
-        "fold_r": (("fold", "target"), normal(FOLDS, targets)),
-        "inner_r": (("fold", "target"), normal(FOLDS, targets)),
+        "r": (target, scores(targets)),
+        "r2": (target, scores(targets)),
+        "alpha_grid": (("alpha_grid",), np.logspace(-1, 8, 19)),
+        "alpha_index": (("fold", "target"), np.zeros((FOLDS, targets), dtype=np.int8)),
+        "fold_r": (("fold", "target"), scores(FOLDS, targets)),
+        "inner_r": (("fold", "target"), scores(FOLDS, targets)),
         "target_region": (target, names[index]),
         "noise_ceiling": (target, np.random.default_rng(0).uniform(0, 0.6, targets)),
     }
@@ -188,16 +191,11 @@ def grow(arguments: argparse.Namespace) -> None:
 
 def savings(inside: dict[str, int]) -> dict[str, float]:
     """Bytes of a store that could go, one change after the other."""
-    folds = inside["fold_r"] + inside["inner_r"] + inside["r"] + inside["r2"]
     nulls = sum(size for name, size in inside.items() if "null" in name)
     return {
         "target_region and noise_ceiling were in responses only": float(
             inside["target_region"] + inside["noise_ceiling"]
         ),
-        "alpha were its place in the grid (8 bits), without the edge": (
-            inside["alpha"] * 7 / 8 + inside["alpha_at_edge"]
-        ),
-        "fold_r, inner_r, r and r2 were float32": folds / 2,
         "nulls were float16": nulls / 2,
     }
 

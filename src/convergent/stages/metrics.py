@@ -17,6 +17,7 @@ from convergent.alignment import (
     region_medians,
 )
 from convergent.errors import ConfigError
+from convergent.stages.narrow import penalties, per_target
 from convergent.stages.samples import Samples
 from convergent.stages.scores import region_index
 from convergent.store import Store, rows_of
@@ -60,7 +61,7 @@ def ridge(
         ],
         samples.splits(config),
         design=samples.design,
-        alphas=alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number),
+        alphas=grid_of(config),
         selection=chosen,
         inner_splits=samples.inner_splits(config) if chosen == "folds" else None,
         standardize=config.standardize,
@@ -69,7 +70,7 @@ def ridge(
         dtype=config.dtype,
     )
     arrays = [
-        _ridge_arrays(score, store, regions, ceiling_threshold)
+        _ridge_arrays(score, store, regions, config, ceiling_threshold)
         for score, store, regions in zip(scores, stores, index, strict=True)
     ]
     return arrays, {"selection": chosen}
@@ -134,8 +135,17 @@ def selection(design: str, config: FitConfig) -> Literal["gcv", "loo", "folds"]:
     return "folds" if design == "story" else config.selection
 
 
+def grid_of(config: FitConfig) -> np.ndarray:
+    """Penalties that a fit may choose, (alpha,), ascending."""
+    return alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number)
+
+
 def _ridge_arrays(
-    scores: RidgeScores, store: Store, index: np.ndarray, ceiling_threshold: float
+    scores: RidgeScores,
+    store: Store,
+    index: np.ndarray,
+    config: FitConfig,
+    ceiling_threshold: float,
 ) -> Arrays:
     regions, ceiling = len(store["region"]), store["noise_ceiling"]
     normalised = normalise_by_ceiling(scores.r, ceiling, threshold=ceiling_threshold)
@@ -147,13 +157,11 @@ def _ridge_arrays(
         return np.asarray(region_medians(values, index, regions))
 
     fold_region = ("fold", "region")
+    by_fold = {"fold_r": scores.fold_r, "inner_r": scores.inner_r}
     arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
-        "r": (("target",), scores.r),
-        "r2": (("target",), scores.r2),
-        "alpha": (("fold", "target"), scores.alpha),
-        "alpha_at_edge": (("fold", "target"), scores.alpha_at_edge),
-        "fold_r": (("fold", "target"), scores.fold_r),
-        "inner_r": (("fold", "target"), scores.inner_r),
+        **per_target(("target",), config.dtype, r=scores.r, r2=scores.r2),
+        **per_target(("fold", "target"), config.dtype, **by_fold),
+        **penalties("alpha", scores.alpha, grid_of(config)),
         "target_region": (("target",), store["target_region"]),
         "noise_ceiling": (("target",), ceiling),
         "region_r": (("region",), mean(scores.r)),

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from convergent.alignment import UniqueScores, alpha_grid, fit_unique, region_means
+from convergent.alignment import UniqueScores, fit_unique, region_means
 from convergent.brains import Responses, StimulusSet
-from convergent.stages.metrics import Facts
+from convergent.stages.metrics import Facts, grid_of
+from convergent.stages.narrow import penalties, per_target
 from convergent.stages.nuisance import nuisance_of
 from convergent.stages.samples import Samples
 from convergent.stages.scores import region_index
@@ -29,7 +30,7 @@ def unique(
     config: FitConfig,
 ) -> tuple[list[Arrays], Facts]:
     """Fit nuisance alone and with the layer; arrays a subject, and facts for the attributes."""
-    alphas = alpha_grid(config.alphas.low, config.alphas.high, config.alphas.number)
+    alphas = grid_of(config)
     arrays = []
     columns = 0
     for brain, store in zip(brains, stores, strict=True):
@@ -46,23 +47,27 @@ def unique(
             standardize=config.standardize,
             device=config.device,
         )
-        arrays.append(_arrays(scores, store))
+        arrays.append(_arrays(scores, store, config))
     return arrays, {"nuisance_columns": columns}
 
 
-def _arrays(scores: UniqueScores, store: Store) -> Arrays:
+def _arrays(scores: UniqueScores, store: Store, config: FitConfig) -> Arrays:
     index, regions = region_index(store), len(store["region"])
 
     def mean(values: np.ndarray) -> np.ndarray:
         return np.asarray(region_means(values, index, regions))
 
     fold_region = ("fold", "region")
+    alphas = grid_of(config)
+    of_targets = {"unique": "unique", "unique_r": "partial_r", "nuisance_r2": "nuisance_r2"}
     return {
-        "unique": (("target",), scores.mean("unique")),
-        "unique_r": (("target",), scores.mean("partial_r")),
-        "nuisance_r2": (("target",), scores.mean("nuisance_r2")),
-        "unique_alpha": (("fold", "target"), scores.alpha),
-        "nuisance_alpha": (("fold", "target"), scores.nuisance_alpha),
+        **per_target(
+            ("target",),
+            config.dtype,
+            **{name: scores.mean(part) for name, part in of_targets.items()},
+        ),
+        **penalties("unique_alpha", scores.alpha, alphas),
+        **penalties("nuisance_alpha", scores.nuisance_alpha, alphas[::NUISANCE_STEP]),
         "region_unique_fold": (fold_region, mean(scores.unique)),
         "region_unique_inner": (fold_region, mean(scores.inner_unique)),
         "region_unique_r": (("region",), mean(scores.mean("partial_r"))),

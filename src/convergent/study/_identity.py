@@ -25,7 +25,7 @@ STAGE_VERSIONS = {
     "weights": 1,
     "extract": 1,
     "evaluate": 1,
-    "fit": 4,
+    "fit": 5,
     "ceilings": 1,
     "representations": 1,
     "measure": 3,
