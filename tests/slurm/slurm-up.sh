@@ -92,9 +92,14 @@ SlurmdPidFile=$STATE/run/slurmd.pid
 SlurmctldLogFile=$STATE/log/slurmctld.log
 SlurmdLogFile=$STATE/log/slurmd.log
 NodeName=$NODE NodeAddr=127.0.0.1 CPUs=$PROCESSORS RealMemory=$MEMORY_MB Gres=gpu:h100:$GPUS Feature=nvlink State=UNKNOWN
-PartitionName=DEFAULT Nodes=$NODE DefaultTime=00:10:00 DefMemPerCPU=1000 State=UP
+# Jobs of spot make way for those of urgent.
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+PartitionName=DEFAULT Nodes=$NODE DefaultTime=00:10:00 DefMemPerCPU=1000 PreemptMode=OFF State=UP
 PartitionName=cpu Default=YES MaxTime=1-00:00:00
 PartitionName=gpu MaxTime=1-00:00:00
+PartitionName=spot MaxTime=1-00:00:00 PreemptMode=REQUEUE
+PartitionName=urgent MaxTime=1-00:00:00 PriorityTier=10
 CONF
 cat >/etc/slurm/gres.conf <<CONF
 $MARK

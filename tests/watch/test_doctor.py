@@ -82,6 +82,26 @@ def test_a_partition_whose_nodes_are_all_drained_is_told(small, slurm, profile):
     ]
 
 
+@pytest.mark.parametrize(
+    ("mode", "settings", "fix"),
+    [
+        ("REQUEUE", {"slurm-no-requeue": True}, "slurm-requeue: true"),
+        ("REQUEUE", {"slurm-requeue": True}, None),
+        ("CANCEL", {"slurm-requeue": True}, "without preemption"),
+        ("OFF", {"slurm-no-requeue": True}, None),
+    ],
+)
+def test_a_partition_whose_jobs_would_be_lost_when_they_make_way_is_told(
+    small, slurm, profile, mode, settings, fix
+):
+    slurm("sinfo", f"batch*|up|(null)|idle|OFF\ngpu|up|gpu:4|idle|{mode}\n")
+    folder = profile({"batch": {}, "gpu": {"max_gpu": 4}}, **settings)
+    found = [check for check in cluster(small(), folder) if check.about == "cluster: preemption"]
+    assert len(found) == (fix is not None)
+    for check in found:
+        assert check.level == "warning" and "'gpu'" in check.text and fix in check.fix
+
+
 def test_without_slurm_one_warning_says_so(small, commands, profile):
     found = list(cluster(small(), profile({"cpu": {}})))
     assert [check.level for check in found] == ["warning"]

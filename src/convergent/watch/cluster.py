@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
@@ -48,6 +49,10 @@ def cluster(study: Study, profile: Path) -> Iterator[Check]:
     yield from partitions(study, profile)
 
 
+def _settings(profile: Path) -> dict[str, object]:
+    return yaml.safe_load((profile / "config.yaml").read_text()) or {}
+
+
 def wanted_partitions(profile: Path) -> dict[str, dict[str, object]]:
     """Partitions that a profile may use, with their limits.
 
@@ -56,7 +61,7 @@ def wanted_partitions(profile: Path) -> dict[str, dict[str, object]]:
     OSError, yaml.YAMLError, ValueError
         The profile's files cannot be read.
     """
-    settings = yaml.safe_load((profile / "config.yaml").read_text()) or {}
+    settings = _settings(profile)
     name = settings.get("slurm-partition-config")
     if name is None:
         return {}
@@ -77,7 +82,7 @@ def partitions(study: Study, profile: Path) -> Iterator[Check]:
         yield Check("problem", about, f"{profile}: {said}", "give the folder with --profile")
         return
     notes: list[str] = []
-    site = _site(ask(["sinfo", "-h", "-o", "%P|%a|%G|%t"], notes))
+    site = _site(ask(["sinfo", "-h", "-o", "%P|%a|%G|%t|%M"], notes))
     if notes:
         yield Check("problem", about, notes[0], "SLURM must answer before jobs can be submitted")
         return
@@ -88,15 +93,16 @@ def partitions(study: Study, profile: Path) -> Iterator[Check]:
             fix = f"write the site's names to {file} (sinfo: {known})"
             yield Check("problem", about, f"there is no partition '{name}'", fix)
             continue
-        up, gpus = site[name]
-        if limits.get("max_gpu") and not gpus:
+        found = site[name]
+        if limits.get("max_gpu") and not found.gpus:
             fix = f"in {file}, give max_gpu to a partition with GPUs (sinfo -o '%P %G')"
             yield Check("problem", about, f"partition '{name}' has no GPUs", fix)
-        elif not up:
+        elif not found.up:
             yield Check("warning", about, f"no node of partition '{name}' is up", "see sinfo")
         else:
-            text = f"'{name}' is up" + (f", with GPUs ({gpus})" if limits.get("max_gpu") else "")
-            yield Check("ok", about, text)
+            with_gpus = f", with GPUs ({found.gpus})" if limits.get("max_gpu") else ""
+            yield Check("ok", about, f"'{name}' is up{with_gpus}")
+        yield from _preemption(name, found.preempted, profile)
     if wanted and not any(limits.get("max_gpu") for limits in wanted.values()):
         fix = f"give max_gpu to a partition in {file}"
         yield Check("problem", about, "no partition takes jobs with GPUs", fix)
@@ -109,16 +115,38 @@ def partitions(study: Study, profile: Path) -> Iterator[Check]:
         )
 
 
-def _site(text: str) -> dict[str, tuple[bool, str]]:
-    """Partitions of ``sinfo``: whether they are up, and their GPUs."""
-    found: dict[str, tuple[bool, str]] = {}
+def _preemption(name: str, mode: str, profile: Path) -> Iterator[Check]:
+    """Whether a job that has to make way comes back, and Snakemake does not wait for it in vain."""
+    about, what = "cluster: preemption", f"jobs of partition '{name}' may have to make way"
+    if mode == "REQUEUE" and not _settings(profile).get("slurm-requeue"):
+        fix = f"in {profile / 'config.yaml'}, slurm-requeue: true instead of slurm-no-requeue: true"
+        text = f"{what}, and the profile does not let them return: Snakemake would wait for ever"
+        yield Check("warning", about, text, fix)
+    elif mode == "CANCEL":
+        fix = f"name a partition without preemption in {profile / 'partitions.yaml'}"
+        text = f"{what} and are then cancelled: Snakemake would wait for ever"
+        yield Check("warning", about, text, fix)
+
+
+@dataclass(frozen=True)
+class _Partition:
+    """What ``sinfo`` says of a partition."""
+
+    up: bool
+    gpus: str
+    preempted: str
+
+
+def _site(text: str) -> dict[str, _Partition]:
+    """Partitions of ``sinfo``: whether a node is up, their GPUs, what becomes of preempted jobs."""
+    found: dict[str, _Partition] = {}
     for line in text.splitlines():
-        name, available, resources, nodes = (*line.strip().split("|"), "", "", "")[:4]
+        name, available, resources, nodes, mode = (*line.strip().split("|"), *[""] * 4)[:5]
         gpus = resources if "gpu" in resources else ""
         usable = available == "up" and not nodes.startswith(_UNUSABLE)
         name = name.rstrip("*")
-        up, known = found.get(name, (False, ""))
-        found[name] = (up or usable, known or gpus)
+        known = found.get(name, _Partition(up=False, gpus="", preempted=mode))
+        found[name] = _Partition(known.up or usable, known.gpus or gpus, known.preempted)
     return found
 
 
