@@ -132,7 +132,10 @@ def test_jobs_of_a_killed_run_are_waiting_and_not_running(small, commands, monke
     study = small()
     text = LOG.read_text().replace("Host: login1", f"Host: {socket.gethostname()}")
     leave_log(text[: text.index("Job 723212a2")])  # nobody has it open
-    assert rows(Watch(study).look())["tiny"] == {"waiting": 12}
+    found = Watch(study).look()
+    assert rows(found)["tiny"] == {"waiting": 12}
+    told = "\n".join(cli_status._plain(found))
+    assert "`scancel --name=convergent_47866558-7f1e-463c-a983-d23514c4d1cf` ends its jobs" in told
     monkeypatch.setattr(module, "is_alive", lambda run: True)
     assert rows(Watch(study).look())["tiny"] == {"running": 4, "waiting": 8}
 

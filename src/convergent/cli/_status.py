@@ -161,7 +161,8 @@ def _below(found: Status) -> list[str]:
     if run is not None:
         lines += [f"Snakemake: {problem}" for problem in run.problems[-3:]]
         if not found.alive and not run.ended:
-            lines.append("it was killed: `snakemake --unlock`, then start it again")
+            end = f"`scancel --name={run.slurm}` ends its jobs; " if run.slurm else ""
+            lines.append(f"it was killed: {end}`snakemake --unlock`, then start it again")
     for failure in found.failures:
         when = time.strftime("%d %b %H:%M:%S", time.localtime(failure.when))
         lines += ["", f"failed {when}: {failure.job.stage} {failure.job.name}".rstrip()]
