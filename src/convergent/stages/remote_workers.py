@@ -58,23 +58,13 @@ class Remote:
         """
         from concurrent.futures import CancelledError
 
-        from distributed import KilledWorker, wait
+        from distributed import KilledWorker
         from distributed.comm import CommClosedError
 
-        seen = time.monotonic()
+        futures: list[Any] = []
         try:
             futures = self.client.compute(list(tasks))
-            with self.client.as_current():
-                while True:
-                    try:
-                        wait(futures, timeout=LOOK_SECONDS)
-                        break
-                    except TimeoutError:
-                        seen = self._look(seen)
-            results: list[Any] = self.client.gather(futures)
-            return results
-        except ConvergentError:
-            raise
+            return self._gather(futures)
         except KilledWorker as error:
             raise ConfigError(
                 f"a store could not be read: {error.allowed_failures + 1} workers died over it",
@@ -82,17 +72,46 @@ class Remote:
                 fix=f"give them more memory{self._logs()}",
             ) from None
         except (CancelledError, CommClosedError, OSError) as error:
+            if _failed(futures):
+                raise  # a task's own
             raise ConfigError(
                 f"the dask scheduler at '{self.name}' is gone ({_first_line(error)})",
                 where=self.where,
                 fix="start it again and rerun, or set aggregation.scheduler: threads",
             ) from None
-        except (RuntimeError, ImportError, AttributeError) as error:
+        except (RuntimeError, ImportError) as error:
+            if isinstance(error, RuntimeError) and "deserializ" not in str(error):
+                raise
             raise ConfigError(
                 f"the scheduler or a worker cannot take its work ({_first_line(error)})",
                 where=self.where,
                 fix="start them with the Python that runs convergent",
             ) from error
+
+    def _gather(self, futures: Sequence[Any]) -> list[Any]:
+        """Wait for results and fetch them, with an eye on the workers.
+
+        Results that lie on a worker that dies are computed again, so that fetching, too, may have
+        to wait for another worker.
+        """
+        from distributed import wait
+
+        seen, patience = time.monotonic(), LOOK_SECONDS
+        while True:
+            try:
+                with self.client.as_current():
+                    wait(futures, timeout=LOOK_SECONDS)
+                results: list[Any] = self.client.sync(
+                    lambda: self.client.gather(futures, asynchronous=True),
+                    callback_timeout=patience,
+                )
+                return results
+            except TimeoutError:
+                if _failed(futures):
+                    raise
+                if all(future.done() for future in futures):
+                    patience *= 2  # they may be large
+                seen = self._look(seen)
 
     def _look(self, seen: float) -> float:
         """Replace jobs that ended; the last time at which there was a worker."""
@@ -211,6 +230,10 @@ def _client_class(scheduler: str) -> Any:
     except ImportError:
         raise absent("distributed", scheduler) from None
     return Client
+
+
+def _failed(futures: Sequence[Any]) -> bool:
+    return any(future.status == "error" for future in futures)
 
 
 def _listed(found: tuple[str, ...]) -> str:
