@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from convergent.errors import ConfigError, ConvergentError
+from convergent.errors import ConfigError
 from convergent.stages.worker_jobs import WorkerJobs, open_cluster
 from convergent.study import AggregationConfig
 
