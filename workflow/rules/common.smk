@@ -29,7 +29,9 @@ BY_LAYER = study.config.granularity == "layer"
 # Groups say which jobs are one job of SLURM. A dry run that prints no jobs has no use for them, and
 # they are a tenth of its time.
 told = workflow.output_settings
-GROUPED = not (told.dryrun and {"RULES", "ALL"} & {one.name for one in told.quiet or ()})
+GROUPED = not (
+    told.dryrun and {"RULES", "ALL"} & {one.name for one in told.quiet or ()}
+)
 
 
 wildcard_constraints:
