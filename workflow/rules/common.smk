@@ -30,7 +30,7 @@ BY_LAYER = study.config.granularity == "layer"
 # they are a tenth of its time.
 told = workflow.output_settings
 GROUPED = not (
-    told.dryrun and {"RULES", "ALL"} & {one.name for one in told.quiet or ()}
+    told and told.dryrun and {"RULES", "ALL"} & {one.name for one in told.quiet or ()}
 )
 
 
