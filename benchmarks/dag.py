@@ -257,7 +257,7 @@ def finished(config: Path, overrides: list[str]) -> None:
         ours = ["--configfile", str(config), *overrides]
         planned = snakemake(folder, REPOSITORY / "Snakefile", "-n", *ours, *QUIET)
         touch(folder, config, overrides)
-        made = snakemake(folder, REPOSITORY / "Snakefile", "--touch", *ours, *QUIET)
+        made = snakemake(folder, REPOSITORY / "Snakefile", "--touch", "--forceall", *ours, *QUIET)
         again = snakemake(folder, REPOSITORY / "Snakefile", "-n", *ours, *QUIET)
     assert "Nothing to be done" in again.output, again.output[-2000:]
     print(f"a completed study of {jobs(planned.output):,} jobs")

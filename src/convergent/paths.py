@@ -101,6 +101,11 @@ class Paths:
         return "/".join((self.root, "logs", stage, *parts)) + ".log"
 
     @property
+    def worker_logs(self) -> str:
+        """Directory of what dask's workers print."""
+        return f"{self.root}/logs/workers"
+
+    @property
     def report(self) -> str:
         """The self-contained report."""
         return f"{self.root}/report.html"

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
 
-import dask
 import numpy as np
 import pytest
 
 import scores_fixtures as made
 from convergent.errors import ConfigError, StoreError
-from convergent.stages import aggregate
+from convergent.stages import aggregate, remote_workers, worker_jobs
 from convergent.stages.maps import write_maps
-from convergent.stages.workers import FAN_IN, Asked, read_asked, workers
+from convergent.stages.remote_workers import SameVersions
+from convergent.stages.workers import FAN_IN, Asked, read_asked, worker_mistakes, workers
 from convergent.study import AggregationConfig, Study
 
 TABLES = ("measurements", "alignment", "coverage", "resampled")
@@ -46,61 +46,114 @@ def test_the_number_of_threads_does_not_show_in_the_results(study):
     assert results(with_workers(study, workers=7)) == alone
 
 
-def test_workers_of_a_dask_cluster_write_the_same_bytes(study, tmp_path, monkeypatch):
+@pytest.fixture
+def local(tmp_path, monkeypatch):
+    """Make a cluster in this process, of so many workers."""
     distributed = pytest.importorskip("distributed", reason="the extra dask-slurm is not installed")
-    alone = results(with_workers(study, workers=1))
     monkeypatch.chdir(tmp_path)
-    with distributed.LocalCluster(
-        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=None
-    ) as cluster:
-        assert results(with_workers(study, scheduler=cluster.scheduler_address)) == alone
-        with pytest.raises(StoreError, match="the store is missing"):
-            Path(study.paths.alignment("scenes", "net-d", "final", "layers.1", "s1")).unlink()
-            results(with_workers(study, scheduler=cluster.scheduler_address))
+    with ExitStack() as opened:
+        yield lambda number: opened.enter_context(
+            distributed.LocalCluster(
+                n_workers=number, threads_per_worker=2, processes=False, dashboard_address=":0"
+            )
+        )
 
 
-class Recorded:
-    """Stands for SLURMCluster, and for the client of its scheduler, which computes here."""
-
-    told: ClassVar[list] = []
-    asynchronous = False
-
-    def __init__(self, *place, **options):
-        self.told.append((type(self).__name__, options))
-
-    def scale(self, **options):
-        self.told.append(("scale", options))
-
-    def get(self, graph, keys, **_):
-        return dask.get(graph, keys)
-
-    def close(self):
-        self.told.append((type(self).__name__, "closed"))
-
-
-class FakeCluster(Recorded):
-    pass
-
-
-class FakeClient(Recorded):
-    pass
-
-
-def test_jobs_of_slurm_are_asked_for_as_configured_and_let_go(study, monkeypatch):
-    monkeypatch.setitem(sys.modules, "dask_jobqueue", SimpleNamespace(SLURMCluster=FakeCluster))
-    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=FakeClient))
-    monkeypatch.setattr(Recorded, "told", [])
+def test_workers_of_a_dask_cluster_write_the_same_bytes(study, local):
     alone = results(with_workers(study, workers=1))
-    with workers(
-        AggregationConfig(scheduler="slurm", workers=3, slurm={"queue": "cpu", "memory": "8GB"})
-    ) as readers:
+    address = local(1).scheduler_address
+    assert results(with_workers(study, scheduler=address)) == alone
+    Path(study.paths.alignment("scenes", "net-d", "final", "layers.1", "s1")).unlink()
+    with pytest.raises(StoreError, match="the store is missing"):
+        results(with_workers(study, scheduler=address))
+
+
+def test_jobs_of_slurm_are_asked_for_as_configured_and_let_go(study, local, monkeypatch):
+    dask_jobqueue = pytest.importorskip("dask_jobqueue")
+    told = []
+
+    class Cluster:
+        def __init__(self, job_cls, **options):
+            told.append(options)
+            self.opened = local(1)
+
+        def __getattr__(self, name):
+            return getattr(self.opened, name)
+
+        def scale(self, **options):
+            told.append(options)
+
+        def close(self):
+            told.append("closed")
+
+    def client(cluster, **options):
+        return distributed.Client(cluster.scheduler_address, **options)
+
+    import distributed
+
+    monkeypatch.setattr(dask_jobqueue, "SLURMCluster", Cluster)
+    monkeypatch.setattr(remote_workers, "_client_class", lambda _: client)
+    monkeypatch.setattr(worker_jobs, "_cancel", lambda name: told.append(name))
+    alone = results(with_workers(study, workers=1))
+    config = AggregationConfig(
+        scheduler="slurm", workers=3, slurm={"queue": "cpu", "memory": "8GB", "cores": 2}
+    )
+    with workers(config, "logs") as readers:
+        assert readers.count == 6
         assert list(readers.each(str, range(30))) == [str(k) for k in range(30)]
-    made, scaled, client, *ends = Recorded.told
-    options = {"cores": 1, "processes": 1, "memory": "8GB", "queue": "cpu"}
-    assert made == ("FakeCluster", options) and scaled == ("scale", {"jobs": 3})
-    assert client[0] == "FakeClient"
-    assert ends == [("FakeClient", "closed"), ("FakeCluster", "closed")]
+    options, scaled, *end = told
+    assert scaled == {"jobs": 3}
+    asked = {"cores": 2, "processes": 1, "memory": "8GB", "queue": "cpu", "log_directory": "logs"}
+    assert asked.items() <= options.items()
+    assert options["job_name"].startswith("convergent-workers-")
+    assert end == ["closed", options["job_name"]]
     assert results(with_workers(study, scheduler="slurm")) == alone
+
+
+def test_a_scheduler_without_workers_is_an_error_that_says_so(local, monkeypatch):
+    monkeypatch.setattr(remote_workers, "LOOK_SECONDS", 0.05)
+    address = local(0).scheduler_address
+    config = AggregationConfig(scheduler=address, wait_minutes=0.002)
+    with (
+        pytest.raises(
+            ConfigError, match=r"has had no worker for 0.002 minutes.*dask worker inproc"
+        ),
+        workers(config) as readers,
+    ):
+        list(readers.each(str, [1]))
+
+
+def test_an_error_of_a_task_is_its_own(local):
+    def fail(_):
+        raise PermissionError("not yours")
+
+    with (
+        pytest.raises(PermissionError, match="not yours"),
+        workers(AggregationConfig(scheduler=local(1).scheduler_address)) as readers,
+    ):
+        list(readers.each(fail, [1]))
+
+
+def test_a_worker_with_other_packages_refuses():
+    own = remote_workers.versions()
+    assert SameVersions(len, own)("four") == 4
+    with pytest.raises(ConfigError, match=rf"has Python {own[0]}.*what asks has Python 3.1,"):
+        SameVersions(len, ("3.1", *own[1:]))("four")
+
+
+@pytest.mark.parametrize("scheduler", ["slurm", "tcp://127.0.0.1:8786"])
+def test_a_missing_package_is_seen_before_a_job_is_submitted(monkeypatch, scheduler):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    (mistake,) = worker_mistakes(AggregationConfig(scheduler=scheduler))[:1]
+    assert "distributed" in str(mistake) and "convergent[dask-slurm]" in str(mistake)
+    assert worker_mistakes(AggregationConfig()) == []
+
+
+def test_an_unknown_keyword_is_seen_before_a_job_is_submitted():
+    pytest.importorskip("dask_jobqueue")
+    config = AggregationConfig(scheduler="slurm", slurm={"queue": "cpu", "acount": "tests"})
+    (mistake,) = worker_mistakes(config)
+    assert "unknown keyword 'acount'" in str(mistake) and "account" in str(mistake)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
@@ -132,6 +185,7 @@ def test_a_missing_package_is_named_with_its_remedy(study, monkeypatch, schedule
     [
         ({"scheduler": "processes"}, "scheduler"),
         ({"workers": 0}, "workers"),
+        ({"wait_minutes": 0}, "wait_minutes"),
         ({"slurm": {"queue": "cpu"}}, "the scheduler is another"),
     ],
 )

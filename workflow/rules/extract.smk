@@ -11,7 +11,7 @@ if BY_LAYER:
         log:
             paths.log("extract", "{dataset}", "{model}", "{checkpoint}", "{layer}"),
         group:
-            "{dataset}.{model}.{checkpoint}.{layer}"
+            "{dataset}.{model}.{checkpoint}.{layer}" if GROUPED else None
         conda:
             "../../envs/convergent.yaml"
         resources:

@@ -44,9 +44,11 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.models import Options, source
     from convergent.stages.evaluate import material_of
     from convergent.stages.kinds import metric_mistakes
+    from convergent.stages.workers import worker_mistakes
     from convergent.zoo import unpinned_mistake
 
     mistakes: list[ConvergentError] = resources.mistakes(study)
+    mistakes += worker_mistakes(study.config.aggregation)
     unpinned = unpinned_mistake(study.models.values())
     if unpinned is not None:
         mistakes.append(unpinned)

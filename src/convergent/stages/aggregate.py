@@ -42,7 +42,7 @@ def measure(study: Study, model: str) -> None:
         writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
         writing(study.paths.model(model, "alignment"), SHAPES["alignment"]) as alignment,
         writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
-        workers(study.config.aggregation) as readers,
+        workers(study.config.aggregation, study.paths.worker_logs) as readers,
     ):
         for (dataset, checkpoint), names in sorted(members.items()):
             choosing = Choosing(study, row, dataset, checkpoint)

@@ -93,7 +93,7 @@ def write_maps(study: Study, dataset: str) -> str:
         "model": (("model",), np.array([model for model, _ in models]))
     }
     counted = {}
-    with workers(study.config.aggregation) as readers:
+    with workers(study.config.aggregation, study.paths.worker_logs) as readers:
         for subject in study.dataset(dataset).subjects:
             asked = [_asked(study, dataset, *model, subject) for model in models]
             found = _over_models(readers, asked, f"data set '{dataset}', subject '{subject}'")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from convergent.errors import ConfigError, StoreError
+from convergent.stages.remote_workers import absent, at_address, checked, on_slurm
+from convergent.stages.worker_jobs import keyword_mistakes
 from convergent.store import Store, read_store
 from convergent.study import AggregationConfig, Study
 from convergent.zarr_format import Wanted
@@ -19,8 +23,6 @@ from convergent.zarr_format import Wanted
 FAN_IN = 8
 # Tasks that are out at a time, for each worker.
 _AHEAD = 2
-_ANSWER_SECONDS = 30
-_INSTALL = "pip install 'convergent[dask-slurm]'"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -72,21 +74,28 @@ class Workers:
 
     Attributes
     ----------
-    options : dict
-        What `dask.compute` needs to know.
+    compute : callable
+        From delayed tasks to their results, in order.
     count : int
+        Tasks that are done at a time.
+    elsewhere : bool
+        Whether they work in other processes, which may have other packages.
     """
 
-    options: dict[str, Any]
+    compute: Callable[[Sequence[Any]], Sequence[Any]]
     count: int
+    elsewhere: bool = False
+
+    def _delayed(self, function: Callable[..., Any]) -> Any:
+        import dask
+
+        return dask.delayed(checked(function) if self.elsewhere else function, pure=False)
 
     def each(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """Results in the items' order; few more than the workers' number are under way."""
-        import dask
-
-        call, left = dask.delayed(function, pure=False), iter(items)
+        call, left = self._delayed(function), iter(items)
         while some := list(islice(left, self.count * _AHEAD)):
-            yield from dask.compute(*map(call, some), **self.options)
+            yield from self.compute([call(item) for item in some])
 
     def reduce(
         self,
@@ -104,73 +113,59 @@ class Workers:
         ValueError
             There are no items.
         """
-        import dask
-
         if not items:
             raise ValueError("nothing to merge")
-        call, join = dask.delayed(function, pure=False), dask.delayed(merge, pure=False)
+        call, join = self._delayed(function), self._delayed(merge)
         nodes = [call(item) for item in items]
         while len(nodes) > 1:
             nodes = [join(nodes[first : first + FAN_IN]) for first in range(0, len(nodes), FAN_IN)]
-        (result,) = dask.compute(*nodes, **self.options)
+        (result,) = self.compute(nodes)
         merged: Result = result
         return merged
 
 
 @contextmanager
-def workers(config: AggregationConfig) -> Iterator[Workers]:
+def workers(config: AggregationConfig, logs: str | None = None) -> Iterator[Workers]:
     """Open the workers that a study asks for.
 
     Parameters
     ----------
     config : AggregationConfig
+    logs : str, optional
+        Folder of what workers on a cluster print.
 
     Raises
     ------
     ConfigError
-        A package is missing, or no scheduler answers.
+        A package is missing, no scheduler answers, or no worker starts or lives.
     """
     if config.scheduler == "threads" and config.workers == 1:
-        yield Workers({"scheduler": "synchronous"}, 1)
+        yield Workers(partial(_here, scheduler="synchronous"), 1)
     elif config.scheduler == "threads":
         with ThreadPoolExecutor(config.workers) as pool:
-            yield Workers({"scheduler": "threads", "pool": pool}, config.workers)
+            yield Workers(partial(_here, scheduler="threads", pool=pool), config.workers)
     elif config.scheduler == "slurm":
-        with closing(_cluster(config)) as cluster, closing(_client(cluster, "slurm")) as client:
-            yield Workers({"scheduler": client}, config.workers)
+        with on_slurm(config, logs) as (remote, threads):
+            yield Workers(remote.compute, threads, elsewhere=True)
     else:
-        with closing(_client(config.scheduler, config.scheduler)) as client:
-            yield Workers({"scheduler": client}, config.workers)
+        with at_address(config) as (remote, threads):
+            yield Workers(remote.compute, threads, elsewhere=True)
 
 
-def _client(place: Any, name: str) -> Any:
-    try:
-        from distributed import Client
-    except ImportError:
-        raise _absent("distributed", name) from None
-    try:
-        return Client(place, timeout=_ANSWER_SECONDS, set_as_default=False)
-    except (OSError, TimeoutError) as error:
-        raise ConfigError(
-            f"no dask scheduler answers at '{name}' ({error})",
-            where="aggregation.scheduler",
-            fix="start it (`dask scheduler`), or set threads",
-        ) from None
+def worker_mistakes(config: AggregationConfig) -> list[ConfigError]:
+    """What can be seen of the workers' settings before a job is submitted."""
+    if config.scheduler == "threads":
+        return []
+    slurm = config.scheduler == "slurm"
+    needed = {"distributed": "distributed"} | ({"dask_jobqueue": "dask-jobqueue"} if slurm else {})
+    lacking = [package for module, package in needed.items() if find_spec(module) is None]
+    if lacking:
+        return [absent(package, config.scheduler) for package in lacking]
+    return keyword_mistakes(config) if slurm else []
 
 
-def _cluster(config: AggregationConfig) -> Any:
-    try:
-        from dask_jobqueue import SLURMCluster
-    except ImportError:
-        raise _absent("dask-jobqueue", "slurm") from None
-    cluster = SLURMCluster(**{"cores": 1, "processes": 1, "memory": "4GB", **config.slurm})
-    cluster.scale(jobs=config.workers)
-    return cluster
+def _here(tasks: Sequence[Any], **options: Any) -> Sequence[Any]:
+    import dask
 
-
-def _absent(package: str, scheduler: str) -> ConfigError:
-    return ConfigError(
-        f"scheduler '{scheduler}' needs the package {package}, which is not installed",
-        where="aggregation.scheduler",
-        fix=_INSTALL,
-    )
+    results: Sequence[Any] = dask.compute(*tasks, **options)
+    return results

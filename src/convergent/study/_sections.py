@@ -132,11 +132,14 @@ class AggregationConfig(Section):
         Threads, or jobs of SLURM.
     slurm : dict
         Keywords of ``dask_jobqueue.SLURMCluster``, such as ``queue``, ``account``, ``walltime``.
+    wait_minutes : float
+        How long workers elsewhere may take to start.
     """
 
     scheduler: str = Field(default="threads", pattern=r"^(threads|slurm|[a-z]+://\S+)$")
     workers: int = Field(default=4, ge=1)
     slurm: dict[str, Any] = {}
+    wait_minutes: float = Field(default=15, gt=0)
 
     @property
     def threads(self) -> int:
