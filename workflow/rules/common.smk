@@ -26,13 +26,6 @@ share_with_jobs(
 # One job makes one layer, or all layers of a checkpoint, or of a model: the same stores.
 BY_LAYER = study.config.granularity == "layer"
 
-# Groups say which jobs are one job of SLURM. A dry run that prints no jobs has no use for them, and
-# they are a tenth of its time.
-told = workflow.output_settings
-GROUPED = not (
-    told and told.dryrun and {"RULES", "ALL"} & {one.name for one in told.quiet or ()}
-)
-
 
 wildcard_constraints:
     dataset=r"[A-Za-z0-9._-]+",

@@ -11,7 +11,7 @@ if BY_LAYER:
         log:
             paths.log("extract", "{dataset}", "{model}", "{checkpoint}", "{layer}"),
         group:
-            "{dataset}.{model}.{checkpoint}.{layer}" if GROUPED else None
+            "{dataset}.{model}.{checkpoint}.{layer}"
         conda:
             "../../envs/convergent.yaml"
         resources:

@@ -62,7 +62,7 @@ elif study.config.fits == "layer":
             log:
                 paths.log("fit", dataset, "{model}", "{checkpoint}", "{layer}"),
             group:
-                f"{dataset}.{{model}}.{{checkpoint}}.{{layer}}" if GROUPED else None
+                f"{dataset}.{{model}}.{{checkpoint}}.{{layer}}"
             conda:
                 "../../envs/convergent.yaml"
             resources:
@@ -98,7 +98,7 @@ else:
                 "fit", "{dataset}", "{model}", "{checkpoint}", "{layer}", "{subject}"
             ),
         group:
-            "{dataset}.{model}.{checkpoint}.{layer}" if GROUPED else None
+            "{dataset}.{model}.{checkpoint}.{layer}"
         conda:
             "../../envs/convergent.yaml"
         resources:
