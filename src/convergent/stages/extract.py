@@ -37,6 +37,8 @@ def extract(
             wanted.setdefault(check, {}).setdefault(data, []).append(name)
     stimuli = {name: read_stimuli(study, name) for per in wanted.values() for name in per}
     scratch = study.scratch()  # whether it can be used is known before weights are read
+    if scratch is not None:
+        log.info("rows wait for their stores in %s", scratch)
     for check, per_dataset in wanted.items():
         read = {name for names in per_dataset.values() for name in names}
         # automatic batches are sized by a probe of the second layer
