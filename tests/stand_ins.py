@@ -13,14 +13,14 @@ import convergent
 # `exec`: the command runs with the image's PATH and the home that is asked for.
 APPTAINER = """\
 #!{python}
-import os, sys
+import json, os, sys
 words = sys.argv[1:]
 if words == ["--version"]:
     print("apptainer version 1.3.4")
     sys.exit()
 assert words[0] == "exec" and words[-2] == "-c" and words[-3] == "bash", words
 with open({record!r}, "a") as file:
-    file.write("\\t".join(words) + "\\n")
+    file.write(json.dumps(words) + "\\n")
 image = os.path.abspath(words[-4])
 os.environ["HOME"] = words[words.index("--home") + 1]
 os.environ["PATH"] = f"{{image}}/bin:/usr/local/bin:/usr/bin:/bin"
@@ -47,6 +47,7 @@ case "$*" in
     prefix=$(echo "$*" | sed 's/.*--prefix \\([^ ]*\\).*/\\1/')
     mkdir -p $prefix/bin
     cp $base/template/* $prefix/bin ;;
+  clean*) ;;
   *) exit 1 ;;
 esac
 """

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import shutil
 import sys
@@ -12,11 +14,34 @@ import yaml
 
 import convergent
 from stand_ins import command_of, make_apptainer, make_conda
+from workflow_fixtures import MODELS, Workflow, small_configuration
 
-FEATURES = "results/small/features/scenes/gabor/fixed/features.zarr.zip"
-LOG = "results/small/logs/extract/scenes/gabor/fixed/features.log"
+FEATURES = "results/small/features/sentences/lengths/final/features.zarr.zip"
+LOG = "results/small/logs/extract/sentences/lengths/final/features.log"
 APPTAINER = ("--software-deployment-method", "apptainer", "--apptainer-args", "--nv --bind /data")
 CONDA = ("--software-deployment-method", "conda")
+TRIGGERS = ("--rerun-triggers", "code", "input", "mtime", "params")  # those of the profiles
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, repository) -> Workflow:
+    """A study of one baseline, as far as its features."""
+    folder = tmp_path_factory.mktemp("deployment")
+    lines = MODELS.splitlines(keepends=True)
+    (folder / "models.tsv").write_text(lines[0] + lines[2])
+    config = small_configuration()
+    del config["datasets"]["scenes"]
+    del config["tables"]["checkpoints"]
+    workflow = Workflow(folder, repository, config)
+    workflow.snakemake("--", FEATURES)
+    return workflow
+
+
+@pytest.fixture
+def workflow(made, tmp_path) -> Workflow:
+    """A copy of it, to be changed."""
+    shutil.copytree(made.folder, tmp_path / "study", copy_function=shutil.copy2)
+    return Workflow(tmp_path / "study", made.repository, copy.deepcopy(made.config))
 
 
 @pytest.fixture
@@ -38,16 +63,16 @@ def apptainer(workflow, tmp_path, monkeypatch) -> Path:
 
 
 def targets(*options):
-    return (*options, "--", FEATURES)
+    return (*options, *TRIGGERS, "--", FEATURES)
 
 
 def test_jobs_run_in_the_image_and_write_the_same_bytes(workflow, stale, apptainer):
     workflow.snakemake(*targets(*APPTAINER, "--config", "container=image"))
-    (call,) = (line.split("\t") for line in apptainer.read_text().splitlines())
+    (call,) = map(json.loads, apptainer.read_text().splitlines())
     assert call[:3] == ["exec", "--home", str(workflow.folder)]
-    assert call[3:-4] == ["--nv", "--bind", "/data", *call[6:-4]]
+    assert call[3:6] == ["--nv", "--bind", "/data"]
     assert call[-4:-1] == ["image", "bash", "-c"]
-    assert "convergent extract --dataset scenes --model gabor" in call[-1]
+    assert "convergent extract --dataset sentences --model lengths" in call[-1]
     assert (workflow.folder / LOG).read_text().startswith("convergent of the image\n")
     assert (workflow.folder / FEATURES).read_bytes() == stale
 
@@ -55,19 +80,21 @@ def test_jobs_run_in_the_image_and_write_the_same_bytes(workflow, stale, apptain
 def test_an_image_is_no_reason_to_compute_anything_again(workflow, apptainer, repository):
     workflow.config["container"] = "image"
     for name in ("slurm", "local"):
-        profile = yaml.safe_load((repository / "profiles" / name / "config.yaml").read_text())
-        options = ("--rerun-triggers", *profile["rerun-triggers"])
-        assert workflow.plan(*APPTAINER, *options) == {}
-    assert "extract" in workflow.plan(*APPTAINER)  # what the profiles spare
+        settings = (repository / "profiles" / name / "config.yaml").read_text()
+        profile = yaml.safe_load(settings)
+        assert tuple(profile["rerun-triggers"]) == TRIGGERS[1:]
+    assert workflow.plan(*targets(*APPTAINER)) == {}
+    assert "extract" in workflow.plan(*APPTAINER, "--", FEATURES)  # what the profiles spare
 
 
 def test_an_image_of_other_code_is_refused_by_the_job(workflow, stale, apptainer, tmp_path):
     source = Path(convergent.__file__).resolve().parent
     shutil.copytree(source, tmp_path / "old" / "convergent")
-    (tmp_path / "old" / "convergent" / "paths.py").open("a").write("# as it was\n")
+    paths = tmp_path / "old" / "convergent" / "paths.py"
+    paths.write_text(paths.read_text() + "# as it was\n")
     command_of(workflow.folder / "image" / "bin" / "convergent", "the image", tmp_path / "old")
     done = workflow.snakemake(*targets(*APPTAINER, "--config", "container=image"), check=False)
-    assert done.returncode
+    assert done.returncode, done.stderr
     assert "not the code of the one that runs Snakemake" in (workflow.folder / LOG).read_text()
 
 

@@ -1,5 +1,8 @@
 # The study, its file names, and what every rule says to the command line.
 
+import os
+import sys
+
 from convergent.study import (
     Study,
     Unit,
@@ -9,6 +12,7 @@ from convergent.study import (
     resources,
     share_with_jobs,
 )
+from convergent.watch.mail import ADDRESS, mail_at_end
 
 # The last configuration file and what --config overrides in it
 chosen = dict(
@@ -58,3 +62,18 @@ def unit_of(wildcards):
 
 def trained_record(wildcards):
     return [paths.trained(wildcards.model)] if study.trains(wildcards.model) else []
+
+
+def tell_the_end(log, succeeded):
+    if address := os.environ.get(ADDRESS):
+        defaults = workflow.resource_settings.default_resources or {}
+        print(
+            mail_at_end(
+                address,
+                study.name,
+                log,
+                succeeded=succeeded,
+                defaults={name: resource.value for name, resource in defaults.items()},
+            ),
+            file=sys.stderr,
+        )
