@@ -1,8 +1,5 @@
 # The study, its file names, and what every rule says to the command line.
 
-import os
-import sys
-
 from convergent.study import (
     Study,
     Unit,
@@ -12,7 +9,6 @@ from convergent.study import (
     resources,
     share_with_jobs,
 )
-from convergent.watch.mail import ADDRESS, mail_at_end
 
 # The last configuration file and what --config overrides in it
 chosen = dict(
@@ -65,15 +61,7 @@ def trained_record(wildcards):
 
 
 def tell_the_end(log, succeeded):
-    if address := os.environ.get(ADDRESS):
-        defaults = workflow.resource_settings.default_resources or {}
-        print(
-            mail_at_end(
-                address,
-                study.name,
-                log,
-                succeeded=succeeded,
-                defaults={name: resource.value for name, resource in defaults.items()},
-            ),
-            file=sys.stderr,
-        )
+    from convergent.watch.mail import mail_at_end
+
+    defaults = workflow.resource_settings.default_resources or {}
+    mail_at_end(study.name, log, succeeded=succeeded, defaults=defaults)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 from convergent.watch.runs import RunReader
 
 ADDRESS = "CONVERGENT_MAIL"
+_OPTIONS = {"account": "slurm_account", "partition": "slurm_partition", "qos": "qos"}
 
 
 def summary(study: str, log: Path, *, succeeded: bool) -> str:
@@ -31,15 +34,12 @@ def summary(study: str, log: Path, *, succeeded: bool) -> str:
     """
     run = RunReader(log).update()
     done, planned = run.steps
-    failed = sum(state == "failed" for state in run.states.values())
+    failed = [name for name, state in run.states.items() if state == "failed"]
     text = f"convergent {study}: {'done' if succeeded else 'FAILED'}"
     if planned:
         text += f", {done} of {planned} steps"
-    if not succeeded:
-        text += f", {failed} jobs failed"
-        if last := next((name for name, state in reversed(run.states.items()) if state == "failed"),
-                        None):  # fmt: skip
-            text += f", last {_short(last)}"
+    if failed:
+        text += f", {len(failed)} failed, last {_short(failed[-1])}"
     return re.sub(r"[^A-Za-z0-9 ,.:/_-]", " ", text)
 
 
@@ -49,18 +49,14 @@ def _short(log: str) -> str:
 
 
 def mail_at_end(
-    address: str,
-    study: str,
-    log: str | Path,
-    *,
-    succeeded: bool,
-    defaults: Mapping[str, Any],
-) -> str:
-    """Submit the job whose end SLURM tells by mail.
+    study: str, log: str | Path, *, succeeded: bool, defaults: Mapping[str, Any]
+) -> None:
+    """Submit the job whose end SLURM tells by mail, if ``CONVERGENT_MAIL`` names an address.
+
+    What was done is printed. A mail that cannot be sent makes no run fail.
 
     Parameters
     ----------
-    address : str
     study : str
         Its key.
     log : str or Path
@@ -68,20 +64,23 @@ def mail_at_end(
     succeeded : bool
         The job ends in the same way, and SLURM's subject says so.
     defaults : mapping
-        The profile's ``default-resources``: account, quality of service and partition are used.
-
-    Returns
-    -------
-    str
-        What was done, or why nothing was: a mail that cannot be sent makes no run fail.
+        Snakemake's ``default-resources``: account, quality of service and partition are used.
     """
-    name = summary(study, Path(log), succeeded=succeeded)
+    address = os.environ.get(ADDRESS)
+    if address:
+        print(_submit(address, study, Path(log), succeeded, defaults), file=sys.stderr)
+
+
+def _submit(
+    address: str, study: str, log: Path, succeeded: bool, defaults: Mapping[str, Any]
+) -> str:
+    name = summary(study, log, succeeded=succeeded)
     command = ["sbatch", "--parsable", f"--job-name={name}", "--time=1", "--mem=50M"]
     command += ["--output=/dev/null", f"--mail-user={address}", "--mail-type=END,FAIL"]
-    for option, key in (("account", "slurm_account"), ("partition", "slurm_partition"),
-                        ("qos", "qos")):  # fmt: skip
-        if defaults.get(key):
-            command.append(f"--{option}={defaults[key]}")
+    for option, key in _OPTIONS.items():
+        given = defaults.get(key)
+        if value := getattr(given, "value", given):  # Snakemake's values are objects
+            command.append(f"--{option}={value}")
     script = f"#!/bin/sh\nexit {0 if succeeded else 1}\n"
     try:
         done = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
