@@ -182,7 +182,7 @@ def require_room(directory: str | Path, size: int, of: str = "") -> None:
     free = facts.f_bavail * facts.f_frsize
     if free < size:
         raise StoreError(
-            f"the rows need {size / 1e9:.3g} GB, and {directory} has {free / 1e9:.3g} GB free",
+            f"the rows need {size / 1e6:,.3f} MB, and {directory} has {free / 1e6:,.3f} MB free",
             where=of or None,
             fix=_SCRATCH_FIX,
         )
