@@ -52,7 +52,9 @@ def test_a_nodes_tmpdir_is_not_what_snakemake_puts_in_its_place(tmp_path, monkey
 
 def test_it_is_looked_for_in_the_job_only_and_is_in_no_identity(files):
     plain = Study.load(files.path)
-    study = Study.load(files.path, {"resources.scratch": "$NOT_SET_HERE/x"})
+    study = Study.load(
+        files.path, {"resources.scratch": "$NOT_SET_HERE/x", "container": "convergent.sif"}
+    )
     assert not Study.mistakes(files.path, {"resources.scratch": "$NOT_SET_HERE/x"})
     model = next(iter(study.models.values()))
     keys = {
