@@ -35,7 +35,7 @@ def test_the_job_ends_as_the_run_did_with_the_profiles_account(
     monkeypatch.setenv("CONVERGENT_MAIL", "me@site")
     commands("sbatch", script=KEEPS)
     defaults = {"slurm_account": "lab", "mem_mb": 4000}
-    mail_at_end("demo", log, succeeded=succeeded, defaults=defaults)
+    mail_at_end("demo", [str(log)], succeeded=succeeded, defaults=defaults)
     asked = (tmp_path / "asked").read_text()
     assert "--mail-user=me@site --mail-type=END,FAIL --account=lab" in asked
     assert "7 of 7 steps" in asked
@@ -49,11 +49,11 @@ def test_nothing_is_sent_without_an_address_and_a_refusal_is_told(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("CONVERGENT_MAIL", raising=False)
     commands("sbatch", script="echo invalid account >&2; exit 1")
-    mail_at_end("demo", log, succeeded=True, defaults={})
+    mail_at_end("demo", [str(log)], succeeded=True, defaults={})
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("CONVERGENT_MAIL", "me@site")
-    mail_at_end("demo", log, succeeded=True, defaults={})
+    mail_at_end("demo", [str(log)], succeeded=True, defaults={})
     assert capsys.readouterr().err == "no mail to me@site: invalid account\n"
     (tmp_path / "bin" / "sbatch").unlink()
-    mail_at_end("demo", log, succeeded=True, defaults={})
+    mail_at_end("demo", [str(log)], succeeded=True, defaults={})
     assert "no mail to me@site: sbatch: No such file" in capsys.readouterr().err

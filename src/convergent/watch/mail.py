@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def _short(log: str) -> str:
 
 
 def mail_at_end(
-    study: str, log: str | Path, *, succeeded: bool, defaults: Mapping[str, Any]
+    study: str, logs: Sequence[str], *, succeeded: bool, defaults: Mapping[str, Any]
 ) -> None:
     """Submit the job whose end SLURM tells by mail, if ``CONVERGENT_MAIL`` names an address.
 
@@ -59,8 +59,8 @@ def mail_at_end(
     ----------
     study : str
         Its key.
-    log : str or Path
-        Snakemake's log of the run.
+    logs : sequence of str
+        Snakemake's logs of the run, as its ``onsuccess`` gives them; the first is read.
     succeeded : bool
         The job ends in the same way, and SLURM's subject says so.
     defaults : mapping
@@ -68,7 +68,7 @@ def mail_at_end(
     """
     address = os.environ.get(ADDRESS)
     if address:
-        print(_submit(address, study, Path(log), succeeded, defaults), file=sys.stderr)
+        print(_submit(address, study, Path(logs[0]), succeeded, defaults), file=sys.stderr)
 
 
 def _submit(
