@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from snakemake.resources import Resources
 
 from convergent.watch.mail import mail_at_end, summary
 
@@ -34,7 +35,7 @@ def test_the_job_ends_as_the_run_did_with_the_profiles_account(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CONVERGENT_MAIL", "me@site")
     commands("sbatch", script=KEEPS)
-    defaults = {"slurm_account": "lab", "mem_mb": 4000}
+    defaults = Resources.parse(["slurm_account='lab'", "mem_mb=4000"], allow_expressions=True)
     mail_at_end("demo", [str(log)], succeeded=succeeded, defaults=defaults)
     asked = (tmp_path / "asked").read_text()
     assert "--mail-user=me@site --mail-type=END,FAIL --account=lab" in asked

@@ -79,7 +79,8 @@ def _submit(
     command += ["--output=/dev/null", f"--mail-user={address}", "--mail-type=END,FAIL"]
     for option, key in _OPTIONS.items():
         given = defaults.get(key)
-        if value := getattr(given, "value", given):  # Snakemake's values are objects
+        # of Snakemake's values, what the profile or the command line says; its quotes are not meant
+        if value := str(getattr(given, "raw", given) or "").strip("'\""):
             command.append(f"--{option}={value}")
     script = f"#!/bin/sh\nexit {0 if succeeded else 1}\n"
     try:
