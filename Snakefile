@@ -43,3 +43,12 @@ rule all:
 rule families:
     input:
         [paths.family(name) for name in study.families],
+
+
+# CONVERGENT_MAIL=me@site: one mail when all is over, sent by SLURM.
+onsuccess:
+    tell_the_end(log, succeeded=True)
+
+
+onerror:
+    tell_the_end(log, succeeded=False)

@@ -165,3 +165,42 @@ def test_stimuli_on_disk_have_the_digest_of_those_in_memory(stored):
     assert whole.digest == pieces.digest
     other = StimulusSet("s", "vision", "items", ids, images=values[::-1])
     assert other.digest != whole.digest
+
+
+def test_scratch_takes_the_room_of_all_rows_before_the_first_is_written(tmp_path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "posix_fallocate", lambda _file, start, size: sizes.append(size))
+    with RowFile(tmp_path, (3, 2), "float32", scratch=True) as rows:
+        np.testing.assert_array_equal(rows.read(0, 3), np.zeros((3, 2)))
+    RowFile(tmp_path, (3, 2), "float32").close()
+    RowFile(tmp_path, (0, 2), "float32", scratch=True).close()
+    assert sizes == [24]
+
+
+@pytest.mark.parametrize(("code", "refused"), [("ENOSPC", True), ("EOPNOTSUPP", False)])
+def test_room_that_another_job_took_is_an_error_and_no_room_to_take_is_none(
+    tmp_path, monkeypatch, code, refused
+):
+    def fail(*_: object) -> None:
+        raise OSError(getattr(errno, code), os.strerror(getattr(errno, code)))
+
+    monkeypatch.setattr(os, "posix_fallocate", fail)
+    if not refused:
+        RowFile(tmp_path, (3, 2), "float32", scratch=True).close()
+        return
+    with pytest.raises(StoreError, match=r"layer 'a': rows can't be kept in .*No space"):
+        RowFile(tmp_path, (3, 2), "float32", of="layer 'a'", scratch=True)
+
+
+def test_a_disk_that_cannot_be_read_is_named_and_not_the_store_that_is_written(
+    tmp_path, monkeypatch
+):
+    def broken(*_: object) -> bytes:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with RowFile(tmp_path / "disk", (3, 2), "float32", of="layer 'a'") as rows:
+        rows.write(np.arange(3), np.ones((3, 2)))
+        monkeypatch.setattr(os, "pread", broken)
+        with pytest.raises(StoreError, match=r"^layer 'a': rows can't be kept in .*/disk"):
+            write_store(tmp_path / "x.zarr.zip", "features", {"x": (("a", "b"), rows)}, {})
+    assert [path.name for path in tmp_path.iterdir()] == ["disk"]

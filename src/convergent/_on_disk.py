@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import tempfile
@@ -15,6 +16,11 @@ import numpy as np
 
 from convergent._zarr_layout import Layout
 from convergent.errors import StoreError
+
+_SCRATCH_FIX = (
+    "make room there, name a larger disk (resources.scratch), or leave it out: temporary files "
+    "then lie beside the results"
+)
 
 
 class RowFile:
@@ -30,6 +36,11 @@ class RowFile:
     shape : tuple of int
         (row, ...).
     dtype : dtype
+    of : str
+        What the rows are of, for messages.
+    scratch : bool
+        The directory is scratch, which several jobs of a node share: room for all rows is taken
+        at once, so that a job that lacks it ends before it has computed.
 
     Raises
     ------
@@ -37,16 +48,30 @@ class RowFile:
         The disk or quota is full, or the directory cannot be written.
     """
 
-    def __init__(self, directory: str | Path, shape: tuple[int, ...], dtype: Any) -> None:
+    def __init__(
+        self,
+        directory: str | Path,
+        shape: tuple[int, ...],
+        dtype: Any,
+        *,
+        of: str = "",
+        scratch: bool = False,
+    ) -> None:
         self.shape = tuple(shape)
         self.dtype: np.dtype[Any] = np.dtype(dtype)
-        self._where = str(directory)
+        self._directory, self._of, self._scratch = str(directory), of, scratch
         self._row = int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
         try:
             Path(directory).mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=directory, buffering=0)  # noqa: SIM115
         except OSError as error:
             raise self._failed(error) from error
+        if scratch:
+            try:
+                self._take_room()
+            except BaseException:
+                self.close()
+                raise
 
     def __enter__(self) -> RowFile:
         return self
@@ -104,7 +129,7 @@ class RowFile:
         wanted, place = (stop - start) * self._row, start * self._row
         parts: list[bytes] = []
         while wanted:
-            part = os.pread(self._file.fileno(), wanted, place)
+            part = self._read_at(wanted, place)
             if not part:  # past the last row that was written
                 parts.append(bytes(wanted))
                 break
@@ -112,11 +137,54 @@ class RowFile:
             wanted, place = wanted - len(part), place + len(part)
         return np.frombuffer(b"".join(parts), dtype=self.dtype).reshape(-1, *self.shape[1:])
 
+    def _read_at(self, wanted: int, place: int) -> bytes:
+        try:
+            return os.pread(self._file.fileno(), wanted, place)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _take_room(self) -> None:
+        size = self._row * self.shape[0]
+        require_room(self._directory, size, self._of)
+        try:
+            if size:
+                os.posix_fallocate(self._file.fileno(), 0, size)
+        except OSError as error:
+            # some file systems cannot; the file then grows as it is written
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+                raise self._failed(error) from error
+
     def _failed(self, error: OSError) -> StoreError:
+        results = "check free space, quota and permissions of the results directory"
         return StoreError(
-            f"rows can't be kept: {error.strerror or error}",
-            where=self._where,
-            fix="check free space, quota and permissions of the results directory",
+            f"rows can't be kept in {self._directory}: {error.strerror or error}",
+            where=self._of or None,
+            fix=_SCRATCH_FIX if self._scratch else results,
+        )
+
+
+def require_room(directory: str | Path, size: int, of: str = "") -> None:
+    """Refuse a scratch folder that has no room for so many bytes.
+
+    Parameters
+    ----------
+    directory : str or Path
+    size : int
+        Bytes.
+    of : str
+        What needs them, for the message.
+
+    Raises
+    ------
+    StoreError
+    """
+    facts = os.statvfs(directory)
+    free = facts.f_bavail * facts.f_frsize
+    if free < size:
+        raise StoreError(
+            f"the rows need {size / 1e6:,.3f} MB, and {directory} has {free / 1e6:,.3f} MB free",
+            where=of or None,
+            fix=_SCRATCH_FIX,
         )
 
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from convergent import __version__
-from convergent._on_disk import RowFile, StoredArray
+from convergent._on_disk import RowFile, StoredArray, require_room
 from convergent._target_blocks import TargetBlocks, rows_of
 from convergent.errors import StoreError
 from convergent.zarr_format import TEXT, Wanted, Writable, decode, decode_text, encode
@@ -47,7 +47,7 @@ _MEND = "delete the file and rerun its rule"
 
 __all__ = [
     "Kind", "RowFile", "Store", "StoredArray", "TargetBlocks", "fingerprint", "open_dataset",
-    "publish", "read_store", "rows_of", "software", "stamp", "write_store",
+    "publish", "read_store", "require_room", "rows_of", "software", "stamp", "write_store",
 ]  # fmt: skip
 
 

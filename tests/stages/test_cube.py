@@ -22,7 +22,11 @@ def study_of(paths) -> SimpleNamespace:
         return name
 
     return SimpleNamespace(
-        name="small", paths=paths, families={"vit": [], "cnn": []}, dataset=dataset
+        scratch=lambda: None,
+        name="small",
+        paths=paths,
+        families={"vit": [], "cnn": []},
+        dataset=dataset,
     )
 
 

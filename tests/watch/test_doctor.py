@@ -16,8 +16,8 @@ from convergent.watch import disk, machine
 from convergent.watch.cluster import cluster
 from convergent.watch.files import listed
 from convergent.watch.jobs import jobs_of
-from convergent.watch.needs import Needs, needs
-from convergent.watch.testjob import run_test_job
+from convergent.watch.needs import Needs, needs, rows_of_a_job
+from convergent.watch.testjob import answer, compared, run_test_job
 
 from .conftest import touch
 
@@ -223,6 +223,28 @@ def test_a_test_job_compares_a_node_with_this_machine(small, slurm, profile):
     assert [check.level for check in found] == ["ok", "ok"], told(found)
     assert found[0].text.startswith("job 41 ran on")
     assert not list(Path(study.paths.root, "logs", "doctor").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("free", "level"), [(10**6, "problem"), (8 * 10**6, "warning"), (10**9, "ok")]
+)
+def test_a_test_job_compares_scratch_with_the_largest_rows(small, monkeypatch, free, level):
+    # ten thousand stimuli of 32 features of gabor, in float32, on nodes of eight GPUs
+    study = small(resources={"scratch": "/tmp"})
+    assert rows_of_a_job(study) == 10_000 * 32 * 4
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    answer(study, Path("told.json"))
+    seen = json.loads(Path("told.json").read_text())
+    (found,) = (check for check in compared(study, seen) if check.about == "test job: scratch")
+    assert found.level == level and found.text.startswith("/tmp has")
+
+
+def test_scratch_that_the_node_does_not_have_is_a_problem(small, slurm, profile):
+    study = small(resources={"scratch": "/local/$NOT_SET_THERE"})
+    slurm("sbatch", script=RUNS_IT)
+    found = problems(run_test_job(study, [], profile({"gpu": {"max_gpu": 1}}), 60))
+    assert [check.about for check in found] == ["test job: scratch"]
+    assert "NOT_SET_THERE is not set" in found[0].text
 
 
 def test_a_gpu_that_the_node_does_not_see_is_a_problem(small, slurm, profile):

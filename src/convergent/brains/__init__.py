@@ -7,6 +7,7 @@ from convergent.brains._nuisance import Nuisance
 from convergent.brains._registry import (
     DatasetSettings,
     available_datasets,
+    has_option,
     open_dataset,
     register_dataset,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "available_datasets",
     "check_dataset",
     "check_dissimilarities",
+    "has_option",
     "join_items",
     "open_dataset",
     "read_textgrid",

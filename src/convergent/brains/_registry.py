@@ -66,6 +66,17 @@ def available_datasets() -> tuple[str, ...]:
     return tuple(sorted(_READERS))
 
 
+def has_option(reader: str, option: str) -> bool:
+    """Whether a registered reader knows an option.
+
+    Raises
+    ------
+    UnknownKeyError
+        No such reader.
+    """
+    return option in inspect.signature(_load(reader, f"reader '{reader}'")).parameters
+
+
 def register_dataset(name: str) -> Callable[[ReaderClass], ReaderClass]:
     """Register a reader class under a name.
 

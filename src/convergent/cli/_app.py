@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from convergent import __version__
-from convergent.study import Study, parse_overrides, shared_overrides
+from convergent.study import Study, check_code, parse_overrides, shared_overrides
 
 app = typer.Typer(
     name="convergent",
@@ -47,6 +47,7 @@ def load(study: str, overrides: list[str]) -> Study:
 
 def settings(overrides: list[str]) -> dict[str, Any]:
     """Overrides of the workflow, and on top of them those of the command line."""
+    check_code()
     return {**shared_overrides(), **parse_overrides(overrides)}
 
 

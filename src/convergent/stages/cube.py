@@ -76,9 +76,13 @@ def write_cube(study: Study, dataset: str) -> str:
     axes = _axes(mine, dataset)
     path = study.paths.cube(dataset)
     shape = (axes.unit.height, *axes.shape)
+    scratch = study.scratch()
+    folder, of = scratch or Path(path).parent, f"cube of data set '{dataset}' ({path})"
     with ExitStack() as stack:
         files = {
-            name: stack.enter_context(RowFile(Path(path).parent, shape, np.float32))
+            name: stack.enter_context(
+                RowFile(folder, shape, np.float32, of=of, scratch=scratch is not None)
+            )
             for name in VALUES
         }
         done = 0

@@ -7,7 +7,14 @@ from dataclasses import asdict
 
 import numpy as np
 
-from convergent.brains import DatasetReader, Nuisance, Responses, StimulusSet, open_dataset
+from convergent.brains import (
+    DatasetReader,
+    Nuisance,
+    Responses,
+    StimulusSet,
+    has_option,
+    open_dataset,
+)
 from convergent.errors import IdError
 from convergent.store import Store, read_store, write_store
 from convergent.study import Study
@@ -24,6 +31,16 @@ _HELD_BYTES = 1 << 30
 def reader_of(study: Study, dataset: str) -> DatasetReader:
     """Open the reader of one of the study's data sets."""
     return open_dataset(dataset, study.dataset(dataset))
+
+
+def _with_scratch(study: Study, dataset: str) -> DatasetReader:
+    """Open a reader that keeps its temporary files where the study says, unless its options do."""
+    data = study.dataset(dataset)
+    if data.options.get("scratch") or not has_option(data.reader, "scratch"):
+        return open_dataset(dataset, data)
+    scratch = study.scratch()
+    options = data.options if scratch is None else {**data.options, "scratch": str(scratch)}
+    return open_dataset(dataset, data.model_copy(update={"options": options}))
 
 
 def write_stimuli(study: Study, dataset: str) -> None:
@@ -92,7 +109,7 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
     IdError
         A response to a stimulus that the data set does not have.
     """
-    reader = reader_of(study, dataset)
+    reader = _with_scratch(study, dataset)
     responses = reader.responses(subject)
     where = f"data set '{dataset}', subject '{subject}'"
     stimuli = read_stimuli(study, dataset)

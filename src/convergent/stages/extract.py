@@ -15,7 +15,7 @@ from convergent.extraction import LayerSummary, Settings, extract_rows
 from convergent.models import LoadedBaseline, LoadedModel, WeightsManifest
 from convergent.stages.data import read_stimuli
 from convergent.stages.weights import load_checkpoint
-from convergent.store import RowFile, write_store
+from convergent.store import RowFile, require_room, write_store
 from convergent.study import Checkpoint, Study, Unit
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,9 @@ def extract(
         if dataset in (None, data):
             wanted.setdefault(check, {}).setdefault(data, []).append(name)
     stimuli = {name: read_stimuli(study, name) for per in wanted.values() for name in per}
+    scratch = study.scratch()  # whether it can be used is known before weights are read
+    if scratch is not None:
+        log.info("rows wait for their stores in %s", scratch)
     for check, per_dataset in wanted.items():
         read = {name for names in per_dataset.values() for name in names}
         # automatic batches are sized by a probe of the second layer
@@ -47,7 +50,8 @@ def extract(
         for data, names in per_dataset.items():
             passes.setdefault((stimuli[data].digest, tuple(names)), []).append(stimuli[data])
         for (_, layers), sets in passes.items():
-            _Pass(study, model, study.checkpoint(model, check), manifest, loaded).run(layers, sets)
+            one = _Pass(study, model, study.checkpoint(model, check), manifest, loaded, scratch)
+            one.run(layers, sets)
 
 
 class _Pass:
@@ -60,19 +64,30 @@ class _Pass:
         checkpoint: Checkpoint,
         manifest: WeightsManifest | None,
         loaded: LoadedModel | LoadedBaseline,
+        scratch: Path | None,
     ) -> None:
         self._study, self._model, self._checkpoint = study, study.model(model), checkpoint
-        self._manifest, self._loaded = manifest, loaded
+        self._manifest, self._loaded, self._scratch = manifest, loaded, scratch
 
     def run(self, layers: Sequence[str], sets: Sequence[StimulusSet]) -> None:
         """Write the stores of layers for data sets that have the same stimuli."""
         config = self._study.config.extraction
+        if self._scratch is not None:
+            require_room(self._scratch, self._bytes(layers, len(sets[0])), self._about(layers))
         with ExitStack() as files:
             rows: dict[str, RowFile] = {}
 
             def open_rows(name: str, shape: tuple[int, int], dtype: np.dtype[Any]) -> RowFile:
-                folder = Path(self._path(sets[0].name, name)).parent
-                rows[name] = files.enter_context(RowFile(folder, shape, dtype))
+                store = self._path(sets[0].name, name)
+                rows[name] = files.enter_context(
+                    RowFile(
+                        self._scratch or Path(store).parent,
+                        shape,
+                        dtype,
+                        of=f"{self._about([name])} ({store})",
+                        scratch=self._scratch is not None,
+                    )
+                )
                 return rows[name]
 
             found = extract_rows(
@@ -87,6 +102,17 @@ class _Pass:
             for stimuli in sets:
                 for name in layers:
                     self._write(stimuli, found[name], rows[name])
+
+    def _bytes(self, layers: Sequence[str], stimuli: int) -> int:
+        """Size of all rows, at least: flattening makes more features than the row declares."""
+        config = self._study.config.extraction
+        widths = [self._study.layer(self._model.key, name).width for name in layers]
+        kept = sum(min(width, config.projection or width) for width in widths)
+        return kept * stimuli * np.dtype(config.store).itemsize
+
+    def _about(self, layers: Sequence[str]) -> str:
+        named = f"layer '{layers[0]}'" if len(layers) == 1 else f"{len(layers)} layers"
+        return f"model '{self._model.key}', checkpoint '{self._checkpoint.name}', {named}"
 
     def _path(self, dataset: str, layer: str) -> str:
         return self._study.paths.features(dataset, self._model.key, self._checkpoint.name, layer)

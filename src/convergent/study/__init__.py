@@ -10,8 +10,15 @@ from convergent.study._config import (
 from convergent.study._converging import converging_files, converging_layers
 from convergent.study._finals import final_models, final_scores
 from convergent.study._identity import STAGE_VERSIONS
-from convergent.study._jobs import fits_anew, share_with_jobs, shared_overrides
+from convergent.study._jobs import (
+    check_code,
+    container_image,
+    fits_anew,
+    share_with_jobs,
+    shared_overrides,
+)
 from convergent.study._same import same_weights
+from convergent.study._scratch import scratch_folder
 from convergent.study._sections import AggregationConfig
 from convergent.study._study import Study
 from convergent.study._types import (
@@ -42,6 +49,8 @@ __all__ = [
     "Study",
     "StudyConfig",
     "Unit",
+    "check_code",
+    "container_image",
     "converging_files",
     "converging_layers",
     "final_models",
@@ -50,6 +59,7 @@ __all__ = [
     "parse_overrides",
     "read_config",
     "same_weights",
+    "scratch_folder",
     "share_with_jobs",
     "shared_overrides",
 ]

@@ -218,6 +218,8 @@ class StudyConfig(Section):
     coverage: CoverageConfig = CoverageConfig()
     training: dict[str, dict[str, Any]] = Field(default={})
     granularity: Granularity = "layer"
+    # how jobs get their software, of no consequence to what they compute
+    container: str | None = Field(default=None, min_length=1)
     fits: Literal["layer", "subject"] = "layer"
 
 

@@ -109,6 +109,9 @@ class ResourcesConfig(Section):
         Processor seconds of the fits of one layer for one subject, for estimates only.
     alignment_mb : float
         Size of one alignment store, MB, for estimates only: stores that are there are measured.
+    scratch : str or None
+        Folder on the node's own disk for rows that are waiting for their store, as a path with
+        variables of the job's environment (``$TMPDIR``); beside the results unless given.
     """
 
     gpu_mb: int = Field(default=80_000, ge=1000)
@@ -118,6 +121,14 @@ class ResourcesConfig(Section):
     read_mb_s: float = Field(default=200.0, gt=0)
     fit_seconds: float = Field(default=60.0, gt=0)
     alignment_mb: float = Field(default=0.5, gt=0)
+    scratch: str | None = None
+
+    @field_validator("scratch")
+    @classmethod
+    def _lies_on_the_node(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("/", "$", "~")):
+            raise ValueError("a folder of the node: an absolute path, or one that begins with $")
+        return value
 
 
 class AggregationConfig(Section):

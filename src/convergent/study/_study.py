@@ -20,6 +20,7 @@ from convergent.paths import Paths
 from convergent.study import _load as load
 from convergent.study._config import DatasetConfig, StudyConfig, read_config
 from convergent.study._identity import identity, metric_identity
+from convergent.study._scratch import scratch_folder
 from convergent.study._twins import add_twins
 from convergent.study._types import Checkpoint, Layer, Model, Performance, Unit
 
@@ -124,6 +125,17 @@ class Study:
     def paths(self) -> Paths:
         """File names of this study."""
         return Paths(f"{self.config.results}/{self.config.study}")
+
+    def scratch(self) -> Path | None:
+        """Folder on this machine for rows that wait for their store; None: beside the results.
+
+        Raises
+        ------
+        ConfigError
+            ``resources.scratch`` cannot be used here.
+        """
+        setting = self.config.resources.scratch
+        return None if setting is None else scratch_folder(setting)
 
     @cached_property
     def families(self) -> Mapping[str, Sequence[str]]:

@@ -64,3 +64,15 @@ def needs(study: Study, found: Found) -> Needs:
                 weights += resources.weights_mb(study, model) * 1e6
                 checkpoints += 1
     return Needs(size, inodes, weights, checkpoints)
+
+
+def rows_of_a_job(study: Study) -> float:
+    """Bytes of the rows that the largest extraction keeps in ``resources.scratch`` at a time."""
+    extraction, most = study.config.extraction, 0.0
+    for model in study.models.values():
+        widths = [min(one.width, extraction.projection or one.width) for one in model.layers]
+        at_once = max(widths) if study.config.granularity == "layer" else sum(widths)
+        for name in study.datasets_of(model.key):
+            stimuli = study.dataset(name).stimuli
+            most = max(most, float(stimuli) * at_once * _HALF[extraction.store])
+    return most

@@ -18,10 +18,12 @@ from typing import Any
 import yaml
 
 from convergent import __version__
+from convergent.errors import ConfigError
 from convergent.study import Study
-from convergent.watch.checks import Check
+from convergent.watch.checks import Check, gigabytes
 from convergent.watch.cluster import gpu_partition
 from convergent.watch.disk import weights_cache
+from convergent.watch.needs import rows_of_a_job
 from convergent.watch.tails import last_lines
 
 _ABOUT = "test job"
@@ -153,7 +155,6 @@ def answer(study: Study, path: Path) -> None:
     if study.config.extraction.device != "cpu" or study.config.fit.device != "cpu":
         device = _device()
     cache = weights_cache(study)
-    temporary = Path(os.environ.get("TMPDIR", "/tmp"))
     content = {
         "host": platform.node(),
         "folder": str(Path.cwd()),
@@ -163,13 +164,23 @@ def answer(study: Study, path: Path) -> None:
         "code": str(Path(__file__).resolve()),
         "device": device,
         "cache": cache.exists(),
-        "scratch": os.access(temporary, os.W_OK),
-        "scratch_place": str(temporary),
+        "scratch": _scratch(study),
         "time": time.time(),
     }
     beside = path.with_suffix(".tmp")
     beside.write_text(json.dumps(content))
     beside.replace(path)
+
+
+def _scratch(study: Study) -> dict[str, Any]:
+    """Where rows wait for their store on this node, or other temporary files lie; or why not."""
+    try:
+        place = study.scratch() or Path(os.environ.get("TMPDIR", "/tmp"))
+    except ConfigError as error:
+        return {"problem": error.what, "fix": error.fix or ""}
+    if not os.access(place, os.W_OK):
+        return {"place": str(place), "free": 0}
+    return {"place": str(place), "free": shutil.disk_usage(place).free}
 
 
 def _device() -> str:
@@ -207,9 +218,31 @@ def compared(study: Study, seen: dict[str, Any]) -> Iterator[Check]:
     if place.exists() and not seen["cache"]:
         fix = "set HF_HOME or weights.cache to a place that nodes see"
         yield Check("problem", f"{_ABOUT}: weights", f"the node does not see {place}", fix)
-    if not seen["scratch"]:
-        text = f"{seen['scratch_place']} cannot be written on the node"
-        yield Check("warning", f"{_ABOUT}: scratch", text, "set TMPDIR in the profile")
+    yield from _compared_scratch(study, seen["scratch"])
     drift = abs(time.time() - float(seen["time"]))
     if drift > 2 * _LATENCY:
         yield Check("warning", f"{_ABOUT}: clock", f"{drift:.0f} s apart", "have the clocks set")
+
+
+def _compared_scratch(study: Study, seen: dict[str, Any]) -> Iterator[Check]:
+    about = f"{_ABOUT}: scratch"
+    if "problem" in seen:
+        yield Check("problem", about, seen["problem"], seen["fix"])
+    elif study.config.resources.scratch is None:
+        if not seen["free"]:
+            text = f"{seen['place']} cannot be written on the node"
+            yield Check("warning", about, text, "set TMPDIR in the profile")
+    else:
+        need, at_once = rows_of_a_job(study), study.config.resources.gpus
+        text = (
+            f"{seen['place']} has {gigabytes(seen['free'])} free, a job's rows take up to "
+            f"{gigabytes(need)}"
+        )
+        fix = "name a larger disk (resources.scratch), or leave it out"
+        if seen["free"] < need:
+            yield Check("problem", about, text, fix)
+        elif seen["free"] < need * at_once:
+            text += f", and a node runs {at_once} at a time"
+            yield Check("warning", about, text, fix)
+        else:
+            yield Check("ok", about, text)

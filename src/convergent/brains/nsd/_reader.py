@@ -22,6 +22,7 @@ from convergent.brains.nsd._labels import Labelling
 from convergent.brains.nsd._prepare import prepare
 from convergent.brains.nsd._sessions import find_sessions, trials_of
 from convergent.errors import ConfigError, DataError, UnknownKeyError, did_you_mean
+from convergent.study import scratch_folder
 
 Numbers = NDArray[np.int64]
 
@@ -69,7 +70,9 @@ class NsdReader:
         A language data set: COCO's first caption of each image, the features' mean over its five
         captions, or all five as one text. COCO's files are in ``annotations`` of NSD's directory.
     scratch : str
-        Directory for sums while sessions are read, up to 10 GB; the system's by default.
+        Directory for sums while sessions are read, up to 10 GB, which exists; variables such as
+        ``$TMPDIR`` are those of the job. By default the study's ``resources.scratch``, or the
+        system's.
 
     Raises
     ------
@@ -118,7 +121,7 @@ class NsdReader:
         self._labelling = Labelling(self._folder, space, atlas, mask, merge_hemispheres)
         self._sessions, self._allow_missing = sessions, allow_missing_sessions
         self._test, self._single = test, repeats == "single"
-        self._minimum, self._scratch = min_noise_ceiling, scratch or tempfile.gettempdir()
+        self._minimum, self._scratch = min_noise_ceiling, scratch
 
     def subjects(self) -> tuple[str, ...]:
         """``subj01`` to ``subj08``."""
@@ -206,12 +209,14 @@ class NsdReader:
             allow_missing=self._allow_missing,
         )
         trials = trials_of(self._plan, subject, sessions)
+        key = f"options.scratch of data set '{self._name}'"
+        scratch = scratch_folder(self._scratch, key=key) if self._scratch else tempfile.gettempdir()
         prepared = prepare(
             parts,
             trials,
             self._folder.path / relative,
             self._format,
-            scratch=self._scratch,
+            scratch=scratch,
             single=self._single,
         )
         attrs = {

@@ -24,7 +24,8 @@ class Rows:
     Parameters
     ----------
     directory : str or Path
-        For the files, which have no name and vanish when they are closed.
+        For the files, which have no name and vanish when they are closed. Room for all of them is
+        taken at once.
     rows : int
     sizes : sequence of int
         Targets of each part; a chunk never lies in two.
@@ -52,7 +53,14 @@ class Rows:
                 self.part.append(part)
             first += size
         self.files = [
-            RowFile(directory, (rows, part.stop - part.start), np.float32) for part in self.chunks
+            RowFile(
+                directory,
+                (rows, part.stop - part.start),
+                np.float32,
+                of="sums of NSD's sessions",
+                scratch=True,
+            )
+            for part in self.chunks
         ]
 
     def close(self) -> None:
