@@ -51,13 +51,6 @@ def test_fits_may_be_jobs_of_their_own(workflow):
     assert (plan["extract"], plan["fit"]) == (6, 12)
 
 
-def test_a_dry_run_that_prints_no_jobs_plans_the_same_ones_without_their_groups(workflow):
-    workflow.config["study"] = "another"
-    shown = workflow.snakemake("--dry-run").stdout
-    assert "group job scenes.tiny-vit." in shown.lower()
-    assert workflow.plan("--quiet=rules") == workflow.plan()
-
-
 def test_an_added_metric_plans_no_extraction(workflow):
     workflow.config["fit"]["metrics"]["rsa_pearson"] = None
     assert workflow.plan() == {"fit": 6, "ceilings": 2, "measure": 3, "family": 2, **END}
