@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 from _cluster import Place, make_place
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -27,6 +28,12 @@ LOGS = "results/small/logs/{}/scenes/vit-0/{}/layers.0.log"
 @pytest.fixture(scope="module")
 def place(cluster, tmp_path_factory) -> Place:
     return make_place(tmp_path_factory.mktemp("deployment") / "study", 1, 1, {"cka": None})
+
+
+def _scratch_in(place: Place, folder: str) -> None:
+    file = place.root / "study.yaml"
+    config = yaml.safe_load(file.read_text()) | {"resources": {"scratch": folder}}
+    file.write_text(yaml.safe_dump(config))
 
 
 def _last_job(name: str) -> str:
@@ -49,10 +56,10 @@ def test_a_layer_runs_in_an_image_with_scratch_that_only_the_node_knows(
     monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{os.environ['PATH']}")
     monkeypatch.setenv("CONVERGENT_MAIL", "nobody")
     assert "SLURM_JOB_PARTITION" not in os.environ
-    scratch = f"resources={{scratch: {tmp_path}/$SLURM_JOB_PARTITION}}"
+    _scratch_in(place, f"{tmp_path}/$SLURM_JOB_PARTITION")
     run = place.snakemake(
         f"{OPTIONS} --software-deployment-method apptainer --apptainer-args '--nv --bind /data' "
-        f"--config container=image '{scratch}' -- {LAYER.format('final')}"
+        f"--config container=image -- {LAYER.format('final')}"
     )
     told = run.log.read_text()
     assert run.returncode == 0, told
@@ -72,8 +79,8 @@ def test_scratch_that_the_node_does_not_have_fails_the_layer_and_names_the_node(
     place, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("CONVERGENT_MAIL", "nobody")
-    scratch = f"resources={{scratch: {tmp_path}/$SLURM_JOB_ID}}"
-    run = place.snakemake(f"{OPTIONS} --config '{scratch}' -- {LAYER.format('random-0')}")
+    _scratch_in(place, f"{tmp_path}/$SLURM_JOB_ID")
+    run = place.snakemake(f"{OPTIONS} -- {LAYER.format('random-0')}")
     assert run.returncode != 0
     log = (place.root / LOGS.format("extract", "random-0")).read_text()
     assert f"resources.scratch is '{tmp_path}/$SLURM_JOB_ID', here {tmp_path}/" in log

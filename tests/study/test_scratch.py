@@ -73,3 +73,8 @@ def test_it_is_looked_for_in_the_job_only_and_is_in_no_identity(files):
 def test_a_folder_relative_to_the_study_is_a_mistake(files):
     (found,) = Study.mistakes(files.path, {"resources.scratch": "TMPDIR"})
     assert "begins with $" in str(found)
+
+
+def test_a_variable_on_the_command_line_is_refused_for_it_would_not_reach_the_job(files):
+    with pytest.raises(ConfigError, match=r"resources: a variable given with --config .*file"):
+        share_with_jobs(files.path, {"resources": {"scratch": "/local/$SLURM_JOB_ID"}})
