@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,12 +125,8 @@ def small_configuration() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workflow:
-    """Run the small study to its report, one job a layer."""
-    folder = tmp_path_factory.mktemp("study")
-    _save_tiny_vit(folder / "vit")
-    (folder / "models.tsv").write_text(MODELS.format(vit=folder / "vit"))
-    (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
+def finished(made_once: Callable[..., Path], repository: Path) -> Workflow:
+    """Run the small study to its report, one job a layer; read it, and change copies of it."""
     more = {
         "fit": {
             "permutations": 4,
@@ -137,9 +134,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Work
         },
         "statistics": {"bootstraps": 100, "permutations": 100},
     }
-    workflow = Workflow(folder, repository, small_configuration() | more)
-    workflow.snakemake()
-    return workflow
+    config = small_configuration() | more
+
+    def fill(folder: Path) -> None:
+        _save_tiny_vit(folder / "vit")
+        (folder / "models.tsv").write_text(MODELS.format(vit=folder / "vit"))
+        (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
+        Workflow(folder, repository, config).snakemake()
+
+    return Workflow(made_once("study", fill), repository, config)
 
 
 @pytest.fixture
