@@ -15,10 +15,10 @@ pytest_plugins = ["workflow_fixtures"]
 REPOSITORY = Path(__file__).resolve().parents[1]
 MOST_WORKERS = 8  # of 1 to 2 GB each; with more of them the longest test is what one waits for
 
-# Before anything imports numpy or torch: a worker has one processor, and its neighbours the others.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ.setdefault(_name, "1")
+# Before anything imports numpy or torch: the other processors are the neighbours', and on arrays
+# as small as those of the tests more threads are slower than one.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 # An example may wait for a neighbour.
 settings.register_profile("untimed", deadline=None)
