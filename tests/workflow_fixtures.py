@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 import yaml
 
+import forked_snakemake
+
 MODELS = """\
 model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\tpreprocessing\tattention
 gabor\tcontrols\tvision\tbaseline\tgabor\t0\tfeatures\t32\tvector\tnone\tsize=32 orientations=4 scales=2 grid=2\t
@@ -42,26 +44,19 @@ class Workflow:
 
     def snakemake(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         self.write()
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "snakemake",
-                "--snakefile",
-                str(self.repository / "Snakefile"),
-                "--directory",
-                str(self.folder),
-                "--configfile",
-                str(self.folder / "study.yaml"),
-                "--cores",
-                "2",
-                *options,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-        )
+        arguments = ["--snakefile", str(self.repository / "Snakefile")]
+        arguments += ["--directory", str(self.folder)]
+        arguments += ["--configfile", str(self.folder / "study.yaml"), "--cores", "2", *options]
+        if "--dry-run" in options:
+            done = forked_snakemake.run(arguments, self.folder)
+        else:
+            done = subprocess.run(
+                [sys.executable, "-m", "snakemake", *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=self.folder,
+            )
         if check and done.returncode:
             logs = [path.read_text() for path in self.folder.rglob("logs/**/*.log")]
             raise AssertionError("\n".join([done.stdout, done.stderr, *logs])[-6000:])
