@@ -1,4 +1,4 @@
-"""Snakemake from a process that has imported it already, which is most of what a dry run takes.
+"""Snakemake from a process that has imported it, which is most of what a dry run takes.
 
 ``run`` does what ``python -m snakemake`` does in a folder. Run as a program, this file is the
 process that forks for each call.

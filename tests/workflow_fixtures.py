@@ -6,7 +6,6 @@ import copy
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,16 +46,7 @@ class Workflow:
         arguments = ["--snakefile", str(self.repository / "Snakefile")]
         arguments += ["--directory", str(self.folder)]
         arguments += ["--configfile", str(self.folder / "study.yaml"), "--cores", "2", *options]
-        if "--dry-run" in options:
-            done = forked_snakemake.run(arguments, self.folder)
-        else:
-            done = subprocess.run(
-                [sys.executable, "-m", "snakemake", *arguments],
-                capture_output=True,
-                text=True,
-                check=False,
-                cwd=self.folder,
-            )
+        done = forked_snakemake.run(arguments, self.folder)
         if check and done.returncode:
             logs = [path.read_text() for path in self.folder.rglob("logs/**/*.log")]
             raise AssertionError("\n".join([done.stdout, done.stderr, *logs])[-6000:])
