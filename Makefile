@@ -5,6 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 DATA   ?=
 SLURM_TESTS ?= tests/slurm
+WORKERS ?= -n auto --dist worksteal
 
 .PHONY: help setup demo alice test test-slurm lint format clean
 
@@ -38,7 +39,7 @@ endif
 	@echo "report: $(CURDIR)/results/alice/report.html"
 
 test: setup  ## Run the tests (those that need a SLURM are in test-slurm).
-	$(BIN)/python -m pytest -m "not slurm"
+	$(BIN)/python -m pytest -m "not slurm" $(WORKERS)
 
 test-slurm: setup  ## Run the workflow on a one-node SLURM that the test starts (root, Debian).
 	$(BIN)/python -m pytest -m slurm $(SLURM_TESTS)

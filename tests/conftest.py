@@ -1,15 +1,34 @@
-"""Fixtures that several rooms' tests share."""
+"""Fixtures that several rooms' tests share, and how tests run beside each other."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 pytest_plugins = ["workflow_fixtures"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+MOST_WORKERS = 8  # of 1 to 2 GB each; with more of them the longest test is what one waits for
+
+# Before anything imports numpy or torch: the other processors are the neighbours', and on arrays
+# as small as those of the tests more threads are slower than one.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+
+# An example may wait for a neighbour.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Workers of ``-n auto``: one for each processor that this process may use."""
+    return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +44,24 @@ def shared_data() -> Path:
     if not place.is_dir():
         pytest.skip(f"no shared data at {place} (set CONVERGENT_SHARED)")
     return place
+
+
+@pytest.fixture(scope="session")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Folder of that name, filled by the first worker that asks for it, read by all."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, fill: Callable[[Path], None]) -> Path:
+        folder, finished = base / name, base / f"{name}.finished"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if folder.exists() and not finished.exists():
+                pytest.fail(f"{name} could not be made: another worker tells why")
+            if not finished.exists():
+                folder.mkdir()
+                fill(folder)
+                finished.touch()
+        return folder
+
+    return made

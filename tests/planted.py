@@ -9,6 +9,7 @@ has a training trajectory.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,7 +35,7 @@ STORY = tuple(
 )
 
 
-@dataclass
+@dataclass(eq=False)  # equal to itself only, so that what is made from it can be kept
 class PlantedStudy:
     models: pl.DataFrame
     alignment: pl.DataFrame
@@ -90,6 +91,7 @@ def _models(modality: str, families: int, per_family: int, rng) -> list[dict]:
     return rows
 
 
+@functools.lru_cache(maxsize=16)
 def planted_study(
     *,
     families: int = 4,
@@ -280,7 +282,15 @@ def claim_tables(
     from convergent.stages.claims import claimed
 
     gathered = {name: getattr(study, name) for name in ("performance", "models", "coverage")}
-    return gathered | {"truth": study.truth} | dict(claimed(material(study, ceilings)))
+    claims = _claims(study) if ceilings is None else dict(claimed(material(study, ceilings)))
+    return gathered | {"truth": study.truth} | claims
+
+
+@functools.lru_cache(maxsize=4)  # seconds each, and several modules read the same ones
+def _claims(study: PlantedStudy) -> dict[str, pl.DataFrame]:
+    from convergent.stages.claims import claimed
+
+    return dict(claimed(material(study)))
 
 
 def only(study: PlantedStudy, models: list[str]) -> PlantedStudy:

@@ -6,14 +6,16 @@ import copy
 import re
 import shutil
 import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+import forked_snakemake
 
 MODELS = """\
 model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\tpreprocessing\tattention
@@ -41,26 +43,10 @@ class Workflow:
 
     def snakemake(self, *options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         self.write()
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "snakemake",
-                "--snakefile",
-                str(self.repository / "Snakefile"),
-                "--directory",
-                str(self.folder),
-                "--configfile",
-                str(self.folder / "study.yaml"),
-                "--cores",
-                "2",
-                *options,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=self.folder,
-        )
+        arguments = ["--snakefile", str(self.repository / "Snakefile")]
+        arguments += ["--directory", str(self.folder)]
+        arguments += ["--configfile", str(self.folder / "study.yaml"), "--cores", "2", *options]
+        done = forked_snakemake.run(arguments, self.folder)
         if check and done.returncode:
             logs = [path.read_text() for path in self.folder.rglob("logs/**/*.log")]
             raise AssertionError("\n".join([done.stdout, done.stderr, *logs])[-6000:])
@@ -124,12 +110,8 @@ def small_configuration() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workflow:
-    """Run the small study to its report, one job a layer."""
-    folder = tmp_path_factory.mktemp("study")
-    _save_tiny_vit(folder / "vit")
-    (folder / "models.tsv").write_text(MODELS.format(vit=folder / "vit"))
-    (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
+def finished(made_once: Callable[..., Path], repository: Path) -> Workflow:
+    """Run the small study to its report, one job a layer; read it, and change copies of it."""
     more = {
         "fit": {
             "permutations": 4,
@@ -137,9 +119,15 @@ def finished(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Work
         },
         "statistics": {"bootstraps": 100, "permutations": 100},
     }
-    workflow = Workflow(folder, repository, small_configuration() | more)
-    workflow.snakemake()
-    return workflow
+    config = small_configuration() | more
+
+    def fill(folder: Path) -> None:
+        _save_tiny_vit(folder / "vit")
+        (folder / "models.tsv").write_text(MODELS.format(vit=folder / "vit"))
+        (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
+        Workflow(folder, repository, config).snakemake()
+
+    return Workflow(made_once("study", fill), repository, config)
 
 
 @pytest.fixture

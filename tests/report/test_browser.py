@@ -19,6 +19,7 @@ DESKTOP = {"viewport": {"width": 1300, "height": 900}}
 
 @pytest.fixture(scope="module")
 def browser():
+    sync_api.expect.set_options(timeout=20_000)
     with sync_api.sync_playwright() as playwright:
         options = ["--no-sandbox", "--enable-unsafe-swiftshader"]
         started = playwright.chromium.launch(executable_path=CHROMIUM, args=options)

@@ -153,23 +153,21 @@ def _start(workflow, *options: str) -> subprocess.Popen[str]:
 
 
 def _in_a_job(workflow, process: subprocess.Popen[str]) -> None:
-    """Wait until a job of the run has begun: its log is there."""
-    log = workflow.folder / "results/small/logs/extract/scenes/tiny-vit/final/layers.1.log"
-    deadline = time.monotonic() + 60
-    while not log.exists():
+    """Wait until an extraction of the run has begun."""
+    deadline = time.monotonic() + 120
+    while not _workers(workflow.folder):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.3)  # the command itself has started
+    time.sleep(0.3)  # it is somewhere in its work
 
 
 @pytest.fixture
 def to_do(workflow):
-    """One layer of a finished study is to be made again: its digests, and the log is not there."""
+    """One layer of a finished study is to be made again: its digests."""
     right = _digests(workflow.folder)
     results = workflow.folder / "results/small"
     (results / FEATURES).unlink()
-    (results / "logs/extract/scenes/tiny-vit/final/layers.1.log").unlink()
     for subject in ("sim01", "sim02"):
         _forget(results / f"alignment/scenes/tiny-vit/final/layers.1/{subject}.zarr.zip")
     return right
@@ -200,7 +198,7 @@ def test_an_interrupted_controller_stops_its_jobs_and_leaves_no_lock(workflow, t
     process = _start(workflow, *TARGETS)
     _in_a_job(workflow, process)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
-    told, _ = process.communicate(timeout=30)
+    told, _ = process.communicate(timeout=120)
     assert process.returncode != 0, told
     assert _digests(workflow.folder).items() <= to_do.items()  # whole or absent
     workflow.snakemake("--rerun-incomplete", *TARGETS)
@@ -241,5 +239,4 @@ def _workers(folder: Path) -> list[int]:
                 found.append(int(entry.name))
         except OSError:
             continue
-    assert found
     return found
