@@ -151,9 +151,9 @@ def test_a_missing_package_is_seen_before_a_job_is_submitted(monkeypatch, schedu
 
 def test_an_unknown_keyword_is_seen_before_a_job_is_submitted():
     pytest.importorskip("dask_jobqueue")
-    config = AggregationConfig(scheduler="slurm", slurm={"queue": "cpu", "acount": "tests"})
+    config = AggregationConfig(scheduler="slurm", slurm={"queue": "cpu", "accounts": "tests"})
     (mistake,) = worker_mistakes(config)
-    assert "unknown keyword 'acount'" in str(mistake) and "account" in str(mistake)
+    assert "unknown keyword 'accounts'" in str(mistake) and "'account'" in str(mistake)
 
 
 def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
