@@ -115,6 +115,7 @@ def finished(made_once: Callable[..., Path], repository: Path) -> Workflow:
     more = {
         "fit": {
             "permutations": 4,
+            "similarity_stimuli": 128,  # of 256: most of a fit's time grows with their square
             "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 2.0]}},
         },
         "statistics": {"bootstraps": 100, "permutations": 100},
