@@ -12,6 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from convergent.cli import app
+from convergent.study.estimate import estimate
 from convergent.watch import disk, machine
 from convergent.watch.cluster import cluster
 from convergent.watch.files import listed
@@ -118,7 +119,8 @@ def test_needs_shrink_with_what_is_there(small):
     whole = needs(study, listed(study.paths.root))
     # gabor and four layers of the network, of 10,000 stimuli; three numbers a sentence
     features = 10_000 * 4 * (32 + 4 * 16 + 3)
-    assert whole.bytes == features + 12 * 300_000
+    assert whole.bytes == features + 12 * 1e6 * study.config.resources.alignment_mb
+    assert whole.inodes == estimate(study).total.inodes > 50
     assert whole.checkpoints == 1  # random weights are not downloaded
     touch([path for job in jobs_of(study) for path in job.paths])
     assert needs(study, listed(study.paths.root)) == NOTHING

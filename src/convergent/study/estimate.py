@@ -110,6 +110,13 @@ def estimate(study: Study, family: str | None = None) -> Plan:
     return Plan(rows, counting.shared(chosen, left, whole=family is None), counting.notes())
 
 
+def features_bytes(study: Study, layers: Sequence[Layer], dataset: str) -> float:
+    """Bytes of the features of some layers for one data set."""
+    extraction = study.config.extraction
+    width = sum(min(layer.width, extraction.projection or layer.width) for layer in layers)
+    return float(study.dataset(dataset).stimuli) * width * _BYTES[extraction.store]
+
+
 class _Counting:
     """One look at a study's folders."""
 
@@ -263,19 +270,16 @@ class _Counting:
     def _extraction(
         self, model: Model, unit: Unit, dataset: str | None, layers: tuple[Layer, ...]
     ) -> Estimate:
-        study, extraction = self.study, self.study.config.extraction
+        study = self.study
         names = [dataset] if dataset else study.datasets_of(model.key)
         checkpoints = 1 if unit.checkpoint else len(model.checkpoints)
-        widest = extraction.projection or max(layer.width for layer in layers)
-        width = sum(min(layer.width, widest) for layer in layers)
-        items = sum(study.dataset(name).stimuli for name in names)
-        size = items * width * _BYTES[extraction.store] * checkpoints
+        size = sum(features_bytes(study, layers, name) for name in names)
         hours = (STARTUP + resources.extract_seconds(study, unit, dataset)) / 3600
-        on_gpu = extraction.device != "cpu"
+        on_gpu = study.config.extraction.device != "cpu"
         return Estimate(
             gpu_hours=hours * resources.gpus(study, unit) if on_gpu else 0.0,
             cpu_hours=hours,
-            feature_bytes=size,
+            feature_bytes=size * checkpoints,
         )
 
     def _fit_hours(self, stores: int) -> float:
