@@ -48,14 +48,14 @@ def share_with_jobs(
     ConfigError
         What is overridden has a variable, which the login node's shell would replace on its way.
     """
-    os.environ[STUDY] = str(path)
-    os.environ[OVERRIDES] = json.dumps(overrides)
-    if "$" in os.environ[OVERRIDES]:
+    if "$" in json.dumps(overrides):
         raise ConfigError(
             "a variable given with --config is replaced before a job starts, often by nothing",
             where=next(str(key) for key, value in overrides.items() if "$" in json.dumps(value)),
             fix="write it in the study's file, where jobs read it as it is",
         )
+    os.environ[STUDY] = str(path)
+    os.environ[OVERRIDES] = json.dumps(overrides)
     os.environ[NODE_TMPDIR] = os.environ.get("TMPDIR", "")
     if any(str(name).startswith("fit") or "/alignment/" in str(name) for name in forced or ()):
         os.environ[ANEW] = "1"
