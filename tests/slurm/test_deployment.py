@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
 from _cluster import Place, make_place
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from stand_ins import command_of, make_apptainer
 
 pytestmark = pytest.mark.slurm

@@ -17,6 +17,7 @@ from convergent.stages.data import read_stimuli
 from convergent.stages.weights import load_checkpoint
 from convergent.store import RowFile, require_room, write_store
 from convergent.study import Checkpoint, Study, Unit
+from convergent.study.estimate import features_bytes
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,9 @@ class _Pass:
         """Write the stores of layers for data sets that have the same stimuli."""
         config = self._study.config.extraction
         if self._scratch is not None:
-            require_room(self._scratch, self._bytes(layers, len(sets[0])), self._about(layers))
+            declared = [self._study.layer(self._model.key, name) for name in layers]
+            size = features_bytes(self._study, declared, len(sets[0]))
+            require_room(self._scratch, size, self._about(layers))
         with ExitStack() as files:
             rows: dict[str, RowFile] = {}
 
@@ -102,13 +105,6 @@ class _Pass:
             for stimuli in sets:
                 for name in layers:
                     self._write(stimuli, found[name], rows[name])
-
-    def _bytes(self, layers: Sequence[str], stimuli: int) -> int:
-        """Size of all rows, at least: flattening makes more features than the row declares."""
-        config = self._study.config.extraction
-        widths = [self._study.layer(self._model.key, name).width for name in layers]
-        kept = sum(min(width, config.projection or width) for width in widths)
-        return kept * stimuli * np.dtype(config.store).itemsize
 
     def _about(self, layers: Sequence[str]) -> str:
         named = f"layer '{layers[0]}'" if len(layers) == 1 else f"{len(layers)} layers"

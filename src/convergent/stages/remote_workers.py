@@ -12,13 +12,12 @@ from importlib import metadata
 from typing import Any
 
 from convergent.errors import ConfigError
-from convergent.stages.worker_jobs import WorkerJobs, open_cluster
+from convergent.stages.worker_jobs import WorkerJobs, absent, open_cluster
 from convergent.study import AggregationConfig
 
 _ANSWER_SECONDS = 30
 # How long one looks away while workers work.
 LOOK_SECONDS = 5.0
-_INSTALL = "pip install 'convergent[dask-slurm]'"
 # What decides the bytes of results.
 _PACKAGES = ("convergent", "numpy", "zarr")
 
@@ -213,15 +212,6 @@ def at_address(config: AggregationConfig) -> Iterator[tuple[Remote, int]]:
         threads = sum(client.nthreads().values())
         remote = Remote(client, config.scheduler, 60 * config.wait_minutes, where)
         yield remote, max(config.workers, threads)
-
-
-def absent(package: str, scheduler: str) -> ConfigError:
-    """Error of a package that is not installed."""
-    return ConfigError(
-        f"scheduler '{scheduler}' needs the package {package}, which is not installed",
-        where="aggregation.scheduler",
-        fix=_INSTALL,
-    )
 
 
 def _client_class(scheduler: str) -> Any:

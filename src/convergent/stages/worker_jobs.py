@@ -20,6 +20,7 @@ from convergent.study import AggregationConfig
 from convergent.watch.slurm import queue
 
 _WHERE = "aggregation.slurm"
+_INSTALL = "pip install 'convergent[dask-slurm]'"
 # Jobs that end before the work does are replaced, so many times a worker.
 _REPLACED = 3
 # Neither server shows itself on a web page: a login node is shared by many people.
@@ -108,8 +109,6 @@ def open_cluster(config: AggregationConfig, logs: str | None) -> Iterator[Worker
     ConfigError
         dask-jobqueue is missing, or does not know a keyword.
     """
-    from convergent.stages.remote_workers import absent
-
     try:
         from dask_jobqueue import SLURMCluster
     except ImportError:
@@ -131,6 +130,15 @@ def open_cluster(config: AggregationConfig, logs: str | None) -> Iterator[Worker
     with _cancelled_at_the_end(name), closing(cluster):
         cluster.scale(jobs=config.workers)
         yield WorkerJobs(cluster, name, config.workers, options["log_directory"], refused)
+
+
+def absent(package: str, scheduler: str) -> ConfigError:
+    """Error of a package that is not installed."""
+    return ConfigError(
+        f"scheduler '{scheduler}' needs the package {package}, which is not installed",
+        where="aggregation.scheduler",
+        fix=_INSTALL,
+    )
 
 
 def keyword_mistakes(config: AggregationConfig) -> list[ConfigError]:

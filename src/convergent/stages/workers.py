@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from convergent.errors import ConfigError, StoreError
-from convergent.stages.remote_workers import absent, at_address, checked, on_slurm
-from convergent.stages.worker_jobs import keyword_mistakes
+from convergent.stages.remote_workers import at_address, checked, on_slurm
+from convergent.stages.worker_jobs import absent, keyword_mistakes
 from convergent.store import Store, read_store
 from convergent.study import AggregationConfig, Study
 from convergent.zarr_format import Wanted

@@ -110,11 +110,11 @@ def estimate(study: Study, family: str | None = None) -> Plan:
     return Plan(rows, counting.shared(chosen, left, whole=family is None), counting.notes())
 
 
-def features_bytes(study: Study, layers: Sequence[Layer], dataset: str) -> float:
-    """Bytes of the features of some layers for one data set."""
+def features_bytes(study: Study, layers: Sequence[Layer], stimuli: int) -> int:
+    """Bytes of the features of some layers, by their declared widths: flattening makes more."""
     extraction = study.config.extraction
     width = sum(min(layer.width, extraction.projection or layer.width) for layer in layers)
-    return float(study.dataset(dataset).stimuli) * width * _BYTES[extraction.store]
+    return stimuli * width * _BYTES[extraction.store]
 
 
 class _Counting:
@@ -273,7 +273,7 @@ class _Counting:
         study = self.study
         names = [dataset] if dataset else study.datasets_of(model.key)
         checkpoints = 1 if unit.checkpoint else len(model.checkpoints)
-        size = sum(features_bytes(study, layers, name) for name in names)
+        size = sum(features_bytes(study, layers, study.dataset(name).stimuli) for name in names)
         hours = (STARTUP + resources.extract_seconds(study, unit, dataset)) / 3600
         on_gpu = study.config.extraction.device != "cpu"
         return Estimate(

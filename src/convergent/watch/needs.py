@@ -53,13 +53,13 @@ def needs(study: Study, found: Found) -> Needs:
     return Needs(size, left.inodes, weights, checkpoints)
 
 
-def rows_of_a_job(study: Study) -> float:
+def rows_of_a_job(study: Study) -> int:
     """Bytes of the rows that the largest extraction keeps in ``resources.scratch`` at a time."""
     by_layer = study.config.granularity == "layer"
     rows = (
-        features_bytes(study, layers, dataset)
+        features_bytes(study, layers, study.dataset(dataset).stimuli)
         for model in study.models.values()
         for layers in ([[one] for one in model.layers] if by_layer else [model.layers])
         for dataset in study.datasets_of(model.key)
     )
-    return max(rows, default=0.0)
+    return max(rows, default=0)
