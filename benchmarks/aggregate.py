@@ -59,7 +59,7 @@ def content(targets: int, permutations: int, bandwidths: int, seed: int) -> Cont
         "region": (region, names),
         "hemisphere": (region, np.array(["L"] * REGIONS)),
         "network": (region, np.array(["Visual"] * REGIONS)),
-        "region_order": (region, np.arange(REGIONS) / REGIONS),
+        "axis_position": (region, np.arange(REGIONS) / REGIONS),
         "region_noise_ceiling": (region, rng.uniform(0, 0.6, REGIONS)),
         "region_targets": (region, np.full(REGIONS, targets // REGIONS)),
         "r": (target, scores(targets)),
@@ -138,11 +138,11 @@ def gather(file: str, step: str) -> dict[str, float]:
     study = Study.load(file)
     begun, worked = time.perf_counter(), time.process_time()
     if step == "maps":
-        from convergent.stages.maps import write_maps
+        from convergent.pipeline.maps import write_maps
 
         write_maps(study, "scenes")
     else:
-        from convergent.stages.aggregate import gather_family, measure
+        from convergent.pipeline.measure import gather_family, measure
 
         if step == "measure":
             for model in study.models:

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from _cluster import ONE_THREAD, Place, make_place
 
-from convergent.stages.data import write_stimuli
-from convergent.stages.weights import write_manifests
+from convergent.pipeline.data import write_stimuli
+from convergent.pipeline.weights import write_manifests
 
 CALLS = "pwrite64,write,writev,pread64,read,readv,copy_file_range,sendfile"
 # 4711 pwrite64(4</folder/#41>(deleted), "..."..., 2048, 0) = 2048

@@ -90,7 +90,7 @@ def main() -> None:
             "python": ((python, "-c", "pass"),),
             "import torch": ((python, "-c", "import torch"),),
             "import convergent.cli": ((python, "-c", "import convergent.cli"),),
-            "import convergent.stages.fit": ((python, "-c", "import convergent.stages.fit"),),
+            "import convergent.pipeline.fit": ((python, "-c", "import convergent.pipeline.fit"),),
             "fit, all subjects in one process": (fit,),
             "fit, a process a subject": tuple((*fit, "--subject", one) for one in SUBJECTS),
             "fit, all stores there": (fit,),

@@ -36,10 +36,10 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 
-from convergent.paths import Paths
-from convergent.stages.schemas import ALIGNMENT_SCHEMA, CEILING_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
-from convergent.stages.table_files import scan_tables, writing
-from convergent.stages.tables import write_table
+from convergent.study.paths import Paths
+from convergent.tables.files import scan_tables, writing
+from convergent.tables.frames import write_table
+from convergent.tables.schemas import ALIGNMENT_SCHEMA, CEILING_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
 
 STEPS = ("write", "query-duckdb", "query-polars", "correlate", "cube", "compare", "report")
 SUBJECTS = ("subj01", "subj02", "subj05", "subj07")
@@ -55,7 +55,7 @@ QUESTIONS = {
     "mean by model and region": "SELECT model, region, avg(score) AS score FROM measurements "
     "WHERE metric = 'ridge_r' GROUP BY ALL",
     "mean by metric and scale": "SELECT metric, scale, avg(score) AS score, "
-    "avg(score_calibrated) AS calibrated, count(*) AS n FROM measurements GROUP BY ALL",
+    "avg(score_chance_corrected) AS calibrated, count(*) AS n FROM measurements GROUP BY ALL",
     "ten best layers": "SELECT model, layer, avg(score) AS score FROM measurements "
     "WHERE metric = 'cka' AND network = 'Visual' GROUP BY ALL ORDER BY score DESC LIMIT 10",
 }
@@ -107,7 +107,7 @@ def places() -> dict[str, pl.DataFrame]:
                 "region": [r.name for r in regions],
                 "hemisphere": [r.hemisphere for r in regions],
                 "network": [r.network for r in regions],
-                "region_order": [float(r.order) for r in regions],
+                "axis_position": [float(r.order) for r in regions],
             }
         ),
         "kind": kinds.sort("metric", "scale"),
@@ -133,7 +133,7 @@ class Maker:
 
     def rows(self, base: pl.DataFrame, quality: float, row: dict, schema: dict) -> pl.DataFrame:
         n = base.height
-        order = base["region_order"].to_numpy()
+        order = base["axis_position"].to_numpy()
         depth = base["depth"].to_numpy() if "depth" in base.columns else 0.3 + 0.5 * order
         high = 0.3 + 0.4 * quality * (0.3 + 0.7 * order) - 0.2 * (depth - 0.2 - 0.6 * order) ** 2
         ridge = base["metric"].str.starts_with("ridge_r").to_numpy()
@@ -152,8 +152,9 @@ class Maker:
             "score_normalised": np.where(ridge, score / np.sqrt(ceiling), np.nan),
             "null_mean": self.rng.normal(0, 0.002, n), "null_sd": np.full(n, 0.01),
             "p": np.ceil(self.rng.uniform(0, 1, n) * 101) / 101,
-            "score_calibrated": score - 0.001, "score_median": score, "inner_score": score,
-            "p_group": np.full(n, 0.01),
+            "score_chance_corrected": score - 0.001,
+            "score_median": score, "selection_score": score,
+            "p_permutation": np.full(n, 0.01),
         }  # fmt: skip
         columns = [pl.Series(k, v) for k, v in values.items() if k in schema]
         named = [pl.lit(v, dtype=schema[k]).alias(k) for k, v in constants.items() if k in schema]
@@ -238,7 +239,7 @@ def small_tables(paths: Paths, every: list[dict]) -> None:
     write_table(paths.table("coverage"), [covered], "coverage")
 
     for name, rows in (("performance", pl.DataFrame(performance, infer_schema_length=None)),
-                       ("models", table), ("truth", truth)):  # fmt: skip
+                       ("models", table), ("simulation_truth", truth)):  # fmt: skip
         rows.write_parquet(paths.table(name))
     families = {f: [m["model"] for m in every if m["family"] == f]
                 for f in sorted({m["family"] for m in every})}  # fmt: skip
@@ -261,8 +262,8 @@ def timed(name: str, begun: float) -> None:
 
 
 def query_duckdb(paths: Paths) -> None:
-    from convergent.stages.query import answers
-    from convergent.stages.results import results_in
+    from convergent.tables.query import answers
+    from convergent.tables.results import results_in
 
     for name, question in QUESTIONS.items():
         begun = time.perf_counter()
@@ -276,7 +277,8 @@ def query_polars(paths: Paths) -> None:
     mean = pl.col("score").mean()
     asked = (
         rows.filter(metric="ridge_r").group_by("model", "region").agg(mean),
-        rows.group_by("metric", "scale").agg(mean, pl.col("score_calibrated").mean(), pl.len()),
+        rows.group_by("metric", "scale")
+        .agg(mean, pl.col("score_chance_corrected").mean(), pl.len()),
         rows.filter(metric="cka", network="Visual").group_by("model", "layer").agg(mean)
         .top_k(10, by="score"),
     )  # fmt: skip
@@ -287,12 +289,12 @@ def query_polars(paths: Paths) -> None:
 
 
 def correlate(paths: Paths) -> None:
-    from convergent.stages.claims import CLAIMS, Material
+    from convergent.pipeline.claims import CLAIMS, Material
 
     material = Material(
         alignment=scan(paths, "alignment"), measurements=scan(paths, "measurements"),
         **{name: pl.read_parquet(paths.table(name))
-           for name in ("performance", "models", "ceilings", "truth")},
+           for name in ("performance", "models", "ceilings", "simulation_truth")},
         primary="ridge_r", benchmarks=BENCHMARKS, threshold=0.05, seed=0, bootstraps=2000,
         permutations=2000,
     )  # fmt: skip
@@ -305,7 +307,7 @@ def correlate(paths: Paths) -> None:
 
 
 def cube(paths: Paths) -> None:
-    from convergent.stages.cube import open_cube, write_cube
+    from convergent.pipeline.cube import open_cube, write_cube
 
     study = SimpleNamespace(
         name="tables", paths=paths, families=families(paths), dataset=lambda name: name
@@ -321,8 +323,8 @@ def cube(paths: Paths) -> None:
 
 
 def compare(paths: Paths) -> None:
-    from convergent.comparison import verdict
-    from convergent.stages.compare import compare_results
+    from convergent.tables.comparison import compare_results
+    from convergent.tables.comparison_page import verdict
 
     print("   ", verdict(compare_results(paths.root, paths.root, tolerance=1e-6)))
 
@@ -330,13 +332,13 @@ def compare(paths: Paths) -> None:
 def report(paths: Paths) -> None:
     from convergent.figures import draw_all
     from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
-    from convergent.study._study import STUDY_TABLES
+    from convergent.study.study import STUDY_TABLES
 
     statistics = {"bootstraps": 2000, "permutations": 2000, "seed": 0, "ceiling_threshold": 0.05}
     fit = {"metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": list(SCALES)}},
            "folds": 5, "inner_folds": 5, "selection": "gcv", "permutations": 100,
            "fixed_depth": 0.5, "alphas": {"low": -1, "high": 8, "number": 19},
-           "delays": [1], "trim": 0}  # fmt: skip
+           "delays": [1], "trim_volumes": 0}  # fmt: skip
     inputs = ReportInputs(
         study="tables", title="Made-up tables", primary="ridge_r",
         config={"study": "tables", "title": "Made-up tables", "fit": fit,

@@ -15,10 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from convergent.ops.folder_listing import listed
+from convergent.ops.jobs import jobs_of
+from convergent.ops.status import Watch
 from convergent.study import Study
-from convergent.watch.files import listed
-from convergent.watch.jobs import jobs_of
-from convergent.watch.status import Watch
 
 
 def main() -> None:

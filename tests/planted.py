@@ -56,7 +56,7 @@ class PlantedStudy:
                     pl.lit(metric).alias("metric"),
                     pl.lit(scale, dtype=pl.Float64).alias("scale"),
                     pl.lit(None, dtype=pl.Float64).alias("score_normalised"),
-                    pl.col("score", "score_calibrated") * factor,
+                    pl.col("score", "score_chance_corrected") * factor,
                 )
             )
         return pl.concat(parts)
@@ -168,7 +168,7 @@ def planted_study(
                             "region": name,
                             "hemisphere": hemisphere,
                             "network": network,
-                            "region_order": order,
+                            "axis_position": order,
                             "noise_ceiling": ceiling + rng.normal(0, 0.01) * driven,
                         }
                         top = np.sqrt(ceiling) * (0.3 + slope * high * quality) if driven else 0.0
@@ -183,7 +183,7 @@ def planted_study(
                                     "metric": "ridge_r",
                                     "scale": None,
                                     "score": r,
-                                    "score_calibrated": r,
+                                    "score_chance_corrected": r,
                                     "score_normalised": r / np.sqrt(ceiling) if driven else None,
                                     "depth": float(
                                         np.clip(0.2 + 0.7 * high + rng.normal(0, 0.05), 0, 1)
@@ -191,7 +191,7 @@ def planted_study(
                                     if choice == "best"
                                     else 0.5,
                                     "p": 0.0476 if driven else float(rng.uniform()),
-                                    "p_group": 0.001 if driven else 0.5,
+                                    "p_permutation": 0.001 if driven else 0.5,
                                     "null_mean": 0.001,
                                     "parameters": model["parameters"],
                                 }
@@ -249,7 +249,8 @@ CONFIG = {
     "fit": {
         "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 1.0, 2.0]}},
         "folds": 5, "inner_folds": 5, "selection": "loo", "permutations": 20, "fixed_depth": 0.5,
-        "alphas": {"low": -1.0, "high": 8.0, "number": 19}, "delays": [1, 2, 3, 4], "trim": 5,
+        "alphas": {"low": -1.0, "high": 8.0, "number": 19}, "delays": [1, 2, 3, 4],
+        "trim_volumes": 5,
     },
     "extraction": {"projection": None, "projection_seed": 0},
     "performance": {"benchmarks": BENCHMARKS},
@@ -259,7 +260,7 @@ CONFIG = {
 
 
 def material(study: PlantedStudy, ceilings: pl.DataFrame | None = None):
-    from convergent.stages.claims import Material
+    from convergent.pipeline.claims import Material
 
     asked = dict(CONFIG["statistics"])
     return Material(
@@ -268,7 +269,7 @@ def material(study: PlantedStudy, ceilings: pl.DataFrame | None = None):
         performance=study.performance,
         models=study.models,
         ceilings=pl.DataFrame(schema=CEILINGS) if ceilings is None else ceilings,
-        truth=study.truth,
+        simulation_truth=study.truth,
         primary="ridge_r",
         benchmarks={modality: [name] for modality, name in BENCHMARKS.items()},
         threshold=asked.pop("ceiling_threshold"),
@@ -279,16 +280,16 @@ def material(study: PlantedStudy, ceilings: pl.DataFrame | None = None):
 def claim_tables(
     study: PlantedStudy, ceilings: pl.DataFrame | None = None
 ) -> dict[str, pl.DataFrame]:
-    from convergent.stages.claims import claimed
+    from convergent.pipeline.claims import claimed
 
     gathered = {name: getattr(study, name) for name in ("performance", "models", "coverage")}
     claims = _claims(study) if ceilings is None else dict(claimed(material(study, ceilings)))
-    return gathered | {"truth": study.truth} | claims
+    return gathered | {"simulation_truth": study.truth} | claims
 
 
 @functools.lru_cache(maxsize=4)  # seconds each, and several modules read the same ones
 def _claims(study: PlantedStudy) -> dict[str, pl.DataFrame]:
-    from convergent.stages.claims import claimed
+    from convergent.pipeline.claims import claimed
 
     return dict(claimed(material(study)))
 

@@ -89,7 +89,7 @@ def write_scores(
         "region": (("region",), names),
         "hemisphere": (("region",), np.array(["L"] * regions)),
         "network": (("region",), np.array(["Visual"] * regions)),
-        "region_order": (("region",), np.arange(regions) / regions),
+        "axis_position": (("region",), np.arange(regions) / regions),
         "region_noise_ceiling": (("region",), mean(ceiling)),
         "region_targets": (("region",), np.bincount(index, minlength=regions)),
         "r": (("target",), fold_r.mean(axis=0)),

@@ -9,10 +9,10 @@ from typing import Any
 
 import polars as pl
 
-from convergent.paths import Paths
-from convergent.stages.schemas import ALIGNMENT_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
-from convergent.stages.table_files import writing
-from convergent.stages.tables import write_table
+from convergent.study.paths import Paths
+from convergent.tables.files import writing
+from convergent.tables.frames import write_table
+from convergent.tables.schemas import ALIGNMENT_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
 
 MODELS = {"vit": ["vit-a", "vit-b"], "cnn": ["cnn-a"]}
 METRICS = (("cka", None), ("cka_rbf", 0.5), ("cka_rbf", 2.0), ("ridge_r", None))
@@ -32,7 +32,8 @@ def measurement_rows(family: str) -> pl.DataFrame:
                 **_common(d, family, model, s, r, metric, scale),
                 "layer": layer, "layer_index": i, "depth": i / (len(LAYERS) - 1),
                 "score": 0.1 + n / 1000 + (0.5 if family == "cnn" else 0.0),
-                "p": 0.05, "null_mean": 0.0, "null_sd": 0.1, "score_calibrated": 0.1 + n / 1000,
+                "p": 0.05, "null_mean": 0.0, "null_sd": 0.1,
+                "score_chance_corrected": 0.1 + n / 1000,
                 "width": 8, "n_features": 8, "effective_dimensionality": 3.0,
                 "parameters": 1000, "tags": "", "weights_sha256": f"{model}-hash",
             }
@@ -59,7 +60,7 @@ def _common(
         "study": "small", "dataset": dataset, "modality": "vision", "family": family,
         "model": model, "checkpoint": "final", "role": "trained", "step": None, "final": True,
         "subject": subject, "region": region, "hemisphere": "L", "network": "Visual",
-        "region_order": 0.1, "metric": metric, "scale": scale, "noise_ceiling": 0.5,
+        "axis_position": 0.1, "metric": metric, "scale": scale, "noise_ceiling": 0.5,
         "n_targets": 10,
     }  # fmt: skip
 

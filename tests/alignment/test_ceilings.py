@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from convergent.alignment import effective_dimensionality, normalise_by_ceiling, pearson
-from convergent.errors import DataError, NumericalError
-from convergent.noise import (
+from convergent.brains.noise import (
     intersubject_correlation,
     leave_one_subject_out_ceiling,
     ncsnr_ceiling,
     split_half_ceiling,
 )
+from convergent.errors import DataError, NumericalError
 
 NOISE = np.array([0.25, 1.0, 4.0])
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convergent.brains.alice import AliceReader
-from convergent.noise import intersubject_correlation
+from convergent.brains.noise import intersubject_correlation
 
 
 @pytest.fixture

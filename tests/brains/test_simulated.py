@@ -18,7 +18,7 @@ from convergent.brains.simulated._labelled import ROLES
 from convergent.brains.simulated._low_level import gabor_energies, text_features
 from convergent.brains.simulated._subjects import simulate, text_mixer, within_class
 from convergent.errors import DataError, UnknownKeyError
-from convergent.study._config import DatasetConfig
+from convergent.study.config import DatasetConfig
 
 READERS = {"vision": SimulatedScenes(vertices=2), "language": SimulatedSentences(vertices=2)}
 ITEMS = {"vision": scene_tiles, "language": topic_sentences}

@@ -12,7 +12,7 @@ import pytest
 
 from convergent.brains._types import StimulusSet
 from convergent.models import LoadedModel, load, make_manifest
-from convergent.study._types import Checkpoint, Layer, Model
+from convergent.study.types import Checkpoint, Layer, Model
 
 SENTENCES = (
     "the cat sat on the mat",

@@ -26,7 +26,7 @@ def tables(regions, networks=None, ceiling=0.4):
             "score": [0.01 * (i % 50) for i in range(count)],
             "score_sd": [0.02] * count,
             "noise_ceiling": [ceiling] * count,
-            "region_order": [math.nan] * count,
+            "axis_position": [math.nan] * count,
             "n_models": [3] * count,
         }
     )

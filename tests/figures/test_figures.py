@@ -136,7 +136,7 @@ def test_models_with_other_layers_count_alike_at_every_depth():
                 "layer_index": list(range(len(depths))),
                 "layer": list(map(str, depths)),
             }
-            | {"depth": depths, "region": "V1", "region_order": 1.0, "score": score}
+            | {"depth": depths, "region": "V1", "axis_position": 1.0, "score": score}
         )
 
     both = pl.concat(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from convergent.study._types import Checkpoint, Layer, Model
+from convergent.study.types import Checkpoint, Layer, Model
 
 
 @pytest.fixture(scope="session")

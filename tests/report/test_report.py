@@ -146,7 +146,9 @@ def test_simulated_subjects_are_called_simulated(shell, inputs):
     real = [dataclasses.replace(d, simulated=False) for d in inputs.datasets]
     text = render_light(
         dataclasses.replace(
-            inputs, datasets=real, tables=inputs.tables | {"truth": inputs.tables["truth"].clear()}
+            inputs,
+            datasets=real,
+            tables=inputs.tables | {"simulation_truth": inputs.tables["simulation_truth"].clear()},
         )
     )
     assert "simulated.</strong>" not in text

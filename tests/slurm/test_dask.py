@@ -14,8 +14,8 @@ import pytest
 
 import scores_fixtures as made
 from convergent.errors import ConfigError, StoreError
-from convergent.stages import remote_workers
-from convergent.stages.workers import Asked, read_asked, workers
+from convergent.pipeline import remote_workers
+from convergent.pipeline.workers import StoreRequest, read_requested, workers
 from convergent.study import AggregationConfig, Study
 
 pytest.importorskip("dask_jobqueue", reason="the extra dask-slurm is not installed")
@@ -78,8 +78,8 @@ def _often(monkeypatch, cluster):
 
 
 def test_a_worker_is_as_configured_and_is_replaced_when_its_job_ends(study, tmp_path):
-    asked = Asked.of(study, "scenes", "net-a", "final", "layers.0", "s1")
-    missing = Asked.of(study, "scenes", "net-a", "final", "layers.1", "s1")
+    asked = StoreRequest.of(study, "scenes", "net-a", "final", "layers.0", "s1")
+    missing = StoreRequest.of(study, "scenes", "net-a", "final", "layers.1", "s1")
     Path(missing.path).unlink()
     with workers(on_slurm("dask-replaced"), str(tmp_path / "logs")) as readers:
         (first,) = readers.each(sent(where_it_runs), [0])
@@ -96,8 +96,8 @@ def test_a_worker_is_as_configured_and_is_replaced_when_its_job_ends(study, tmp_
     until(lambda: not queued("dask-replaced"))
 
 
-def _read_all(asked: Asked):
-    return read_asked(asked, lambda *_: True)
+def _read_all(asked: StoreRequest):
+    return read_requested(asked, lambda *_: True)
 
 
 _read_all.__module__ = "__main__"
@@ -146,7 +146,7 @@ def test_workers_that_slurm_refuses_are_an_error_in_its_words():
 def test_a_killed_process_leaves_no_worker_in_the_queue(study, tmp_path):
     config = on_slurm("dask-killed", **LATER)
     script = (
-        "from convergent.stages.workers import workers\n"
+        "from convergent.pipeline.workers import workers\n"
         "from convergent.study import AggregationConfig\n"
         f"with workers(AggregationConfig(**{config.model_dump()!r})) as readers:\n"
         "    list(readers.each(str, [1]))\n"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from _cluster import make_place, recorded
 
-from convergent.watch.cluster import partitions
+from convergent.ops.cluster import partitions
 
 pytestmark = pytest.mark.slurm
 

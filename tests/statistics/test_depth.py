@@ -39,7 +39,7 @@ def _layers(dataset, modality, families, regions, score) -> pl.DataFrame:
                     {
                         "dataset": dataset, "modality": modality, "family": f"{modality}{f}",
                         "model": f"{modality}{f}", "region": name, "network": "n",
-                        "region_order": r / len(regions), "depth": depth, "n_subjects": 2,
+                        "axis_position": r / len(regions), "depth": depth, "n_subjects": 2,
                         "score": score(r, depth) + rng.normal(0, 0.01),
                         "score_normalised": None, "noise_ceiling": None,
                     }

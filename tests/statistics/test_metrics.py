@@ -47,7 +47,10 @@ def test_one_metric_is_found_by_name_and_a_missing_one_named(study):
 
 def test_every_metric_and_scale_is_asked_the_headlines_question(study):
     found = metric_correlations(study.every_metric, study.performance, study.models, **ASKED)
-    assert set(found["scope"]) == {"all"} and set(found["measure"]) == {"score", "score_calibrated"}
+    assert set(found["scope"]) == {"all"} and set(found["measure"]) == {
+        "score",
+        "score_chance_corrected",
+    }
     asked = found.select("metric", "scale").unique().sort("metric", "scale")
     assert asked.rows() == [
         ("cka", None), ("cka_rbf", 0.5), ("cka_rbf", 1.0), ("cka_rbf", 2.0), ("ridge_r", None),

@@ -92,7 +92,7 @@ def _profile(dataset: str, modality: str, high: set[str], p: float) -> list[dict
         {
             "dataset": dataset, "modality": modality, "choice": "best", "family": f"{modality}{f}",
             "model": f"{modality}{f}-{m}", "region": name, "hemisphere": name[0], "network": "",
-            "region_order": 0.1, "n_subjects": 2, "score_normalised": None,
+            "axis_position": 0.1, "n_subjects": 2, "score_normalised": None,
             "score": 0.3 * (name in high) + rng.normal(0, 0.02), "p": p, "p_fwe": p,
         }
         for f in range(5) for m in range(2) for name in names

@@ -31,12 +31,12 @@ def test_region_p_is_that_of_the_subjects_mean_and_q_is_bh_over_regions(study):
         & (pl.col("region") == "L_4")
     )
     got = one.filter(pl.col("region") == "L_4")["p"][0]
-    assert got == raw["p_group"][0]
+    assert got == raw["p_permutation"][0]
     np.testing.assert_allclose(one["q"], multipletests(one["p"], method="fdr_bh")[1])
 
 
 def test_without_permutations_region_p_and_q_are_null(study):
-    profile = region_profile(study.alignment.drop("p_group"))
+    profile = region_profile(study.alignment.drop("p_permutation"))
     assert profile["p"].null_count() == profile["q"].null_count() == profile.height
 
 

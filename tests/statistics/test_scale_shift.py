@@ -139,8 +139,9 @@ def _alignment(p: float) -> pl.LazyFrame:
             "dataset": "d", "modality": "vision", "metric": "cka_rbf", "choice": "best",
             "role": "trained", "final": True, "family": f"f{f}", "model": f"m{f}", "subject": s,
             "region": f"r{r:02d}", "network": "early" if r < 6 else "late", "scale": scale,
-            "score": 0.0, "score_calibrated": value + rng.normal(0, 0.003), "p_group": p,
-            "noise_ceiling": 0.5, "n_targets": 10, "region_order": r / 11,
+            "score": 0.0, "score_chance_corrected": value + rng.normal(0, 0.003),
+            "p_permutation": p,
+            "noise_ceiling": 0.5, "n_targets": 10, "axis_position": r / 11,
         }
         for f in range(6) for s in ("a", "b") for r in range(12)
         for scale, value in zip(SCALES.tolist(), curve(0.9 * r / 11 - 0.4, 0.2), strict=True)
@@ -171,7 +172,9 @@ def test_few_permutations_are_not_taken_for_no_alignment(p, state):
     table = _alignment(0.4)
     if state == "no alignment":  # one model reached the smallest p, the typical one did not
         table = table.with_columns(
-            p_group=pl.when(pl.col("model") == "m0").then(0.01).otherwise(pl.col("p_group"))
+            p_permutation=pl.when(pl.col("model") == "m0")
+            .then(0.01)
+            .otherwise(pl.col("p_permutation"))
         )
     curves = scale_curves(table, ceiling_threshold=0.1)
     peaks = scale_peaks(curves, typical_p(table), bootstraps=50, seed=0)

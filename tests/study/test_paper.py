@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from convergent.ops.plan import estimate
 from convergent.study import Study
-from convergent.study.estimate import estimate
 
 
 @pytest.fixture(scope="module")

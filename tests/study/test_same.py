@@ -7,9 +7,9 @@ import pytest
 from convergent.errors import TableError, WeightsError
 from convergent.models import WeightsManifest, check_distinct
 from convergent.study import same_weights
-from convergent.study._rows import build_checkpoint
-from convergent.study._tables import Row
-from convergent.study._types import Checkpoint, Model
+from convergent.study.rows import build_checkpoint
+from convergent.study.tables import Row
+from convergent.study.types import Checkpoint, Model
 
 
 def checkpoint(name, same_as=""):

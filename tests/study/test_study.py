@@ -122,7 +122,7 @@ def test_labels_change_the_tables_but_not_the_activations(files):
 
 def test_importing_the_study_imports_nothing_heavy():
     code = (
-        "import sys, convergent.study, convergent.paths; "
+        "import sys, convergent.study, convergent.study.paths; "
         "heavy = {'torch', 'numpy', 'zarr', 'xarray', 'polars', 'transformers'} & set(sys.modules);"
         "sys.exit(', '.join(heavy) or 0)"
     )

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from convergent.errors import StoreError
-from convergent.stages.aggregate import measure
-from convergent.stages.cube import open_cube
-from convergent.stages.tables import scan_families
+from convergent.pipeline.cube import open_cube
+from convergent.pipeline.measure import measure
 from convergent.store import read_store
 from convergent.study import Study, Unit
+from convergent.tables.frames import scan_families
 
 
 def test_every_file_of_the_study_is_there_and_whole(finished, monkeypatch):
@@ -46,7 +46,7 @@ def test_measurements_are_tidy_sorted_and_complete(finished, monkeypatch):
     assert np.abs(scores).max() <= 1
     calibrated = table.filter(pl.col("metric") != "ridge_r2")
     np.testing.assert_allclose(
-        calibrated["score_calibrated"],
+        calibrated["score_chance_corrected"],
         (calibrated["score"] - calibrated["null_mean"]) / (1 - calibrated["null_mean"]),
         atol=1e-9,
     )

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from convergent.errors import ConfigError, ConvergentError, UnknownKeyError
-from convergent.stages import gc
+from convergent.ops import gc
+from convergent.ops.plan import estimate
 from convergent.study import Study
-from convergent.study.estimate import estimate
-from convergent.study.targets import targets
+from convergent.study.graph import targets
 
 END = {"correlate": 1, "report": 1}
 LAYER = ("scenes", "tiny-vit", "final", "layers.1")
@@ -58,7 +58,7 @@ def test_a_range_of_checkpoints_is_a_list_of_targets(workflow, study):
 
 def test_one_subject_is_a_list_of_targets(workflow, study):
     workflow.config["study"] = "another"
-    workflow.config["fits"] = "subject"
+    workflow.config["fit_granularity"] = "subject"
     plan = workflow.plan(*parts(study(), subject="sim02", dataset="scenes"))
     assert plan == {"stimuli": 1, "responses": 1, "weights": 2, "extract": 5, "fit": 5}
 
@@ -207,7 +207,9 @@ def jobs(plan):
     return sum(plan.values())
 
 
-@pytest.mark.parametrize("settings", [{}, {"fits": "subject"}, {"granularity": "checkpoint"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"fit_granularity": "subject"}, {"granularity": "checkpoint"}]
+)
 def test_the_estimate_counts_the_jobs_of_a_dry_run(workflow, study, settings):
     workflow.config |= {"study": "another"} | settings
     made = estimate(study())

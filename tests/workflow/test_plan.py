@@ -46,7 +46,7 @@ def test_an_added_subject_plans_its_fits_and_the_ceilings_only(workflow):
 
 def test_fits_may_be_jobs_of_their_own(workflow):
     workflow.config["study"] = "another"
-    workflow.config["fits"] = "subject"
+    workflow.config["fit_granularity"] = "subject"
     plan = workflow.plan()
     assert (plan["extract"], plan["fit"]) == (6, 12)
 

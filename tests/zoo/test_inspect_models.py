@@ -11,7 +11,7 @@ import pytest
 from convergent.cli import main
 from convergent.errors import LayerError, UnknownKeyError, WeightsError
 from convergent.models._inspect import inspect
-from convergent.study._load import read_models
+from convergent.study.rows import read_models
 from convergent.zoo import compress_braces, resolve, sketch
 from convergent.zoo._propose import Proposal, propose
 from convergent.zoo._stub import propose_for, stub

@@ -11,7 +11,7 @@ import pytest
 
 from convergent.errors import DataError, ModelError, TableError, UnknownKeyError
 from convergent.models import Options, source
-from convergent.study._load import read_models, read_performance
+from convergent.study.rows import read_models, read_performance
 from convergent.zoo._architectures import (
     ARCHITECTURES,
     Published,

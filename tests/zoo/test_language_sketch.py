@@ -9,7 +9,7 @@ import pytest
 
 from convergent.errors import ModelError, UnknownKeyError
 from convergent.models._inspect import inspect
-from convergent.study._load import read_models
+from convergent.study.rows import read_models
 from convergent.zoo import check_tables, sketch
 
 ROOT = Path(__file__).parents[2]

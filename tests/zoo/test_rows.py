@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergent.errors import TableError
-from convergent.study._load import read_models, read_performance
-from convergent.study._tables import expand_braces
+from convergent.study.rows import read_models, read_performance
+from convergent.study.tables import expand_braces
 from convergent.zoo import (
     CheckpointRow,
     ModelRow,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from convergent.models import Options, source
-from convergent.study._load import read_models, read_performance
-from convergent.study._types import Model, Performance
+from convergent.study.rows import read_models, read_performance
+from convergent.study.types import Model, Performance
 
 TABLES = Path(__file__).parents[2] / "config" / "models"
 NAMES = ("timm", "open_clip_image", "open_clip_text")

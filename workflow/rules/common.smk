@@ -61,7 +61,7 @@ def trained_record(wildcards):
 
 
 def tell_the_end(log, succeeded):
-    from convergent.watch.mail import mail_at_end
+    from convergent.ops.mail import mail_at_end
 
     defaults = workflow.resource_settings.default_resources or {}
     mail_at_end(study.name, log, succeeded=succeeded, defaults=defaults)

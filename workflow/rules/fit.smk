@@ -39,7 +39,7 @@ if not BY_LAYER:
             shell:
                 "convergent fit {params.unit} > {log} 2>&1"
 
-elif study.config.fits == "layer":
+elif study.config.fit_granularity == "layer":
 
     # a rule a data set, because subjects differ and outputs cannot depend on a wildcard
     for dataset in study.config.datasets:

@@ -10,7 +10,7 @@ import typer
 from convergent.cli._app import app
 
 if TYPE_CHECKING:
-    from convergent.comparison import Comparison
+    from convergent.tables.comparison import Comparison
 
 _TARGET = "Directory results/<study>, or a study's YAML file."
 
@@ -19,9 +19,9 @@ _TARGET = "Directory results/<study>, or a study's YAML file."
 def compare(
     a: Annotated[str, typer.Argument(help=_TARGET)],
     b: Annotated[str, typer.Argument(help=_TARGET)],
-    check: Annotated[
+    tolerance: Annotated[
         float | None,
-        typer.Option("--check", min=0, help="End with 1 if a shared score differs by more."),
+        typer.Option("--tolerance", min=0, help="End with 1 if a shared score differs by more."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     html: Annotated[
@@ -29,12 +29,12 @@ def compare(
     ] = None,
     rows: Annotated[int, typer.Option("--rows", min=1, help="Rows of each table.")] = 15,
 ) -> None:
-    """Tell what differs between two results, and by how much; a change is B less A."""
-    from convergent.comparison import comparison_page, verdict
-    from convergent.stages.compare import compare_results
+    """Compare two results: what differs, and by how much (difference B - A)."""
     from convergent.store import publish
+    from convergent.tables.comparison import compare_results
+    from convergent.tables.comparison_page import comparison_page, verdict
 
-    found = compare_results(a, b, tolerance=1e-6 if check is None else check)
+    found = compare_results(a, b, tolerance=1e-6 if tolerance is None else tolerance)
     if html is not None:
         with publish(html) as temporary:
             temporary.write_text(comparison_page(found), encoding="utf-8")
@@ -43,14 +43,14 @@ def compare(
     else:
         _tell(found, rows)
         typer.echo(verdict(found))
-    if check is not None and not found.scores.same:
+    if tolerance is not None and not found.scores.same:
         raise typer.Exit(1)
 
 
 def _print_json(found: Comparison) -> None:
     import json
 
-    from convergent.comparison import verdict
+    from convergent.tables.comparison_page import verdict
 
     typer.echo(json.dumps({"verdict": verdict(found), **found.as_dict()}, indent=1))
 
@@ -59,7 +59,7 @@ def _tell(found: Comparison, rows: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from convergent.comparison import sections
+    from convergent.tables.comparison_page import sections
 
     console = Console()
     if not console.is_terminal:

@@ -14,7 +14,7 @@ from convergent.errors import ConvergentError
 from convergent.study import Study
 
 if TYPE_CHECKING:
-    from convergent.watch.checks import Check
+    from convergent.ops.checks import Check
 
 _LOCK = Path("envs", "lock.txt")
 _MOST_MISTAKES = 20
@@ -43,7 +43,7 @@ def doctor(
 ) -> None:
     """Check machine, cluster, disk, data and tables before a run; exit status 1 on problems."""
     if in_job is not None:
-        from convergent.watch.testjob import answer
+        from convergent.ops.test_job import answer
 
         answer(Study.load(study, settings(overrides)), in_job)
         return
@@ -67,11 +67,12 @@ def doctor(
 def _checks(
     file: str, overrides: list[str], profile: Path, data: bool, wait: int | None
 ) -> Iterator[Check]:
-    from convergent.watch import cluster, disk, machine
-    from convergent.watch.checks import Check
-    from convergent.watch.files import listed
-    from convergent.watch.needs import needs
-    from convergent.watch.testjob import run_test_job
+    from convergent.ops import checks as machine
+    from convergent.ops import cluster, disk
+    from convergent.ops.checks import Check
+    from convergent.ops.disk import needs
+    from convergent.ops.folder_listing import listed
+    from convergent.ops.test_job import run_test_job
 
     yield from machine.packages(_LOCK)
     chosen = settings(overrides)
@@ -103,7 +104,7 @@ def _checks(
 
 
 def _told(about: str, mistakes: Sequence[ConvergentError]) -> Iterator[Check]:
-    from convergent.watch.checks import Check
+    from convergent.ops.checks import Check
 
     for mistake in mistakes[:_MOST_MISTAKES]:
         text = f"{mistake.where}: {mistake.what}" if mistake.where else mistake.what

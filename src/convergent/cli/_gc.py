@@ -31,7 +31,7 @@ def gc(
 
     A fit that needs deleted features later (of a new metric, of a new subject) has them made again.
     """
-    from convergent.stages import gc as stage
+    from convergent.ops import gc as stage
 
     loaded = load(study, overrides)
     if not dry_run:

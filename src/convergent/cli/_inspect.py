@@ -42,9 +42,9 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.evaluation import check_evaluations
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
-    from convergent.stages.evaluate import material_of
-    from convergent.stages.kinds import metric_mistakes
-    from convergent.stages.workers import worker_mistakes
+    from convergent.pipeline.evaluate import material_of
+    from convergent.pipeline.metric_validity import metric_mistakes
+    from convergent.pipeline.workers import worker_mistakes
     from convergent.zoo import unpinned_mistake
 
     mistakes: list[ConvergentError] = resources.mistakes(study)

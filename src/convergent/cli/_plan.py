@@ -19,8 +19,8 @@ from convergent.cli._app import (
     app,
     load,
 )
-from convergent.study.estimate import Estimate, Plan, estimate
-from convergent.study.targets import targets as targets_of
+from convergent.ops.plan import Estimate, Plan, estimate
+from convergent.study.graph import targets as targets_of
 
 _PANEL = "Inspect"
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")

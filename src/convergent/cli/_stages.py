@@ -35,7 +35,7 @@ def stimuli(
     dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []
 ) -> None:
     """Read a data set's stimuli into a store."""
-    from convergent.stages import data
+    from convergent.pipeline import data
 
     data.write_stimuli(load(study, overrides), dataset)
 
@@ -48,7 +48,7 @@ def responses(
     overrides: Overrides = [],
 ) -> None:
     """Read one subject's brain responses into a store."""
-    from convergent.stages import data
+    from convergent.pipeline import data
 
     data.write_responses(load(study, overrides), dataset, subject)
 
@@ -56,7 +56,7 @@ def responses(
 @app.command(rich_help_panel=_PANEL)
 def train(model: ModelKey, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Train a model whose reference is `trained:<recipe>`, with its checkpoints."""
-    from convergent.stages import weights
+    from convergent.pipeline import weights
 
     weights.train(load(study, overrides), model)
 
@@ -69,7 +69,7 @@ def weights(
     overrides: Overrides = [],
 ) -> None:
     """Find or download the weights of checkpoints and record their hashes."""
-    from convergent.stages import weights as stage
+    from convergent.pipeline import weights as stage
 
     stage.write_manifests(load(study, overrides), model, checkpoint)
 
@@ -85,7 +85,7 @@ def extract(
 ) -> None:
     """Compute the activations of layers for the stimuli."""
     _without_network()
-    from convergent.stages import extract as stage
+    from convergent.pipeline import extract as stage
 
     stage.extract(load(study, overrides), model, checkpoint, layer, dataset)
 
@@ -94,7 +94,7 @@ def extract(
 def evaluate(model: ModelKey, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Measure the performance of a model's checkpoints."""
     _without_network()
-    from convergent.stages import evaluate as stage
+    from convergent.pipeline import evaluate as stage
 
     stage.evaluate(load(study, overrides), model)
 
@@ -110,7 +110,7 @@ def fit(
     overrides: Overrides = [],
 ) -> None:
     """Fit ridge encoding models from features to brain responses, and score them."""
-    from convergent.stages import fit as stage
+    from convergent.pipeline import fit as stage
 
     stage.fit(load(study, overrides), model, checkpoint, layer, dataset, subject)
 
@@ -120,7 +120,7 @@ def ceilings(
     dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []
 ) -> None:
     """Bound what similarity metrics can reach, from the agreement of a data set's subjects."""
-    from convergent.stages import ceilings as stage
+    from convergent.pipeline import ceilings as stage
 
     stage.ceilings(load(study, overrides), dataset)
 
@@ -128,7 +128,7 @@ def ceilings(
 @app.command(rich_help_panel=_PANEL)
 def representations(study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Compare layers of vision and language models for the same stimuli."""
-    from convergent.stages import representations as stage
+    from convergent.pipeline import representations as stage
 
     stage.representations(load(study, overrides))
 
@@ -136,7 +136,7 @@ def representations(study: StudyFile = DEFAULT_STUDY, overrides: Overrides = [])
 @app.command(rich_help_panel=_PANEL)
 def measure(model: ModelKey, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Gather one model's alignment stores into tables."""
-    from convergent.stages import aggregate
+    from convergent.pipeline import measure as aggregate
 
     aggregate.measure(load(study, overrides), model)
 
@@ -148,7 +148,7 @@ def family(
     overrides: Overrides = [],
 ) -> None:
     """Gather one family's models into tables."""
-    from convergent.stages import aggregate
+    from convergent.pipeline import measure as aggregate
 
     aggregate.gather_family(load(study, overrides), family)
 
@@ -156,7 +156,7 @@ def family(
 @app.command(rich_help_panel=_PANEL)
 def correlate(study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Relate performance to alignment over all families, and test it."""
-    from convergent.stages import correlate as stage
+    from convergent.pipeline import correlate as stage
 
     stage.correlate(load(study, overrides))
 
@@ -164,6 +164,6 @@ def correlate(study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> No
 @app.command(rich_help_panel=_PANEL)
 def report(study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Draw the figures and write the report."""
-    from convergent.stages import report as stage
+    from convergent.pipeline import report as stage
 
     typer.echo(stage.write_report(load(study, overrides)))

@@ -13,7 +13,7 @@ from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from convergent.watch.status import Family, Status, Watch
+    from convergent.ops.status import Family, Status, Watch
 
 _PANEL = "Inspect"
 _HEADERS = ("family", "jobs", "done", "running", "queued", "failed", "waiting", "GPU h", "end")
@@ -28,12 +28,14 @@ def status(
     every: Annotated[
         float, typer.Option("--every", min=1, help="Seconds between two looks of --live.")
     ] = 10,
-    errors: Annotated[int, typer.Option("--errors", min=0, help="Failed jobs to tell.")] = 5,
-    lines: Annotated[int, typer.Option("--lines", min=0, help="Lines of each one's log.")] = 3,
+    errors: Annotated[int, typer.Option("--max-errors", min=0, help="Failed jobs to show.")] = 5,
+    lines: Annotated[
+        int, typer.Option("--log-lines", min=0, help="Log lines of each failed job.")
+    ] = 3,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
 ) -> None:
-    """Tell how far a study is, while it runs or afterwards: jobs by family, and the last errors."""
-    from convergent.watch.status import Watch
+    """Show progress and recent errors: jobs by family, while a study runs or afterwards."""
+    from convergent.ops.status import Watch
 
     watch = Watch(load(study, overrides), family, lines=lines, most=errors)
     if live:
@@ -104,7 +106,7 @@ def _picture(found: Status, height: int | None = None) -> RenderableType:
 
 
 def _shown(found: Status, most: int | None) -> list[Family]:
-    from convergent.watch.status import Family
+    from convergent.ops.status import Family
 
     if most is None or len(found.families) <= most:
         return found.families
@@ -215,7 +217,7 @@ def _content(found: Status) -> dict[str, object]:
 
 
 def _numbers(row: Family) -> dict[str, object]:
-    from convergent.watch.states import STATES
+    from convergent.ops.status import STATES
 
     counts: dict[str, object] = {state: row.jobs[state] for state in STATES}
     hours = round(row.gpu_hours, 3)

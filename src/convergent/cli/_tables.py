@@ -13,8 +13,8 @@ from convergent.errors import TableError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from convergent.stages.query import TableInfo
-    from convergent.stages.results import Results
+    from convergent.tables.query import TableInfo
+    from convergent.tables.results import Results
 
 _PANEL = "Results"
 
@@ -44,8 +44,8 @@ def query(
     ] = None,
 ) -> None:
     """Ask the tables of a study in SQL; nothing of the results is ever changed."""
-    from convergent.stages.query import answers, table_list, write_answers
-    from convergent.stages.results import results_in, results_of
+    from convergent.tables.query import answers, table_list, write_answers
+    from convergent.tables.results import results_in, results_of
 
     found = results_of(load(study, overrides)) if results is None else results_in(results)
     _tell_parts(found)
@@ -132,7 +132,7 @@ def _print(table: object) -> None:
 @app.command(rich_help_panel=_PANEL)
 def maps(dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Write the alignment of each target, mean and spread over final models (zarr)."""
-    from convergent.stages import maps as stage
+    from convergent.pipeline import maps as stage
 
     typer.echo(stage.write_maps(load(study, overrides), dataset))
 
@@ -140,6 +140,6 @@ def maps(dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Over
 @app.command(rich_help_panel=_PANEL)
 def cube(dataset: DatasetName, study: StudyFile = DEFAULT_STUDY, overrides: Overrides = []) -> None:
     """Write a data set's measurements as one labelled array (zarr), for xarray."""
-    from convergent.stages import cube as stage
+    from convergent.pipeline import cube as stage
 
     typer.echo(stage.write_cube(load(study, overrides), dataset))

@@ -15,9 +15,8 @@ from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
 from convergent.errors import ConfigError
 
 if TYPE_CHECKING:
+    from convergent.ops.verify import Mending, Verified
     from convergent.study import Study
-    from convergent.watch.mend import Mending
-    from convergent.watch.verify import Verified
 
 _TOLD = 20
 
@@ -38,8 +37,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="For programs; all findings.")] = False,
 ) -> None:
     """Find damaged, outdated and missing results, and name what to run again (exit status 1)."""
-    from convergent.watch.mend import mending, remove
-    from convergent.watch.verify import verify as check
+    from convergent.ops.verify import mending, remove
+    from convergent.ops.verify import verify as check
 
     loaded = load(study, overrides)
     if delete:
@@ -57,7 +56,7 @@ def verify(
 
 
 def _refuse_while_running(study: Study) -> None:
-    from convergent.watch.runs import RunReader, is_alive, is_of, logs_in
+    from convergent.ops.runs import RunReader, is_alive, is_of, logs_in
 
     for file in logs_in():
         run = RunReader(file).update()

@@ -13,7 +13,7 @@ from convergent.evaluation._material import ImageFolder, image_folder
 from convergent.evaluation._registry import Needs, register_evaluation
 from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 if TYPE_CHECKING:
     import torch

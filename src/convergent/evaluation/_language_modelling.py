@@ -12,7 +12,7 @@ from convergent.evaluation._registry import Needs, register_evaluation
 from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.models import FastTokenizer as Tokenizer
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 if TYPE_CHECKING:
     import torch

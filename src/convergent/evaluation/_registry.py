@@ -10,7 +10,7 @@ from convergent.brains._types import DatasetReader
 from convergent.errors import ConfigError, DataError, NumericalError, UnknownKeyError, did_you_mean
 from convergent.evaluation._material import Material, image_folder
 from convergent.evaluation._subject import OpenNetwork, Subject
-from convergent.study._types import Checkpoint, Model, Performance
+from convergent.study.types import Checkpoint, Model, Performance
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from convergent.evaluation._material import Material
 from convergent.evaluation._probe import Probe, linear_probe
 from convergent.extraction import extract
 from convergent.models import LoadedModel
-from convergent.study._types import Checkpoint, Model
+from convergent.study.types import Checkpoint, Model
 
 T = TypeVar("T")
 OpenNetwork = Callable[[bool], LoadedModel]

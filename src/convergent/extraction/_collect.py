@@ -9,7 +9,7 @@ import numpy as np
 
 from convergent.errors import LayerError
 from convergent.extraction._features import LayerSummary
-from convergent.study._types import Layer
+from convergent.study.types import Layer
 
 Transform = Callable[[np.ndarray], np.ndarray]
 

@@ -16,7 +16,7 @@ from convergent.extraction._features import LayerFeatures, LayerSummary
 from convergent.extraction._pooling import check_pooling
 from convergent.extraction._projection import project
 from convergent.models import LoadedBaseline, LoadedModel, Options
-from convergent.study._types import Checkpoint, Layer, Model
+from convergent.study.types import Checkpoint, Layer, Model
 
 BatchSize = int | Literal["auto"]
 

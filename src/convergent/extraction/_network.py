@@ -15,7 +15,7 @@ from convergent.extraction._plan import Plan
 from convergent.extraction._pooling import Segments, checked_output, pool
 from convergent.extraction._sizing import Cost, peak_bytes
 from convergent.models import Batch, Encoding, LoadedModel
-from convergent.study._types import Layer, Model
+from convergent.study.types import Layer, Model
 
 if TYPE_CHECKING:
     from torch import nn

@@ -12,7 +12,7 @@ from convergent.errors import DataError
 from convergent.extraction._pooling import Segments
 from convergent.extraction._windows import Window, check_encodings, segments_of, story_windows
 from convergent.models import Encoding, TextEncoder
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from convergent.errors import LayerError, ModelError
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 if TYPE_CHECKING:
     import torch

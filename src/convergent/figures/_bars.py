@@ -44,7 +44,7 @@ def bar_table(rows: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     rows : DataFrame
-        region, network, score, score_sd, noise_ceiling, region_order.
+        region, network, score, score_sd, noise_ceiling, axis_position.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def bar_table(rows: pl.DataFrame) -> pl.DataFrame:
         pl.col("score_sd").fill_nan(None),
         "n_models",
         ceiling=pl.col("noise_ceiling").fill_nan(None).clip(0).sqrt(),
-        order=pl.col("region_order").fill_nan(None),
+        order=pl.col("axis_position").fill_nan(None),
     )
     if table.height > MAXIMUM_BARS:  # chosen by the data, never by a model's score
         table = table.sort("ceiling", "region", descending=[True, False], nulls_last=True)

@@ -19,7 +19,7 @@ def gradient(tables: Tables) -> list[Drawing]:
     rows = tables["region_tests"].filter(
         (pl.col("question") == "chance")
         & (pl.col("choice") == "best")
-        & pl.col("region_order").is_not_null()
+        & pl.col("axis_position").is_not_null()
     )
     tests = tables["gradient"].filter((pl.col("choice") == "best") & (pl.col("level") == "mean"))
     return [
@@ -59,7 +59,7 @@ def _scatter(dataset: str, modality: str, rows: pl.DataFrame, tests: pl.DataFram
     plot = go.Figure()
     for i, name in enumerate(networks):
         part = rows.filter(pl.col("network").fill_null("") == name)
-        x, y = part["region_order"].to_list(), part["effect"].to_list()
+        x, y = part["axis_position"].to_list(), part["effect"].to_list()
         colour, marker = COLOURS[i % len(COLOURS)], "os^DvXP*"[i % 8]
         label = name or "no network"
         axes.scatter(x, y, s=16, color=colour, marker=marker, linewidths=0, label=label, alpha=0.8)
@@ -82,7 +82,7 @@ def _scatter(dataset: str, modality: str, rows: pl.DataFrame, tests: pl.DataFram
         alt=f"Scatter of mean alignment against position on the axis for {rows.height} regions; "
         f"Spearman rho {number(rho[0])}.",
         data=rows.select(
-            "place", "network", "region_order", "effect", "low", "high", "p", "p_fwe", "q"
+            "place", "network", "axis_position", "effect", "low", "high", "p", "p_fwe", "q"
         ),
         static=figure,
         interactive=layout(

@@ -48,7 +48,7 @@ def depth_by_region(rows: pl.DataFrame, *, place: str) -> pl.DataFrame:
     DataFrame
         model (``mean of all models`` or a key), place, order, layer_index, layer, depth, score.
     """
-    order = pl.col("region_order").mean()
+    order = pl.col("axis_position").mean()
     per_model = (
         rows.group_by("model", "layer_index", "layer", "depth", pl.col(place).alias("place"))
         .agg(score=pl.col("score").fill_nan(None).mean(), order=order)

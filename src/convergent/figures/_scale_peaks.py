@@ -54,7 +54,7 @@ def shift_words(row: dict[str, Any]) -> str:
 
 def _draw(rows: pl.DataFrame, shifts: pl.DataFrame) -> Drawing:
     about = rows.row(0, named=True)
-    rows = rows.sort("region_order", "place", nulls_last=True)
+    rows = rows.sort("axis_position", "place", nulls_last=True)
     places = ["all regions" if p == "all" else p for p in rows["place"].to_list()]
     told = "; ".join(shift_words(row) for row in shifts.iter_rows(named=True))
     figure, axes = new_figure(6.4, 1.4 + 0.3 * len(places))

@@ -14,7 +14,7 @@ from convergent.models._loaded import LoadedBaseline, LoadedModel
 from convergent.models._options import Options
 from convergent.models._registry import register_source
 from convergent.models._request import LoadRequest
-from convergent.study._types import Checkpoint, Modality, Model
+from convergent.study.types import Checkpoint, Modality, Model
 
 Compute = Callable[[StimulusSet, Options], np.ndarray]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from convergent.errors import LayerError
 from convergent.models._inspect_trace import Pass
-from convergent.study._types import Layout
+from convergent.study.types import Layout
 
 _MOST_PREFIX = 32
 

@@ -12,7 +12,7 @@ from convergent.models._manifest import WeightsManifest, verify
 from convergent.models._options import Options
 from convergent.models._registry import source
 from convergent.models._request import LoadRequest
-from convergent.study._types import Checkpoint, Model
+from convergent.study.types import Checkpoint, Model
 
 _DTYPES = ("float32", "bfloat16", "float16")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from convergent.errors import ModelError, did_you_mean
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 IMAGE_OPTIONS = frozenset({"size", "crop", "mean", "std", "interpolation", "resize"})
 TOKEN_OPTIONS = frozenset({"skip_first_token", "skip_tokens", "max_length"})

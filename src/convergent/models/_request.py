@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from convergent.models._options import Options
-from convergent.study._types import Checkpoint, Model
+from convergent.study.types import Checkpoint, Model
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from convergent.models._reference import (
 from convergent.models._registry import Source, source
 from convergent.models._remote import OPTION as REMOTE_CODE
 from convergent.models._remote import PATTERN as REMOTE_CODE_FILES
-from convergent.study._types import Checkpoint, Model
+from convergent.study.types import Checkpoint, Model
 
 
 def make_manifest(

@@ -72,7 +72,7 @@ def _where(
         verdict,
         value,
         tuple(sentence for sentence in sentences if sentence),
-        f"gradient-{dataset}-{modality}" if rows["region_order"].is_not_null().any() else "",
+        f"gradient-{dataset}-{modality}" if rows["axis_position"].is_not_null().any() else "",
         state,
     )
 

@@ -138,7 +138,7 @@ def report_tables(inputs: ReportInputs) -> dict[str, pl.DataFrame]:
     """
     coverage = inputs.covered
     tables = dict(inputs.tables)
-    if not tables["truth"].height:  # nothing was planted
+    if not tables["simulation_truth"].height:  # nothing was planted
         del tables["recovery_regions"], tables["recovery_checks"]
     for name in BLANKED:
         if name in tables:

@@ -130,7 +130,7 @@ def _findings(inputs: ReportInputs, tables: dict[str, pl.DataFrame]) -> dict[str
         "counts": {
             "models": inputs.tables["models"].height,
             "families": inputs.tables["models"]["family"].n_unique(),
-            "measurements": int(inputs.tables["counts"]["measurements"].sum()),
+            "measurements": int(inputs.tables["study_size"]["measurements"].sum()),
             "subjects": sum(len(facts.subjects) for facts in inputs.datasets),
         },
     }

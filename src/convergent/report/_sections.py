@@ -125,7 +125,7 @@ def metric_table(correlations: pl.DataFrame) -> Table:
             row["dataset"],
             row["benchmark"],
             row["choice"],
-            "calibrated" if row["measure"] == "score_calibrated" else "score",
+            "calibrated" if row["measure"] == "score_chance_corrected" else "score",
             f"{row['n_models']} / {row['n_families']}",
             number(row["r"]),
             _limits(row["low"], row["high"]),

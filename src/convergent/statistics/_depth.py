@@ -29,7 +29,7 @@ _FINE = 16
 _KEYS = ("dataset", "modality", "family", "model", "region", "network")
 BINNED_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(_KEYS, pl.String),
-    "region_order": pl.Float64,
+    "axis_position": pl.Float64,
     "bin": pl.Int64,
     **dict.fromkeys(("score", "score_normalised"), pl.Float64),
     "n_subjects": pl.Int64,
@@ -39,12 +39,12 @@ _COUNTS = ("n_models", "n_families", "n_subjects", "n_regions")
 DEPTH_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(_PLACE, pl.String),
     "bin": pl.Int64,
-    **dict.fromkeys(("region_order", "depth", "score", "low", "high"), pl.Float64),
+    **dict.fromkeys(("axis_position", "depth", "score", "low", "high"), pl.Float64),
     **dict.fromkeys(_COUNTS, pl.Int64),
 }
 DEPTH_TEST_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(_PLACE, pl.String),
-    **dict.fromkeys(("region_order", "early", "late", "difference", "low", "high"), pl.Float64),
+    **dict.fromkeys(("axis_position", "early", "late", "difference", "low", "high"), pl.Float64),
     **dict.fromkeys(("p", "q", "best_depth", "best_low", "best_high"), pl.Float64),
     **dict.fromkeys(_COUNTS, pl.Int64),
     "reason": pl.String,
@@ -223,7 +223,7 @@ def _curves(binned: pl.DataFrame) -> list[tuple[dict[str, Any], Floats, list[str
                     "kind": kind,
                     "place": place,
                     "network": None if kind == "all" else inside["network"][0],
-                    "region_order": inside["region_order"].mean(),
+                    "axis_position": inside["axis_position"].mean(),
                     "n_models": len(table.models),
                     "n_families": len(set(table.families)),
                     "n_subjects": inside["n_subjects"].max(),

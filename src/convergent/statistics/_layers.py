@@ -23,7 +23,7 @@ def layer_scores(measurements: pl.LazyFrame | pl.DataFrame, metric: str) -> pl.D
     -------
     DataFrame
         One row per (dataset, model, layer, region): score, score_normalised, noise_ceiling
-        (means), region_order and n_subjects.
+        (means), axis_position and n_subjects.
     """
     mine = (
         (pl.col("metric") == metric)
@@ -38,9 +38,9 @@ def layer_scores(measurements: pl.LazyFrame | pl.DataFrame, metric: str) -> pl.D
         .group_by(_KEYS)
         .agg(
             value,
-            pl.col("region_order").first(),
+            pl.col("axis_position").first(),
             n_subjects=pl.col("score").fill_nan(None).count().cast(pl.Int64),
         )
-        .sort("dataset", "family", "model", "checkpoint", "layer_index", "region_order", "region")
+        .sort("dataset", "family", "model", "checkpoint", "layer_index", "axis_position", "region")
         .collect(engine="streaming")
     )

@@ -61,7 +61,7 @@ def metric_correlations(
     Parameters
     ----------
     alignment : DataFrame
-        Alignment of all metrics, with ``metric``, ``scale`` and ``score_calibrated``.
+        Alignment of all metrics, with ``metric``, ``scale`` and ``score_chance_corrected``.
     performance, models, benchmarks, ceiling_threshold, seed, bootstraps, permutations
         See `performance_alignment`.
 
@@ -69,14 +69,14 @@ def metric_correlations(
     -------
     DataFrame
         Rows as of `performance_alignment` with metric and scale; the measures are ``score`` and
-        ``score_calibrated`` (null without permutations).
+        ``score_chance_corrected`` (null without permutations).
     """
-    require_columns(alignment, ("metric", "scale", "score_calibrated"), "alignment")
+    require_columns(alignment, ("metric", "scale", "score_chance_corrected"), "alignment")
     parts = [pl.DataFrame(schema=METRIC_CORRELATION_SCHEMA)]
     for (metric, scale), rows in _by_metric(alignment):
         found = performance_alignment(
             # a ceiling in r^2 is that of ridge alone; what all metrics have is their null
-            rows.with_columns(score_normalised=pl.col("score_calibrated")),
+            rows.with_columns(score_normalised=pl.col("score_chance_corrected")),
             performance,
             models,
             benchmarks=benchmarks,
@@ -91,7 +91,7 @@ def metric_correlations(
                 pl.lit(metric, dtype=pl.String).alias("metric"),
                 pl.lit(scale, dtype=pl.Float64).alias("scale"),
                 pl.all().exclude("measure"),
-                pl.col("measure").replace("score_normalised", "score_calibrated"),
+                pl.col("measure").replace("score_normalised", "score_chance_corrected"),
             ).select(list(METRIC_CORRELATION_SCHEMA))
         )
     return pl.concat(parts)
@@ -115,7 +115,7 @@ def scale_profile(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.Da
         calibrated_sd (over models) and n_models. Places are networks where every region has one,
         else regions.
     """
-    require_columns(alignment, ("metric", "scale", "score_calibrated"), "alignment")
+    require_columns(alignment, ("metric", "scale", "score_chance_corrected"), "alignment")
     rows = without_nan(alignment).filter(
         pl.col("scale").is_not_null()
         & (pl.col("choice") == "best")
@@ -127,7 +127,7 @@ def scale_profile(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.Da
     kept = mask_by_ceiling(rows, ceiling_threshold=ceiling_threshold, several=True)
     named = (pl.col("network").is_not_null() & (pl.col("network") != "")).all().over("dataset")
     keys = ["dataset", "modality", "metric", "scale", "place"]
-    value = pl.col("score", "score_calibrated").mean()
+    value = pl.col("score", "score_chance_corrected").mean()
     return (
         kept.with_columns(place=pl.when(named).then("network").otherwise("region"))
         .group_by([*keys, "model", "subject"])
@@ -137,8 +137,8 @@ def scale_profile(alignment: pl.DataFrame, *, ceiling_threshold: float) -> pl.Da
         .group_by(keys)
         .agg(
             pl.col("score").mean(),
-            calibrated=pl.col("score_calibrated").mean(),
-            calibrated_sd=pl.col("score_calibrated").std(),
+            calibrated=pl.col("score_chance_corrected").mean(),
+            calibrated_sd=pl.col("score_chance_corrected").std(),
             n_models=pl.col("score").count().cast(pl.Int64),
         )
         .sort(keys)

@@ -63,8 +63,8 @@ def _fits(rows: pl.DataFrame) -> bool:
 
 def _of_dataset(rows: pl.DataFrame) -> pl.DataFrame:
     place = "region" if rows["region"].n_unique() <= MAXIMUM_REGIONS else "network"
-    if "region_order" not in rows.columns:
-        rows = rows.with_columns(region_order=pl.lit(None, dtype=pl.Float64))
+    if "axis_position" not in rows.columns:
+        rows = rows.with_columns(axis_position=pl.lit(None, dtype=pl.Float64))
     if place == "network":
         rows = mask_by_ceiling(rows, ceiling_threshold=0.0)
     strongest = _strongest_control(rows)
@@ -77,7 +77,7 @@ def _of_dataset(rows: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.col("score").mean(),
             ceiling=pl.col("noise_ceiling").clip(0).sqrt().mean(),
-            order=pl.col("region_order").mean(),
+            order=pl.col("axis_position").mean(),
         )
         .group_by("place", "subject", "kind")
         .agg(pl.col("score", "ceiling", "order").mean())

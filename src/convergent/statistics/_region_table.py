@@ -34,7 +34,7 @@ REGION_TEST_SCHEMA: dict[str, Any] = {
         ("question", "dataset", "modality", "other_dataset", "other_modality", "choice"), pl.String
     ),
     **dict.fromkeys(("measure", "kind", "place", "network"), pl.String),
-    "region_order": pl.Float64,
+    "axis_position": pl.Float64,
     **dict.fromkeys(
         ("n_regions", "n_models", "n_families", "other_n_models", "other_n_families"), pl.Int64
     ),
@@ -271,9 +271,9 @@ def _counts(part: pl.DataFrame, found: Profiles) -> dict[str, Any]:
 
 def _facts(part: pl.DataFrame) -> dict[str, dict[str, Any]]:
     """Network and position of each region."""
-    rows = part.select("region", "network", "region_order").unique("region", maintain_order=True)
+    rows = part.select("region", "network", "axis_position").unique("region", maintain_order=True)
     return {
-        region: {"network": network, "region_order": order}
+        region: {"network": network, "axis_position": order}
         for region, network, order in rows.iter_rows()
     }
 

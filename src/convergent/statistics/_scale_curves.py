@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 SWEEP = ["dataset", "modality", "metric"]
 CURVE_SCHEMA: dict[str, Any] = {
     **dict.fromkeys((*SWEEP, "family", "subject", "region", "network"), pl.String),
-    **dict.fromkeys(("scale", "score", "noise_ceiling", "n_targets", "region_order"), pl.Float64),
+    **dict.fromkeys(("scale", "score", "noise_ceiling", "n_targets", "axis_position"), pl.Float64),
     "n_models": pl.Int64,
 }
 
@@ -32,13 +32,15 @@ def scale_curves(alignment: pl.LazyFrame, *, ceiling_threshold: float) -> pl.Dat
     -------
     DataFrame
         One row a (dataset, modality, metric, family, subject, region, scale): score (calibrated
-        where there are permutations), noise_ceiling, n_targets, region_order, n_models.
+        where there are permutations), noise_ceiling, n_targets, axis_position, n_models.
     """
-    value = pl.coalesce(pl.col("score_calibrated").fill_nan(None), pl.col("score").fill_nan(None))
+    value = pl.coalesce(
+        pl.col("score_chance_corrected").fill_nan(None), pl.col("score").fill_nan(None)
+    )
     known = pl.col("noise_ceiling").is_not_null().any().over("dataset")
     keys = [*SWEEP, "family", "subject", "region", "network", "scale"]
     rows = swept(alignment)
-    absent = {"n_targets", "region_order"} - set(rows.collect_schema().names())
+    absent = {"n_targets", "axis_position"} - set(rows.collect_schema().names())
     found = (
         rows.with_columns(pl.lit(None, dtype=pl.Float64).alias(name) for name in sorted(absent))
         .group_by(keys)
@@ -46,7 +48,7 @@ def scale_curves(alignment: pl.LazyFrame, *, ceiling_threshold: float) -> pl.Dat
             score=value.mean(),
             noise_ceiling=pl.col("noise_ceiling").fill_nan(None).mean(),
             n_targets=pl.col("n_targets").mean(),
-            region_order=pl.col("region_order").first(),
+            axis_position=pl.col("axis_position").first(),
             n_models=pl.col("model").n_unique().cast(pl.Int64),
         )
         .collect()
@@ -72,7 +74,7 @@ def typical_p(alignment: pl.LazyFrame) -> pl.DataFrame:
     rows = (
         swept(alignment)
         .group_by([*place, "family", "model", "scale"])
-        .agg(p=pl.col("p_group").first())
+        .agg(p=pl.col("p_permutation").first())
         .drop_nulls("p")
         .collect()
     )

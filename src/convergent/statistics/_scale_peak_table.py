@@ -18,7 +18,7 @@ LEVEL = 0.05
 
 PEAK_SCHEMA: dict[str, Any] = {
     **dict.fromkeys((*SWEEP, "kind", "place", "network"), pl.String),
-    "region_order": pl.Float64,
+    "axis_position": pl.Float64,
     **dict.fromkeys(("n_models", "n_families", "n_subjects", "n_scales"), pl.Int64),
     **dict.fromkeys(
         (
@@ -89,7 +89,7 @@ def scale_peaks(
                         "kind": kind,
                         "place": name,
                         "network": about["network"] if kind != "all" else None,
-                        "region_order": inside["region_order"].mean(),
+                        "axis_position": inside["axis_position"].mean(),
                         "n_models": count_models(inside),
                         "n_families": len(families),
                         "n_subjects": inside["subject"].n_unique(),

@@ -1,27 +1,26 @@
 """The study as data: configuration, tables, and which files exist."""
 
-from convergent.study._config import (
+from convergent.study.checkpoints import same_weights
+from convergent.study.config import (
+    AggregationConfig,
     DatasetConfig,
     FitConfig,
     StudyConfig,
     parse_overrides,
     read_config,
 )
-from convergent.study._converging import converging_files, converging_layers
-from convergent.study._finals import final_models, final_scores
-from convergent.study._identity import STAGE_VERSIONS
-from convergent.study._jobs import (
+from convergent.study.environment import (
     check_code,
     container_image,
     fits_anew,
+    scratch_folder,
     share_with_jobs,
     shared_overrides,
 )
-from convergent.study._same import same_weights
-from convergent.study._scratch import scratch_folder
-from convergent.study._sections import AggregationConfig
-from convergent.study._study import Study
-from convergent.study._types import (
+from convergent.study.graph import converging_files, converging_layers, final_models, final_scores
+from convergent.study.identity import STAGE_VERSIONS
+from convergent.study.study import Study
+from convergent.study.types import (
     Checkpoint,
     Layer,
     Layout,

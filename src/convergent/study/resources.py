@@ -7,13 +7,14 @@ keeps it waiting.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convergent.errors import ConfigError, ConvergentError
-from convergent.study._types import Checkpoint, Model, Unit
+from convergent.study.types import Checkpoint, Layer, Model, Unit
 
 if TYPE_CHECKING:
-    from convergent.study._study import Study
+    from convergent.study.study import Study
 
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 _FILL = 0.75  # share of a GPU that weights fill: activations need the rest
@@ -92,6 +93,13 @@ def extract_seconds(study: Study, unit: Unit, dataset: str | None = None) -> flo
 def fit_minutes(study: Study, dataset: str, attempt: int) -> int:
     """Time limit of the fits of one layer, in minutes: so much a subject."""
     return (20 + 5 * len(study.dataset(dataset).subjects)) * attempt
+
+
+def features_bytes(study: Study, layers: Sequence[Layer], stimuli: int) -> int:
+    """Bytes of the features of some layers, by their declared widths: flattening makes more."""
+    extraction = study.config.extraction
+    width = sum(min(layer.width, extraction.projection or layer.width) for layer in layers)
+    return stimuli * width * _BYTES[extraction.store]
 
 
 def mistakes(study: Study) -> list[ConvergentError]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from convergent.brains.simulated import TOPICS, topic_sentences
-from convergent.study._types import Model
+from convergent.study.types import Model
 from convergent.training._recipe import TrainingOptions, register_recipe
 from convergent.training._train import last_width
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergent.errors import ConfigError, UnknownKeyError, did_you_mean
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 if TYPE_CHECKING:
     import torch

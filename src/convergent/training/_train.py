@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from convergent.errors import ConfigError, NumericalError, TableError
-from convergent.study._types import Model
+from convergent.study.types import Model
 from convergent.training._recipe import Recipe, Run, TrainingOptions, recipe
 
 _WEIGHTS = "model.safetensors"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convergent.errors import ModelError, TableError, UnknownKeyError, did_you_mean
-from convergent.study._tables import read_rows
+from convergent.study.tables import read_rows
 
 ARCHITECTURES = Path("config/models/transformers")
 _COUNTED = (

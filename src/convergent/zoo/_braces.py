@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from convergent.study._tables import expand_braces
+from convergent.study.tables import expand_braces
 
 
 def compress_braces(names: Sequence[str]) -> str:

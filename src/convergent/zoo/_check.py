@@ -17,8 +17,8 @@ from convergent.errors import (
     did_you_mean,
 )
 from convergent.models._inspect import Reading, Sketch, read_layers
-from convergent.study._load import read_models, read_performance
-from convergent.study._types import Model
+from convergent.study.rows import read_models, read_performance
+from convergent.study.types import Model
 from convergent.zoo._sketch import sketch
 from convergent.zoo._sketches import by_network, run_all
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from convergent.errors import ConvergentError, ModelError
-from convergent.study._tables import Row, read_rows
+from convergent.study.tables import Row, read_rows
 from convergent.zoo._architectures import (
     ARCHITECTURES,
     Published,

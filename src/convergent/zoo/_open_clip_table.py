@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convergent.errors import ConvergentError
-from convergent.study._types import Modality
+from convergent.study.types import Modality
 from convergent.zoo._build import Built, Progress, Table, Wanted
 from convergent.zoo._families import open_clip_family
 from convergent.zoo._figures import Figures

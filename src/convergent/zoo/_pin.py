@@ -10,13 +10,13 @@ from pathlib import Path
 
 from convergent.errors import ConvergentError, TableError, WeightsError
 from convergent.models import parse_reference, source
-from convergent.study._rows import (
+from convergent.study.rows import (
     CHECKPOINT_COLUMNS,
     CHECKPOINT_OPTIONAL,
     MODEL_COLUMNS,
     MODEL_OPTIONAL,
 )
-from convergent.study._tables import Row, read_rows
+from convergent.study.tables import Row, read_rows
 from convergent.zoo._pin_table import TableText, read_table_text
 
 MAIN = "main"

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from convergent.models._inspect import Inspection
-from convergent.study._types import Layout, Pooling
+from convergent.study.types import Layout, Pooling
 from convergent.zoo._braces import compress_braces
 
 _POOLING: dict[Layout, Pooling] = {

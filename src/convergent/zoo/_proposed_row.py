@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convergent.study._types import Model
+from convergent.study.types import Model
 from convergent.zoo._families import timm_family
 from convergent.zoo._propose import Proposal
 from convergent.zoo._rows import ModelRow

@@ -10,14 +10,14 @@ from typing import ClassVar
 
 from convergent.errors import TableError
 from convergent.store import publish
-from convergent.study._rows import (
+from convergent.study.rows import (
     CHECKPOINT_COLUMNS,
     CHECKPOINT_OPTIONAL,
     MODEL_COLUMNS,
     MODEL_OPTIONAL,
     PERFORMANCE_COLUMNS,
 )
-from convergent.study._tables import read_rows
+from convergent.study.tables import read_rows
 from convergent.zoo._braces import compress_braces
 
 Key = tuple[str, ...]

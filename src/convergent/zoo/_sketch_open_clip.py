@@ -10,7 +10,7 @@ from convergent.models._inspect import Sketch
 from convergent.models._inspect_trace import Pass
 from convergent.models._open_clip import OpenClipSource, _create, _settings
 from convergent.models._request import LoadRequest
-from convergent.study._types import Model
+from convergent.study.types import Model
 from convergent.zoo._sketch_timm import request_for
 
 if TYPE_CHECKING:

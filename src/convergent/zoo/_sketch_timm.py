@@ -12,8 +12,8 @@ from convergent.models._inspect_trace import Pass
 from convergent.models._options import Options
 from convergent.models._request import LoadRequest
 from convergent.models._timm import TimmSource, _create
-from convergent.study._rows import default_checkpoint
-from convergent.study._types import Model
+from convergent.study.rows import default_checkpoint
+from convergent.study.types import Model
 
 if TYPE_CHECKING:
     import torch

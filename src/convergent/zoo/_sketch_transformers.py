@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from convergent.errors import ModelError
 from convergent.models._inspect import Sketch
 from convergent.models._inspect_trace import Pass
-from convergent.study._types import Model
+from convergent.study.types import Model
 from convergent.zoo._architectures import ARCHITECTURES, read_architecture
 from convergent.zoo._empty_network import (
     count_parameters,

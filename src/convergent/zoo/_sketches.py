@@ -8,7 +8,7 @@ from multiprocessing import get_context
 from typing import TypeVar
 
 from convergent.errors import ConvergentError, ModelError
-from convergent.study._types import Model
+from convergent.study.types import Model
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from convergent.models._inspect import inspect
-from convergent.study._types import Modality, Model
+from convergent.study.types import Modality, Model
 from convergent.zoo._propose import Proposal, propose
 from convergent.zoo._sketch import sketch
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from convergent.errors import WeightsError
 from convergent.models import parse_reference
-from convergent.study._types import Checkpoint, Model
+from convergent.study.types import Checkpoint, Model
 
 
 def unpinned(models: Iterable[Model]) -> list[tuple[Model, Checkpoint]]:

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convergent.brains.noise import ncsnr_ceiling
 from convergent.brains.nsd import _assemble, _prepare
 from convergent.brains.nsd import _example as example
 from convergent.brains.nsd._files import SESSIONS, betas_folder
 from convergent.brains.nsd._labels import Labelling
 from convergent.brains.nsd._reader import NsdReader
-from convergent.noise import ncsnr_ceiling
 
 SIDES = ("lh", "rh")
 

@@ -11,7 +11,7 @@ from convergent.brains import Responses
 from convergent.brains.nsd import _example as example
 from convergent.brains.nsd._files import CAPTIONS, DESIGN
 from convergent.errors import DataError, IdError
-from convergent.stages.samples import Samples
+from convergent.pipeline.samples import Samples
 from convergent.store import Store
 from convergent.study import FitConfig
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from convergent.brains.nsd import _example as example
-from convergent.stages.fit import fit
+from convergent.pipeline.fit import fit
 from convergent.store import read_store
 from convergent.study import Study
 from workflow_fixtures import Workflow
@@ -109,7 +109,7 @@ def test_responses_on_disk_give_the_same_stores(study, monkeypatch):
     path = Path(loaded.paths.alignment("nsd", "pixels", "final", "features", "subj01"))
     before = path.read_bytes()
     path.unlink()
-    monkeypatch.setattr("convergent.stages.data._HELD_BYTES", 0)
+    monkeypatch.setattr("convergent.pipeline.data._HELD_BYTES", 0)
     fit(loaded, "pixels", "final", "features", "nsd", "subj01")
     assert path.read_bytes() == before
 

@@ -21,7 +21,7 @@ from convergent.errors import (
     NumericalError,
     UnknownKeyError,
 )
-from convergent.study._config import DatasetConfig
+from convergent.study.config import DatasetConfig
 
 
 @pytest.fixture

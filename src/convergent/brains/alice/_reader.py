@@ -23,8 +23,8 @@ from convergent.brains.alice._files import (
     Folder,
     motion_file,
 )
+from convergent.brains.noise import leave_one_subject_out_ceiling, split_half_ceiling
 from convergent.errors import DataError, UnknownKeyError, did_you_mean
-from convergent.noise import leave_one_subject_out_ceiling, split_half_ceiling
 
 VOLUMES = 362
 DROPPED = 10  # initial volumes missing from the time courses but present in the motion files

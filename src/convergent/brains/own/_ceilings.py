@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convergent.brains.noise import ncsnr_ceiling, ncsnr_to_ceiling, split_half_ceiling
 from convergent.brains.own._arrays import read_vector
 from convergent.brains.own._config import OwnConfig
 from convergent.brains.own._patterns import fill
 from convergent.errors import DataError
-from convergent.noise import ncsnr_ceiling, ncsnr_to_ceiling, split_half_ceiling
 
 Floats = NDArray[np.float64]
 

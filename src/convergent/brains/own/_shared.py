@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from convergent.brains.noise import leave_one_subject_out_ceiling
 from convergent.brains.own._samples import Samples
 from convergent.brains.own._tables import Text
 from convergent.brains.own._trials import averaged
 from convergent.errors import DataError
-from convergent.noise import leave_one_subject_out_ceiling
 
 Shown = tuple[Text | None, np.ndarray, np.ndarray]
 

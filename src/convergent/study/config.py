@@ -1,0 +1,532 @@
+"""The study's configuration: a YAML file, checked key by key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from convergent.errors import ConfigError, did_you_mean
+
+Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Names = tuple[str, ...]
+
+
+class Section(BaseModel):
+    """A section: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Twins(Section):
+    """Random-weight twins: checkpoints ``random-<seed>`` of models, without rows of their own.
+
+    Families and models say which; all with weights if neither does.
+    """
+
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    families: Names = ()
+    models: Names = ()
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a seed is listed twice")
+        return value
+
+
+class ConvergenceConfig(Section):
+    """Whether models of two modalities represent the same stimuli alike.
+
+    Attributes
+    ----------
+    datasets : tuple of str
+        A data set of vision and one of language whose items are the same, by id.
+    models : int
+        At most so many final trained models of each: first one a family, in the order of the table,
+        then a second one, and so on. Performance plays no part.
+    stimuli : int
+        At most so many of the common items, drawn at random.
+    """
+
+    datasets: tuple[str, str]
+    models: int = Field(default=24, ge=2)
+    stimuli: int = Field(default=1000, ge=16)
+
+
+class UniqueConfig(Section):
+    """What the metric ``unique`` asks a model to add to.
+
+    Attributes
+    ----------
+    nuisance : tuple of str
+        Regressors that come with the responses.
+    baselines : tuple of str
+        Models of the study with source ``baseline``, whose features count as nuisance.
+    """
+
+    nuisance: Names = ()
+    baselines: Names = ()
+
+    @model_validator(mode="after")
+    def _something(self) -> UniqueConfig:
+        if not self.nuisance and not self.baselines:
+            raise ValueError("unique names neither nuisance regressors nor baselines to add to")
+        return self
+
+
+class WeightsConfig(Section):
+    """Where downloaded weights lie, and how they are checked in each job.
+
+    Attributes
+    ----------
+    cache : str or None
+        Cache of Hugging Face, relative to the working directory; that of the environment
+        (``HF_HOME``) unless given.
+    check : {"quick", "full"}
+        Whether each job hashes every file again.
+    """
+
+    cache: str | None = None
+    check: Literal["quick", "full"] = "quick"
+
+
+class ResourcesConfig(Section):
+    """The machine that jobs run on: what they ask of it, and what cannot fit.
+
+    Attributes
+    ----------
+    gpu_mb : int
+        Memory of one GPU, MB.
+    gpus : int
+        GPUs of one node.
+    node_mb : int or None
+        Memory of one node, MB; not checked unless given.
+    teraflops : float
+        Sustained rate of one GPU in float32; half precision counts four times as much.
+    read_mb_s : float
+        Rate at which weights are read, MB a second.
+    fit_seconds : float
+        Processor seconds of the fits of one layer for one subject, for estimates only.
+    alignment_mb : float
+        Size of one alignment store, MB, for estimates only: stores that are there are measured.
+    scratch : str or None
+        Folder on the node's own disk for rows that are waiting for their store, as a path with
+        variables of the job's environment (``$TMPDIR``); beside the results unless given.
+    """
+
+    gpu_mb: int = Field(default=80_000, ge=1000)
+    gpus: int = Field(default=8, ge=1)
+    node_mb: int | None = Field(default=None, ge=1000)
+    teraflops: float = Field(default=10.0, gt=0)
+    read_mb_s: float = Field(default=200.0, gt=0)
+    fit_seconds: float = Field(default=60.0, gt=0)
+    alignment_mb: float = Field(default=0.5, gt=0)
+    scratch: str | None = None
+
+    @field_validator("scratch")
+    @classmethod
+    def _lies_on_the_node(cls, value: str | None) -> str | None:
+        if value is not None and not value.startswith(("/", "$", "~")):
+            raise ValueError("a folder of the node: an absolute path, or one that begins with $")
+        return value
+
+
+class AggregationConfig(Section):
+    """Who reads stores while tables and maps are made from them.
+
+    Attributes
+    ----------
+    scheduler : str
+        ``threads`` of the job itself, ``slurm`` for jobs of their own (dask-jobqueue), or the
+        address of a dask scheduler.
+    workers : int
+        Threads, or jobs of SLURM.
+    slurm : dict
+        Keywords of ``dask_jobqueue.SLURMCluster``, such as ``queue``, ``account``, ``walltime``.
+    wait_minutes : float
+        How long workers elsewhere may take to start.
+    """
+
+    scheduler: str = Field(default="threads", pattern=r"^(threads|slurm|[a-z]+://\S+)$")
+    workers: int = Field(default=4, ge=1)
+    slurm: dict[str, Any] = {}
+    wait_minutes: float = Field(default=15, gt=0)
+
+    @property
+    def threads(self) -> int:
+        """Processors that the job itself uses."""
+        return self.workers if self.scheduler == "threads" else 1
+
+    @model_validator(mode="after")
+    def _of_slurm(self) -> AggregationConfig:
+        if self.slurm and self.scheduler != "slurm":
+            raise ValueError("options of slurm are given, and the scheduler is another")
+        return self
+
+
+class PerformanceConfig(Section):
+    """Which scores stand for performance, and which are measured here.
+
+    Attributes
+    ----------
+    benchmarks : dict
+        The benchmark that stands for performance, by modality, or several: each is asked, and the
+        first is the one that planted truth is compared with.
+    evaluations : tuple of str
+        Scores to measure here.
+    text : str or None
+        UTF-8 file for causal language models; relative to the working directory.
+    images : str or None
+        Folder of one folder of images a class.
+    classes : str or None
+        Table of those folders: index of the class, and its names.
+    templates : tuple of str
+        Sentences around a class name for zero-shot classification.
+    window, stride : int
+        Tokens of a window of ``text``, and by how many it moves on.
+    """
+
+    benchmarks: dict[Literal["vision", "language"], str | Names] = {}
+    evaluations: Names = ()
+    text: str | None = None
+    images: str | None = None
+    classes: str | None = None
+    templates: Names = ("a photo of a {}.",)
+    window: int = Field(default=1024, ge=2)
+    stride: int = Field(default=512, ge=1)
+
+    @field_validator("templates")
+    @classmethod
+    def _have_a_place(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or any(text.count("{}") != 1 for text in value):
+            raise ValueError("each template has one {} for the name of a class")
+        return value
+
+    @model_validator(mode="after")
+    def _windows_overlap(self) -> PerformanceConfig:
+        if self.stride > self.window - 1:
+            raise ValueError("stride must be smaller than window, or tokens would be left out")
+        return self
+
+    def measured(self) -> dict[str, object]:
+        """What decides the scores measured here; keys count once they are used."""
+        facts: dict[str, object] = {}
+        if self.text:
+            facts["text"] = [self.text, self.window, self.stride]
+        if self.images:
+            facts["images"] = [self.images, self.classes, list(self.templates)]
+        return facts
+
+
+class Tables(Section):
+    """Tables of the study, relative to the configuration file."""
+
+    models: Names = Field(min_length=1)
+    checkpoints: Names = ()
+    performance: Names = ()
+
+
+class DatasetConfig(Section):
+    """One data set: who saw or heard what.
+
+    ``stimuli`` is about how many there are: time limits of jobs grow with it.
+    """
+
+    reader: str
+    modality: Literal["vision", "language"]
+    design: Literal["items", "story"]
+    subjects: tuple[Key, ...] = Field(min_length=1)
+    stimuli: int = Field(default=10_000, ge=1)
+    options: dict[str, Any] = Field(default={})
+
+    @field_validator("subjects")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a subject is listed twice")
+        return value
+
+
+class Select(Section):
+    """Which rows of the models table take part; empty means all."""
+
+    families: Names = ()
+    models: Names = ()
+    exclude: Names = ()
+
+
+class ExtractionConfig(Section):
+    """How activations are computed."""
+
+    device: str = "cpu"
+    offload: Literal["none", "cpu"] = "none"
+    batch_size: int | Literal["auto"] = "auto"
+    memory_gb: float | None = Field(default=None, gt=0)
+    precision: Literal["float32", "bfloat16", "float16"] | None = None
+    store: Literal["float32", "float16"] = "float32"
+    projection: int | None = Field(default=None, ge=1)
+    projection_seed: int = 0
+    context_words: int = Field(default=64, ge=1)
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _number_or_auto(cls, value: Any) -> int | str:
+        text = str(value)
+        if text == "auto":
+            return text
+        if not text.isdigit() or int(text) < 1:
+            raise ValueError("a number of at least 1, or auto")
+        return int(text)
+
+    @property
+    def fixed_batch_size(self) -> int:
+        """Items a pass where passes are not planned by their cost."""
+        return 64 if self.batch_size == "auto" else self.batch_size
+
+    def facts(self) -> dict[str, Any]:
+        """What of this decides the features; keys that came later count once they are used."""
+        always = {"projection", "projection_seed", "context_words"}
+        later = self.model_dump(include={"precision", "store"}, exclude_defaults=True)
+        return self.model_dump(include=always) | later
+
+
+class Alphas(Section):
+    """Logarithmic grid of ridge penalties, as powers of ten."""
+
+    low: float = -1.0
+    high: float = 8.0
+    number: int = Field(default=19, ge=2)
+
+
+# Metrics that are fitted, and do not compare pairs of stimuli.
+ENCODING = ("ridge", "unique")
+
+
+class FitConfig(Section):
+    """Which metrics compare layers with brains, and how they are computed.
+
+    The first metric is the primary one: the headline, the trajectories and the region profiles
+    are of it, and the others are reported beside it. ``bootstraps`` resamples of the test stimuli
+    are kept of the ridge scores of training's checkpoints, for the intervals of trajectories.
+    """
+
+    metrics: dict[str, dict[str, Any] | None] = Field(
+        default={"ridge": None, "cka": None, "cka_rbf": None, "rsa_spearman": None, "knn": None},
+        min_length=1,
+    )
+    device: str = "cpu"
+    dtype: Literal["float64", "float32"] = "float32"
+    alphas: Alphas = Alphas()
+    folds: int = Field(default=5, ge=2)
+    inner_folds: int = Field(default=5, ge=2)
+    selection: Literal["gcv", "loo", "folds"] = "gcv"
+    standardize: bool = True
+    pca: int | None = Field(default=None, ge=1)
+    seed: int = 0
+    delays: tuple[int, ...] = (1, 2, 3, 4)
+    trim_volumes: int = Field(default=5, ge=0)
+    permutations: int = Field(default=100, ge=0)
+    bootstraps: int = Field(default=0, ge=0)
+    shifts: bool = True
+    block: int = Field(default=20, ge=1)
+    similarity_stimuli: int | None = Field(default=None, ge=8)
+    fixed_depth: float = Field(default=0.5, ge=0.0, le=1.0)
+
+    def facts(self) -> dict[str, Any]:
+        """All that decides the scores; keys that came later count once they are used."""
+        # resamples count for the checkpoints that have them: see `identity`
+        left_out = {"device", "bootstraps"} | ({"pca"} if self.pca is None else set())
+        return self.model_dump(mode="json", exclude=left_out)
+
+    @property
+    def primary(self) -> str:
+        """Name, in tables, of the metric that stands for alignment."""
+        name = next(iter(self.metrics))
+        return "ridge_r" if name == "ridge" else name
+
+    @property
+    def similarities(self) -> dict[str, dict[str, Any] | None]:
+        """The metrics that compare pairs of stimuli, with their options."""
+        return {name: options for name, options in self.metrics.items() if name not in ENCODING}
+
+    @property
+    def unique(self) -> UniqueConfig | None:
+        """What a model must add to, where the metric ``unique`` is listed."""
+        if "unique" not in self.metrics:
+            return None
+        return UniqueConfig.model_validate(self.metrics["unique"] or {})
+
+    @field_validator("metrics")
+    @classmethod
+    def _ridge_is_configured_here(
+        cls, value: dict[str, dict[str, Any] | None]
+    ) -> dict[str, dict[str, Any] | None]:
+        if value.get("ridge"):
+            raise ValueError("ridge has no options of its own: its keys are those of 'fit'")
+        if next(iter(value)).endswith(("_rbf", "_rbf_biased")):
+            raise ValueError("the first metric is the primary one and must be a single number")
+        if "unique" in value:
+            try:
+                UniqueConfig.model_validate(value["unique"] or {})
+            except ValidationError as error:
+                raise ValueError("unique: " + "; ".join(_explain(error))) from None
+        return value
+
+
+class StatisticsConfig(Section):
+    """How the study's claims are tested."""
+
+    bootstraps: int = Field(default=2000, ge=100)
+    permutations: int = Field(default=2000, ge=100)
+    seed: int = 0
+    ceiling_threshold: float = Field(default=0.05, ge=0.0, lt=1.0)
+
+
+class CoverageConfig(Section):
+    """How much of the study must be there before a headline is printed."""
+
+    minimum: float = Field(default=1.0, gt=0.0, le=1.0)
+
+
+Granularity = Literal["layer", "checkpoint", "model"]
+
+
+class StudyConfig(Section):
+    """A whole study."""
+
+    study: Key
+    title: str
+    description: str = ""
+    results: str = "results"
+    tables: Tables
+    datasets: dict[Key, DatasetConfig] = Field(min_length=1)
+    select: Select = Select()
+    twins: Twins = Twins()
+    weights: WeightsConfig = WeightsConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+    extraction: ExtractionConfig = ExtractionConfig()
+    fit: FitConfig = FitConfig()
+    aggregation: AggregationConfig = AggregationConfig()
+    performance: PerformanceConfig = PerformanceConfig()
+    statistics: StatisticsConfig = StatisticsConfig()
+    convergence: ConvergenceConfig | None = None
+    coverage: CoverageConfig = CoverageConfig()
+    training: dict[str, dict[str, Any]] = Field(default={})
+    granularity: Granularity = "layer"
+    # how jobs get their software, of no consequence to what they compute
+    container: str | None = Field(default=None, min_length=1)
+    fit_granularity: Literal["layer", "subject"] = "layer"
+
+
+# Keys of earlier versions, and what they are called now.
+RENAMED = {"fits": "fit_granularity", "fit.trim": "fit.trim_volumes"}
+
+
+def read_config(path: str | Path, overrides: dict[str, Any] | None = None) -> StudyConfig:
+    """Read and check a study's configuration.
+
+    Parameters
+    ----------
+    path : str or Path
+        YAML file.
+    overrides : dict, optional
+        Dotted keys and values that replace or add to the file's
+        (``{"extraction.device": "cuda"}``), or a nested mapping.
+
+    Returns
+    -------
+    StudyConfig
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, not YAML, or has unknown keys or wrong values; one line names all.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            "no such configuration file", where=str(path), fix="give the path of a study's YAML"
+        ) from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
+    if not isinstance(raw, dict):
+        raise ConfigError("the file holds no mapping", where=str(path), fix="start from demo.yaml")
+    for key, value in (overrides or {}).items():
+        _override(raw, key, value)
+    try:
+        return StudyConfig.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError("; ".join(_explain(error)), where=str(path)) from None
+
+
+def _override(raw: dict[str, Any], key: str, value: Any) -> None:
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            _override(raw, f"{key}.{name}", inner)
+        return
+    if value in ("null", "None"):  # Snakemake's --config gives nested values as text
+        value = None
+    *parents, last = key.split(".")
+    node = raw
+    for name in parents:
+        if node.get(name) is None:  # an empty section is null in YAML
+            node[name] = {}
+        node = node[name]
+        if not isinstance(node, dict):
+            raise ConfigError(f"'{key}': '{name}' holds a value, not a section", where="override")
+    node[last] = value
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """One sentence a mistake, naming the key and, for unknown ones, the closest known."""
+    sentences = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"])
+        if key in RENAMED:
+            sentences.append(f"key '{key}' is now '{RENAMED[key]}'")
+        elif item["type"] == "extra_forbidden":
+            hint = did_you_mean(str(item["loc"][-1]), _known_keys(item["loc"][:-1]))
+            sentences.append(f"unknown key '{key}' ({hint})")
+        elif item["type"] == "missing":
+            sentences.append(f"key '{key}' is missing")
+        else:
+            reason = item["msg"].removeprefix("Value error, ")
+            sentences.append(f"'{key}': {reason} (given: {item['input']!r})")
+    return sentences
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: Any = StudyConfig
+    for part in location:
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            section = section.model_fields[str(part)].annotation
+        else:  # a mapping of sections: its values' type
+            section = get_args(section)[-1]
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return list(section.model_fields)
+    return []
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    """Turn ``key=value`` texts into overrides; values are YAML.
+
+    Raises
+    ------
+    ConfigError
+        A text without ``=``.
+    """
+    overrides: dict[str, Any] = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(
+                f"'{text}' is no key=value", where="--set", fix="for example fit.folds=5"
+            )
+        overrides[key] = yaml.safe_load(value)
+    return overrides

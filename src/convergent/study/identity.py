@@ -1,0 +1,242 @@
+"""Fingerprints: what in the tables and configuration a file depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convergent.study.graph import converging_layers
+from convergent.study.types import Checkpoint, Model
+
+if TYPE_CHECKING:
+    from convergent.study.study import Study
+
+# Raise a stage's number when its code changes what it writes: stores of the old
+# version are then recomputed instead of being mixed with new ones.
+STAGE_VERSIONS = {
+    "stimuli": 1,
+    "responses": 3,
+    "train": 1,
+    "weights": 1,
+    "extract": 1,
+    "evaluate": 1,
+    "fit": 5,
+    "ceilings": 1,
+    "representations": 1,
+    "measure": 3,
+    "maps": 1,
+    "correlate": 4,
+    "report": 4,
+}
+
+# Options that name a file which describes the data set: what it says counts, not its name.
+_FILE_OPTIONS = frozenset({"file"})
+# Options that say where something lies, not what it is: moving data is no reason to recompute.
+_LOCATION_OPTIONS = frozenset({"data", "scratch"})
+# Their stimuli are those that the study's subjects saw: another subject makes other stimuli.
+_STIMULI_OF_SUBJECTS = frozenset({"nsd"})
+
+
+def identity(study: Study, stage: str, **keys: str | None) -> str:
+    """Fingerprint of everything in the tables and configuration that a file depends on.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+        Stage that writes the file.
+    **keys : str
+        ``dataset``, ``model``, ``checkpoint``, ``layer`` as far as they apply.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits. Snakemake compares it (as a parameter of the rule), so
+        that a changed row recomputes that model and nothing else.
+
+    Notes
+    -----
+    Devices and batch sizes do not count: they do not change what is computed. Subjects
+    do not count either where each has a file of its own; ceilings are of all of them, and so are
+    the stimuli of readers that give what the subjects saw.
+    """
+    return _hash(_facts(study, stage, keys))
+
+
+# What of `fit` a metric that compares pairs of stimuli does not use, and ridge does not.
+_OF_ENCODING = ("alphas", "folds", "inner_folds", "selection", "standardize", "pca", "bootstraps")
+_OF_SIMILARITIES = ("similarity_stimuli",)
+_OF_TABLES = ("fixed_depth",)
+
+
+def metric_identity(study: Study, metric: str, **keys: str | None) -> str:
+    """Fingerprint of what one metric of a fit depends on in the tables and configuration.
+
+    Parameters
+    ----------
+    study : Study
+    metric : str
+        A key of ``fit.metrics``.
+    **keys : str
+        ``dataset``, ``model``, ``checkpoint``, ``layer``.
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits: a metric that is added, or another's options, change no other's.
+    """
+    facts = _facts(study, "fit", keys)
+    fit = study.config.fit
+    encoding = metric not in fit.similarities
+    unused = {*_OF_TABLES, *(_OF_SIMILARITIES if encoding else _OF_ENCODING)}
+    facts["fit"] = {key: value for key, value in facts["fit"].items() if key not in unused}
+    facts["fit"]["metrics"] = {metric: fit.metrics[metric]}
+    if metric != "unique":
+        facts.pop("nuisance", None)
+    if metric != "ridge":
+        facts.pop("bootstraps", None)
+    return _hash(facts)
+
+
+def _hash(facts: dict[str, Any]) -> str:
+    text = json.dumps(facts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _once(study: Study, key: tuple[str, ...], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Make facts that many jobs share once a study; whoever gets them leaves them as they are."""
+    if key not in study.remembered:
+        study.remembered[key] = make()
+    return study.remembered[key]
+
+
+def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"stage": stage, "version": STAGE_VERSIONS[stage], "keys": keys}
+    dataset = keys.get("dataset")
+    if dataset:
+        facts |= _once(study, ("dataset", dataset), lambda: _dataset_facts(study, dataset))
+    if keys.get("model"):
+        facts["model"] = _model_facts(study, stage, keys)
+    if stage in ("fit", "measure"):
+        model = study.model(str(keys["model"]))
+        names = [keys["checkpoint"]] if keys.get("checkpoint") else model.checkpoint_by_name
+        if any(study.resampled(model.key, str(name)) for name in names):
+            facts["bootstraps"] = study.config.fit.bootstraps
+    if stage == "fit" and dataset:
+        facts |= _once(study, ("nuisance", dataset), lambda: _nuisance_facts(study, dataset))
+    if stage == "ceilings":
+        fit = study.config.fit
+        facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
+        facts["subjects"] = study.dataset(str(dataset)).subjects
+    return facts | _once(study, ("settings", stage), lambda: _settings(study, stage))
+
+
+def _dataset_facts(study: Study, dataset: str) -> dict[str, Any]:
+    data = study.dataset(dataset)
+    options = {
+        k: _content(v) if k in _FILE_OPTIONS else v
+        for k, v in data.options.items()
+        if k not in _LOCATION_OPTIONS
+    }
+    facts: dict[str, Any] = {"dataset": [data.reader, data.modality, data.design, options]}
+    if data.reader in _STIMULI_OF_SUBJECTS:
+        facts["seen_by"] = sorted(data.subjects)
+    return facts
+
+
+def _nuisance_facts(study: Study, dataset: str) -> dict[str, Any]:
+    facts = [
+        _model_facts(study, "extract", {"model": key, "layer": layer})
+        for key, _, layer in study.nuisance_baselines(dataset)
+    ]
+    return {"nuisance": facts} if facts else {}
+
+
+def _settings(study: Study, stage: str) -> dict[str, Any]:
+    """Keys of the configuration that a stage depends on, whatever the file."""
+    config = study.config
+    facts: dict[str, Any] = {}
+    if stage == "extract":
+        facts["extraction"] = config.extraction.facts()
+    if stage in ("fit", "measure"):
+        facts["fit"] = config.fit.facts()
+    if stage == "representations":
+        section = config.convergence
+        assert section is not None
+        facts["convergence"] = section.model_dump()
+        facts["layers"] = [converging_layers(study, name) for name in section.datasets]
+        facts["fit"] = [config.fit.seed, config.fit.permutations]
+    if stage == "evaluate":
+        facts["evaluations"] = list(config.performance.evaluations)
+        facts["datasets"] = [
+            [name, data.reader, data.options] for name, data in config.datasets.items()
+        ]
+        facts |= config.performance.measured()
+    if stage == "measure":
+        facts["fit_version"] = STAGE_VERSIONS["fit"]
+        facts["threshold"] = config.statistics.ceiling_threshold
+    if stage == "maps":
+        facts["threshold"] = config.statistics.ceiling_threshold
+    if stage in ("correlate", "report"):
+        facts["statistics"] = config.statistics.model_dump()
+        chosen = {"benchmarks", "evaluations"}
+        facts["performance"] = config.performance.model_dump(include=chosen)
+        facts["coverage"] = config.coverage.model_dump()
+        facts["published"] = [asdict(score) for score in study.published]
+        facts["text"] = [config.title, config.description]
+    return facts
+
+
+def _content(path: object) -> str:
+    """SHA-256 of a file; its name where it cannot be read, which `validate` tells."""
+    try:
+        file = Path(os.path.expandvars(str(path))).expanduser()
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError:
+        return str(path)
+
+
+def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, Any]:
+    model, whole = study.model(str(keys["model"])), stage in ("measure", "evaluate", "train")
+    facts = dict(_once(study, ("row", model.key, stage), lambda: _row_facts(study, model, stage)))
+    if keys.get("layer"):
+        layer = study.layer(model.key, str(keys["layer"]))
+        facts["layer"] = asdict(layer) if stage == "measure" else [layer.name, layer.width]
+    elif whole:
+        facts["layers"] = [asdict(layer) for layer in model.layers]
+    if keys.get("checkpoint"):
+        name = str(keys["checkpoint"])
+        checkpoint = study.checkpoint(model.key, name)
+        facts["checkpoint"] = _once(
+            study,
+            ("checkpoint", model.key, name, stage),
+            lambda: _checkpoint_facts(checkpoint, stage),
+        )
+    elif whole:
+        facts["checkpoints"] = [_checkpoint_facts(one, stage) for one in model.checkpoints]
+    return facts
+
+
+def _row_facts(study: Study, model: Model, stage: str) -> dict[str, Any]:
+    facts = asdict(replace(model, checkpoints=(), layers=()))
+    del facts["checkpoints"], facts["layers"], facts["source_location"]
+    if stage != "measure":
+        # labels for the statistics, of no consequence to activations
+        for label in ("family", "tags", "parameters"):
+            del facts[label]
+    if stage == "train":
+        facts["training"] = study.config.training.get(model.reference.split(":", 1)[1], {})
+    return facts
+
+
+def _checkpoint_facts(checkpoint: Checkpoint, stage: str) -> dict[str, Any]:
+    facts = asdict(checkpoint)
+    del facts["same_as"]  # permits what is found, and changes nothing that is computed
+    if stage in ("extract", "fit", "weights"):
+        del facts["step"], facts["final"]
+    return facts

@@ -1,0 +1,346 @@
+"""Which (model, checkpoint, layer, subject) a study has, and what each depends on."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from convergent.errors import (
+    ConfigError,
+    ConvergentError,
+    TableError,
+    UnknownKeyError,
+    did_you_mean,
+)
+from convergent.study import rows as load
+from convergent.study.checkpoints import add_twins
+from convergent.study.config import DatasetConfig, StudyConfig, read_config
+from convergent.study.environment import scratch_folder
+from convergent.study.identity import identity, metric_identity
+from convergent.study.paths import Paths
+from convergent.study.types import Checkpoint, Layer, Model, Performance, Unit
+
+# Tables of a whole study, beside the families' measurements and alignment: what was gathered, then
+# what the claims of convergent.stages.claims make of it.
+STUDY_TABLES = (
+    *("coverage", "resampled", "ceilings", "performance", "models", "simulation_truth"),
+    *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
+    *("scores", "ceiling_summary", "scale_profile", "study_size"),
+    *("correlations", "metric_correlations", "mixed", "contamination"),
+    *("region_tests", "gradient", "scale_peaks", "scale_shift"),
+    *("depth_profile", "depth_tests", "convergence", "convergence_trend"),
+    *("representation_depth", "representation_trend"),
+    *("trajectories", "onsets", "leads"),
+    *("recovery_regions", "recovery_checks"),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study as data.
+
+    Attributes
+    ----------
+    config : StudyConfig
+    file : str
+        The configuration file.
+    models : dict of str to Model
+        Selected models, by key, in table order.
+    published : tuple of Performance
+        Scores from the performance tables.
+    """
+
+    config: StudyConfig
+    file: str
+    models: dict[str, Model]
+    published: tuple[Performance, ...]
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Study:
+        """Read a study; the first mistake is raised, with the number of further ones.
+
+        Raises
+        ------
+        ConfigError, TableError
+        """
+        study, errors = cls._read(path, overrides)
+        if study is None or errors:
+            first = errors[0]
+            if len(errors) > 1:
+                more = f"{len(errors) - 1} more mistakes: run `convergent validate --study {path}`"
+                fix = f"{first.fix} ({more})" if first.fix else more
+                raise type(first)(first.what, where=first.where, fix=fix)
+            raise first
+        return study
+
+    @classmethod
+    def mistakes(
+        cls, path: str | Path, overrides: dict[str, Any] | None = None
+    ) -> list[ConvergentError]:
+        """Find every mistake in a study's configuration and tables."""
+        return cls._read(path, overrides)[1]
+
+    @classmethod
+    def _read(
+        cls, path: str | Path, overrides: dict[str, Any] | None
+    ) -> tuple[Study | None, list[ConvergentError]]:
+        try:
+            config = read_config(path, overrides)
+        except ConfigError as error:
+            return None, [error]
+        errors: list[TableError] = []
+        base = Path(path).parent
+        tables = config.tables
+        models, wrong = load.read_models(base, tables.models, tables.checkpoints, errors)
+        asked: list[ConvergentError] = []
+        models = add_twins(config.twins, models, str(path), asked)
+        published = load.read_performance(base, tables.performance, models, wrong, errors)
+        everything: list[ConvergentError] = [*errors, *asked]
+        everything += load.selection_mistakes(config, models, str(path))
+        selected = {key: model for key, model in models.items() if load.selected(config, model)}
+        if not everything:
+            everything += load.dataset_mistakes(config, selected, str(path))
+            everything += load.unique_mistakes(config, selected, str(path))
+            everything += load.convergence_mistakes(config, str(path))
+        study = cls(
+            config=config,
+            file=str(path),
+            models=selected,
+            published=tuple(score for score in published if score.model in selected),
+        )
+        return study, everything
+
+    # ---- what exists -------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """Key of the study."""
+        return self.config.study
+
+    @cached_property
+    def paths(self) -> Paths:
+        """File names of this study."""
+        return Paths(f"{self.config.results}/{self.config.study}")
+
+    def scratch(self) -> Path | None:
+        """Folder on this machine for rows that wait for their store; None: beside the results.
+
+        Raises
+        ------
+        ConfigError
+            ``resources.scratch`` cannot be used here.
+        """
+        setting = self.config.resources.scratch
+        return None if setting is None else scratch_folder(setting)
+
+    @cached_property
+    def families(self) -> Mapping[str, Sequence[str]]:
+        """Model keys by family."""
+        families: dict[str, list[str]] = {}
+        for model in self.models.values():
+            families.setdefault(model.family, []).append(model.key)
+        return families
+
+    @cached_property
+    def remembered(self) -> dict[tuple[str, ...], dict[str, Any]]:
+        """What jobs have in common and is made once: see `convergent.study.identity`."""
+        return {}
+
+    def model(self, key: str) -> Model:
+        """Look a model up.
+
+        Raises
+        ------
+        UnknownKeyError
+        """
+        if key not in self.models:
+            raise UnknownKeyError(
+                f"unknown model '{key}'", where=self.file, fix=did_you_mean(key, self.models)
+            )
+        return self.models[key]
+
+    def checkpoint(self, model: str, name: str) -> Checkpoint:
+        """Look a checkpoint up."""
+        known = self.model(model).checkpoint_by_name
+        if name not in known:
+            raise UnknownKeyError(
+                f"model '{model}' has no checkpoint '{name}'",
+                where=self.file,
+                fix=did_you_mean(name, known),
+            )
+        return known[name]
+
+    def layer(self, model: str, name: str) -> Layer:
+        """Look a layer up."""
+        known = self.model(model).layer_by_name
+        if name not in known:
+            raise UnknownKeyError(
+                f"model '{model}' has no layer '{name}'",
+                where=self.file,
+                fix=did_you_mean(name, known),
+            )
+        return known[name]
+
+    def dataset(self, name: str) -> DatasetConfig:
+        """Look a data set up."""
+        if name not in self.config.datasets:
+            raise UnknownKeyError(
+                f"unknown data set '{name}'",
+                where=self.file,
+                fix=did_you_mean(name, self.config.datasets),
+            )
+        return self.config.datasets[name]
+
+    def subject(self, dataset: str, name: str) -> str:
+        """Look a subject up."""
+        known = self.dataset(dataset).subjects
+        if name not in known:
+            raise UnknownKeyError(
+                f"data set '{dataset}' has no subject '{name}'",
+                where=self.file,
+                fix=did_you_mean(name, known),
+            )
+        return name
+
+    def datasets_of(self, model: str) -> list[str]:
+        """Data sets of a model's modality, in the configuration's order."""
+        modality = self.model(model).modality
+        return [name for name, data in self.config.datasets.items() if data.modality == modality]
+
+    def family(self, name: str) -> Sequence[str]:
+        """Model keys of one family."""
+        families = self.families
+        if name not in families:
+            raise UnknownKeyError(
+                f"unknown family '{name}'", where=self.file, fix=did_you_mean(name, families)
+            )
+        return families[name]
+
+    # ---- units of work -----------------------------------------------------------------------
+
+    def units(self) -> list[Unit]:
+        """Jobs at the study's granularity, when that is coarser than a layer."""
+        return [
+            Unit(key, checkpoint)
+            for key, model in self.models.items()
+            for checkpoint in (
+                [None]
+                if self.config.granularity == "model"
+                else [checkpoint.name for checkpoint in model.checkpoints]
+            )
+        ]
+
+    def members(self, unit: Unit) -> Iterator[tuple[str, str, str, str]]:
+        """(data set, model, checkpoint, layer) of a unit."""
+        model = self.model(unit.model)
+        checkpoints = (
+            [self.checkpoint(unit.model, unit.checkpoint).name]
+            if unit.checkpoint
+            else [checkpoint.name for checkpoint in model.checkpoints]
+        )
+        layers = (
+            [self.layer(unit.model, unit.layer).name]
+            if unit.layer
+            else [layer.name for layer in model.layers]
+        )
+        for dataset in self.datasets_of(unit.model):
+            for checkpoint in checkpoints:
+                for layer in layers:
+                    yield dataset, unit.model, checkpoint, layer
+
+    def nuisance_baselines(self, dataset: str) -> list[tuple[str, str, str]]:
+        """(model, checkpoint, layer) whose features ``unique`` counts as nuisance for a data set.
+
+        Names that are no baselines of the study are left to `unique_mistakes`.
+        """
+        unique = self.config.fit.unique
+        modality = self.dataset(dataset).modality
+        return [
+            (key, checkpoint.name, layer.name)
+            for key in (unique.baselines if unique else ())
+            if (model := self.models.get(key)) is not None
+            and model.is_control
+            and model.modality == modality
+            for checkpoint in model.checkpoints
+            for layer in model.layers
+        ]
+
+    def nuisance_files(self, dataset: str) -> list[str]:
+        """Feature stores that fits of ``unique`` read besides those of their own layer."""
+        return [self.paths.features(dataset, *key) for key in self.nuisance_baselines(dataset)]
+
+    def responses_files(self, dataset: str) -> list[str]:
+        """Responses of a data set's subjects."""
+        return [self.paths.responses(dataset, one) for one in self.dataset(dataset).subjects]
+
+    def feature_files(self, unit: Unit) -> list[str]:
+        """Feature stores of a unit."""
+        return [self.paths.features(*member) for member in self.members(unit)]
+
+    def alignment_files(self, unit: Unit) -> list[str]:
+        """Alignment stores of a unit: one a feature store and subject."""
+        return [
+            self.paths.alignment(*member, subject)
+            for member in self.members(unit)
+            for subject in self.dataset(member[0]).subjects
+        ]
+
+    def weights_files(self, unit: Unit) -> list[str]:
+        """Weight manifests of a unit; none for baselines."""
+        model = self.model(unit.model)
+        if model.is_control:
+            return []
+        names = model.checkpoint_by_name
+        if unit.checkpoint is not None:
+            names = {unit.checkpoint: names[unit.checkpoint]} if unit.checkpoint in names else {}
+        return [self.paths.weights(model.key, name) for name in names]
+
+    def trains(self, model: str) -> bool:
+        """Whether the workflow trains this model itself."""
+        return self.model(model).reference.startswith("trained:")
+
+    def evaluated_models(self) -> list[str]:
+        """Models whose performance the workflow measures: all with weights, if it measures any."""
+        if not self.config.performance.evaluations:
+            return []
+        return [key for key, model in self.models.items() if not model.is_control]
+
+    def resampled(self, model: str, checkpoint: str) -> bool:
+        """Whether scores of a checkpoint over resampled stimuli are kept: it is part of a training.
+
+        That is so for checkpoints with a step, of models that have several.
+        """
+        if not self.config.fit.bootstraps or self.checkpoint(model, checkpoint).step is None:
+            return False
+        return self.model(model).has_trajectory
+
+    def performance_files(self) -> list[str]:
+        """Files that performance is measured on; a changed one is measured again."""
+        settings = self.config.performance
+        return [name for name in (settings.text, settings.classes) if name]
+
+    def tables(self) -> list[str]:
+        """Study-wide tables."""
+        return list(STUDY_TABLES)
+
+    # ---- identity ----------------------------------------------------------------------------
+
+    def identity(self, stage: str, **keys: str | None) -> str:
+        """Fingerprint of what a file depends on; see `convergent.study.identity`."""
+        return identity(self, stage, **keys)
+
+    def metric_identities(self, **keys: str | None) -> dict[str, str]:
+        """Fingerprint of each metric of a fit; see `convergent.study.metric_identity`."""
+        return {name: metric_identity(self, name, **keys) for name in self.config.fit.metrics}
+
+    def unit_identity(self, stage: str, unit: Unit) -> str:
+        """Fingerprint of a job of several files: that of its parts."""
+        parts = [
+            self.identity(stage, dataset=dataset, model=model, checkpoint=checkpoint, layer=layer)
+            for dataset, model, checkpoint, layer in self.members(unit)
+        ]
+        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]

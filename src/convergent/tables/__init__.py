@@ -1,0 +1,1 @@
+"""Tables of a study: their columns, files, questions in SQL, and comparisons."""

@@ -1,0 +1,172 @@
+"""Tables of measurements: their columns, and how they are written and read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from convergent.alignment import normalise_by_ceiling
+from convergent.alignment.similarity import calibrate
+from convergent.store import Store
+from convergent.study import Checkpoint, Model, Study
+from convergent.tables.files import check_schema, damaged, scan_tables, schema_of, writing
+from convergent.tables.schemas import (
+    ALIGNMENT_SCHEMA,
+    CEILING_SCHEMA,
+    COVERAGE_SCHEMA,
+    MEASUREMENT_SCHEMA,
+    RESAMPLED_SCHEMA,
+    SCHEMAS,
+    SHAPES,
+)
+
+__all__ = [
+    "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA",
+    "RESAMPLED_SCHEMA", "SCHEMAS",
+    "against_null", "frame", "keys", "read_table", "regions", "scan_families", "share_of_ceiling",
+    "write_table",
+]  # fmt: skip
+
+
+def write_table(path: str, frames: Sequence[pl.DataFrame], table: str) -> None:
+    """Write a table that fits in memory, atomically, in the order of its keys.
+
+    Parameters
+    ----------
+    path : str
+    frames : sequence of DataFrame
+    table : str
+        Name of the table in `convergent.tables.schemas.SHAPES`.
+
+    Raises
+    ------
+    TableError
+        Impossible values, or two rows with the same keys.
+    """
+    shape = SHAPES[table]
+    with writing(path, shape) as file:
+        file.write(pl.concat([pl.DataFrame(schema=shape.columns), *frames]))
+
+
+def read_table(path: str, table: str | None = None) -> pl.DataFrame:
+    """Read a parquet table.
+
+    Parameters
+    ----------
+    path : str
+    table : str, optional
+        Name of the table in `convergent.tables.schemas.SHAPES`, whose columns it must have.
+
+    Raises
+    ------
+    StoreError
+        Missing or damaged.
+    TableError
+        It has other columns.
+    """
+    schema = schema_of(path)
+    if table is not None:
+        check_schema(path, schema, SHAPES[table])
+    try:
+        return pl.read_parquet(path)
+    except (pl.exceptions.ComputeError, OSError) as error:
+        raise damaged(path, error) from None
+
+
+def scan_families(study: Study, table: str) -> pl.LazyFrame:
+    """Open a table of the whole study, whose parts are the families' files.
+
+    Parameters
+    ----------
+    study : Study
+    table : {"measurements", "alignment", "coverage"}
+
+    Raises
+    ------
+    StoreError, TableError
+        A part is missing, damaged, or has other columns.
+    """
+    return scan_tables((study.paths.family(family, table) for family in study.families), table)
+
+
+def keys(study: Study, model: Model, dataset: str, checkpoint: Checkpoint) -> dict[str, Any]:
+    """Columns that say what a row belongs to."""
+    return {
+        "study": study.name,
+        "dataset": dataset,
+        "modality": model.modality,
+        "family": model.family,
+        "model": model.key,
+        "checkpoint": checkpoint.name,
+        "role": checkpoint.role,
+        "step": checkpoint.step,
+        "final": checkpoint.final,
+    }
+
+
+def regions(store: Store) -> dict[str, Any]:
+    """Columns that describe the regions of an alignment store."""
+    # columns of their own: lists would be converted anew for every metric
+    return {
+        "axis_position": pl.Series(store["axis_position"].astype(np.float64), nan_to_null=True),
+        **{
+            name: pl.Series(store[name].tolist(), dtype=pl.String)
+            for name in ("region", "hemisphere", "network")
+        },
+    }
+
+
+def frame(columns: dict[str, Any], schema: dict[str, Any]) -> pl.DataFrame:
+    """Make a frame of one row a region; scalars are repeated, NaN becomes null."""
+    n = len(columns["region"])
+    return pl.DataFrame(
+        [_column(name, columns.get(name), dtype, n) for name, dtype in schema.items()]
+    )
+
+
+def _column(name: str, value: Any, dtype: Any, n: int) -> pl.Series:
+    if isinstance(value, pl.Series):
+        return value.alias(name)
+    # no expressions here: handing a small one to polars' threads takes longer than the work
+    if isinstance(value, list | np.ndarray):
+        if dtype.is_float():
+            array = np.array(value, dtype=np.float64)  # None becomes NaN, and NaN null
+            return pl.Series(name, array, dtype=dtype, nan_to_null=True)
+        return pl.Series(name, value, dtype=dtype, strict=False)
+    if isinstance(value, float) and math.isnan(value):
+        value = None
+    return pl.Series(name, [value], dtype=dtype).new_from_index(0, n)
+
+
+def share_of_ceiling(
+    metric: str, score: np.ndarray, ceiling: np.ndarray, *, threshold: float
+) -> np.ndarray | None:
+    """Score as a share of what noise allows, per region.
+
+    Correlations are divided by the square root of the ceiling, which is in r^2 units, and unique
+    variance by the ceiling itself. None for other metrics: the ceiling is of responses.
+    """
+    if metric == "ridge_r":
+        return normalise_by_ceiling(score, ceiling, threshold=threshold)
+    if metric == "unique":
+        # r / sqrt(ceiling), once more divided by it
+        once = normalise_by_ceiling(score, ceiling, threshold=threshold)
+        return normalise_by_ceiling(once, ceiling, threshold=threshold)
+    return None
+
+
+def against_null(score: np.ndarray, null: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Null's mean and sd, one-sided p, and score as share of what lies above chance, per region."""
+    if null is None or len(null) == 0:
+        return {}
+    found = calibrate(score, null)
+    return {
+        "null_mean": found.null_mean,
+        "null_sd": found.null_sd,
+        "p": found.p,
+        "score_chance_corrected": found.score,
+    }
