@@ -7,7 +7,8 @@ keeps it waiting.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from convergent.errors import ConfigError, ConvergentError
@@ -27,6 +28,61 @@ _SPARE = 3.0  # time asked over time expected
 _BUS_MB_S = 10_000.0  # from host memory to a GPU
 _BATCH = 64
 _CPU = 0.01  # rate of a CPU over that of a GPU
+
+
+# Memory (MB) and time limit (minutes) of the first attempt of stages that need no model.
+_PLAIN = {
+    "stimuli": (4000, 30),
+    "responses": (4000, 60),
+    "train": (4000, 60),
+    "fit": (4000, 60),
+    "ceilings": (4000, 60),
+    "measure": (4000, 30),
+    "family": (4000, 30),
+    "representations": (8000, 60),
+    "correlate": (8000, 60),
+    "report": (8000, 60),
+    "maps": (4000, 60),
+    "cube": (4000, 60),
+}
+# A fit of one subject alone.
+_ONE_FIT = (2500, 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a job asks of the cluster."""
+
+    gpus: int
+    memory_mb: int
+    minutes: int
+
+
+def request(study: Study, stage: str, keys: Mapping[str, str], attempt: int = 1) -> Request:
+    """Say what a job asks for; a later attempt asks for a multiple.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+    keys : mapping of str to str
+        What the job is of: see `convergent.study.graph`.
+    attempt : int
+        From 1.
+    """
+    if stage in ("extract", "evaluate"):
+        unit = Unit(keys["model"], keys.get("checkpoint"), keys.get("layer"))
+        return Request(
+            gpus(study, unit),
+            extract_mb(study, unit, attempt),
+            extract_minutes(study, unit, attempt, keys.get("dataset")),
+        )
+    memory, minutes = _PLAIN.get(stage, (1000, 60))
+    if stage == "fit" and "subject" in keys:
+        memory, minutes = _ONE_FIT
+    elif stage == "fit" and "dataset" in keys:
+        minutes = fit_minutes(study, keys["dataset"], 1)
+    return Request(1 if stage == "train" else 0, memory * attempt, minutes * attempt)
 
 
 def weights_mb(study: Study, model: Model) -> int:
