@@ -109,7 +109,7 @@ def test_wrong_files_and_kinds_are_one_line(run, tmp_path, images):
     status, _, err = run("data", "check", tmp_path / "nothing.yaml")
     assert status == 2
     assert err.startswith("error: ")
-    assert "cannot be read" in err
+    assert "there is no such file" in err
     assert run("data", "check", images, "--picture", "x.pdf")[2].count("\n") == 1
     status, _, err = run("data", "example", tmp_path / "new", "--kind", "image")
     assert status == 2
