@@ -13,6 +13,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from convergent.errors import printable
+
 # With the longest ending of a file and of its temporary files, below the 255 bytes of a name.
 LONGEST = 150
 
@@ -88,7 +90,7 @@ def same_but_case(names: Iterable[str]) -> list[tuple[str, str]]:
 
 def shown(name: str) -> str:
     """A name as a message may show it: short, on one line, without control characters."""
-    plain = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", name)
+    plain = printable(name)
     return plain if len(plain) <= 60 else f"{plain[:57]}..."
 
 

@@ -13,14 +13,11 @@ import re
 import stat
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
-from convergent.errors import ConfigError, ConvergentError, TableError, did_you_mean
-from convergent.names import shown
+from convergent.errors import ConfigError, ConvergentError, TableError
 
 MB = 1 << 20
 # Larger files are not what they are taken for: the largest table of a study has some MB.
@@ -60,11 +57,12 @@ def read_bytes(path: str | Path, *, error: Kind = ConfigError, largest: int) -> 
     except (OSError, ValueError) as reason:
         said = getattr(reason, "strerror", None) or reason
         raise error(f"the file cannot be read: {said}", where=where, fix="correct it") from None
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
+        raise error(f"this is {kind}, not a file", where=where, fix="give the path of a file")
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(handle)
-        if not stat.S_ISREG(found.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(found.st_mode), "no regular file")
-            raise error(f"this is {kind}, not a file", where=where, fix="give the path of a file")
         if found.st_size > largest:
             raise error(
                 f"the file has {found.st_size / MB:,.0f} MB, at most {largest / MB:,.0f} are read",
@@ -207,6 +205,10 @@ def _said(reason: yaml.YAMLError) -> str:
     return str(reason)
 
 
+_TAG = "tag:yaml.org,2002:"
+_KNOWN_TAGS = frozenset(("str", "int", "float", "bool", "null", "timestamp", "map", "seq"))
+
+
 class _Strict(yaml.SafeLoader):
     """YAML of which each value is what it looks like."""
 
@@ -219,9 +221,9 @@ class _Strict(yaml.SafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[str] = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if key.tag == "tag:yaml.org,2002:merge":
+            if key.tag == f"{_TAG}merge":
                 continue
-            if key.tag != "tag:yaml.org,2002:str":
+            if key.tag != f"{_TAG}str":
                 shown = f"'{key.value}'" if isinstance(key, yaml.ScalarNode) else "a list"
                 raise _wrong(key, f"key {shown} is no text: write it in quotes")
             if key.value in seen:
@@ -230,6 +232,8 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
+        if node.tag.removeprefix(_TAG) not in _KNOWN_TAGS:
+            raise _wrong(node, f"the tag '{node.tag}' is not allowed: write plain values")
         if isinstance(node, yaml.ScalarNode) and node.style is None:
             _check_plain(node)
         try:
@@ -247,7 +251,7 @@ _SURPRISES = (
 
 
 def _check_plain(node: yaml.ScalarNode) -> None:
-    kind = node.tag.removeprefix("tag:yaml.org,2002:")
+    kind = node.tag.removeprefix(_TAG)
     for name, pattern, meaning in _SURPRISES:
         if kind == name and pattern.fullmatch(node.value):
             raise _wrong(
@@ -302,58 +306,6 @@ def merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
             merge(into[key], value)
         else:
             into[key] = value
-
-
-def explain(
-    error: ValidationError, model: type[BaseModel], renamed: Mapping[str, str] | None = None
-) -> list[str]:
-    """One sentence for each error, naming the key and, for unknown ones, the closest known.
-
-    Parameters
-    ----------
-    error : ValidationError
-    model : type of BaseModel
-        That was given the values: its keys are known.
-    renamed : mapping of str to str, optional
-        Keys of earlier versions, and what they are called now.
-    """
-    sentences = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if renamed and key in renamed:
-            sentences.append(f"key '{key}' is now '{renamed[key]}'")
-        elif item["type"] == "extra_forbidden":
-            hint = did_you_mean(str(item["loc"][-1]), _known_keys(model, item["loc"][:-1]))
-            sentences.append(f"unknown key '{shown(key)}' ({hint})")
-        elif item["type"] == "missing":
-            sentences.append(f"key '{key}' is missing")
-        else:
-            reason = item["msg"].removeprefix("Value error, ")
-            given = item["input"]  # a whole section says nothing
-            said = "" if isinstance(given, Mapping | BaseModel) else f" (given: {_value(given)})"
-            if item["type"] == "string_type" and isinstance(given, bool | int | float):
-                said += "; write it in quotes: YAML does not read it as text"
-            sentences.append((f"'{shown(key)}': " if key else "") + reason + said)
-    return sentences
-
-
-def _value(given: object) -> str:
-    return shown(given if isinstance(given, str) and given.isprintable() else repr(given))
-
-
-def _known_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
-    section: Any = model
-    for part in location:
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            field = section.model_fields.get(str(part))
-            section = None if field is None else field.annotation
-            if get_origin(section) in (Union, UnionType):  # a section that may be left out
-                section = get_args(section)[0]
-        else:  # a mapping of sections: its values' type
-            section = (get_args(section) or (None,))[-1]
-    if isinstance(section, type) and issubclass(section, BaseModel):
-        return [field.alias or name for name, field in section.model_fields.items()]
-    return []
 
 
 def read_cells(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load, settings
+from convergent.errors import printable
 from convergent.study import Study, Unit
 
 _PANEL = "Inspect"
@@ -31,7 +32,7 @@ def validate(
     for error in errors:
         typer.echo(f"error: {error}", err=True)
     if errors:
-        typer.echo(f"{len(errors)} error(s) in {study}", err=True)
+        typer.echo(f"{len(errors)} error(s) in {printable(study)}", err=True)
         raise typer.Exit(2)
     typer.echo(f"{study}: no errors found; {_counts(loaded)}")
 

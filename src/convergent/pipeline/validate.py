@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -224,8 +224,8 @@ def _check_performance(study: Study, errors: Errors, readers: dict[str, DatasetR
             for score in study.published
             if study.models[score.model].modality == modality
         }
-        known: Sequence[str] = sorted(published.union(settings.evaluations))
-        for benchmark in [named] if isinstance(named, str) else named:
+        known = sorted(published.union(settings.evaluations))
+        for benchmark in named:
             if benchmark not in known:
                 errors.append(
                     UnknownKeyError(

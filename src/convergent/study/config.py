@@ -8,58 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from convergent.device import check_device_name
-from convergent.errors import ConfigError, DeviceError
+from convergent.errors import ConfigError
 from convergent.names import Folder, Key, Location, location_error, same_but_case, shown
-from convergent.text_files import explain, merge, parse_yaml, read_yaml
+from convergent.sections import Device, Different, Real, Section, Seed, Whole, explain
+from convergent.text_files import merge, parse_yaml, read_yaml
 
 Names = tuple[str, ...]
 
 
-def _no_switch(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise ValueError("a number is needed, not true or false")
-    return value
-
-
-def _known_device(value: str) -> str:
-    try:
-        check_device_name(value)
-    except DeviceError as error:
-        raise ValueError(str(error)) from None
-    return value
-
-
-def _all_differ(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    twice = next((value for value in values if values.count(value) > 1), None)
-    if twice is not None:
-        raise ValueError(f"'{twice}' is listed twice")
-    return values
-
-
-# pydantic takes true for 1; what is larger than these bounds was not meant
-Whole = Annotated[int, BeforeValidator(_no_switch), Field(le=1_000_000)]
-Real = Annotated[float, BeforeValidator(_no_switch), Field(le=1e12)]
-Seed = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, lt=2**32)]
-Device = Annotated[str, AfterValidator(_known_device)]
-Different = AfterValidator(_all_differ)
-
-
-class Section(BaseModel):
-    """A section: unknown keys, infinity and NaN are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
 
 class Twins(Section):
@@ -188,7 +148,7 @@ class AggregationConfig(Section):
 
     scheduler: str = Field(default="threads", pattern=r"^(threads|slurm|[a-z]+://\S+)$")
     workers: Whole = Field(default=4, ge=1)
-    slurm: dict[str, Any] = {}
+    slurm: dict[str, Any] = Field(default={})
     wait_minutes: Real = Field(default=15, gt=0)
 
     @property
@@ -227,8 +187,8 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
-        Key | Annotated[tuple[Key, ...], Field(min_length=1), Different],
-    ] = {}
+        Annotated[tuple[Key, ...], Field(min_length=1), Different, BeforeValidator(_one_or_more)],
+    ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None
     images: Location | None = None

@@ -305,14 +305,14 @@ def read_models(
     )
     errors += no_duplicates(found, lambda f: (f[0], f[1].name), kept, "checkpoint", "checkpoint")
     errors += _case_errors("checkpoint", (f"{key}/{one.name}" for key, one in found), kept)
-    stepped = [(pair, row) for pair, row in zip(found, kept, strict=True) if _is_step(pair[1])]
-    errors += no_duplicates(
-        [pair for pair, _ in stepped],
-        lambda f: (f[0], f[1].step),
-        [row for _, row in stepped],
-        "step",
-        "step",
-    )
+    for role, column in (("trained", "step"), ("random", "seed")):
+        values = [
+            ((key, value), row)
+            for (key, one), row in zip(found, kept, strict=True)
+            if one.role == role and (value := getattr(one, column)) is not None
+        ]
+        names, places = [name for name, _ in values], [row for _, row in values]
+        errors += no_duplicates(names, lambda name: name, places, column, column)
     checkpoints: dict[str, list[Checkpoint]] = {}
     for key, checkpoint in found:
         checkpoints.setdefault(key, []).append(checkpoint)
@@ -329,10 +329,6 @@ def read_models(
         models[key] = replace(model, checkpoints=tuple(own))
     errors += _copy_errors(found, kept, models, wrong)
     return models, wrong
-
-
-def _is_step(checkpoint: Checkpoint) -> bool:
-    return checkpoint.role == "trained" and checkpoint.step is not None
 
 
 def _case_errors(column: str, names: Iterable[str], rows: list[Row]) -> list[TableError]:

@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from convergent.errors import ConfigError, NumericalError, TableError
+from convergent.sections import explain
 from convergent.study.types import Model
-from convergent.text_files import explain
 from convergent.training._recipe import Run, TrainingOptions, recipe
 
 _WEIGHTS = "model.safetensors"

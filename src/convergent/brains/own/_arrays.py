@@ -17,6 +17,8 @@ _READABLE = (
     ".npy", ".npz", ".zarr", ".zarr.zip", ".nii", ".nii.gz", ".gii", ".gii.gz",
     ".dscalar.nii", ".dtseries.nii", ".mgh", ".mgz",
 )  # fmt: skip
+# EOFError is of an empty file; click would take it for the end of what a person types.
+_UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 
 def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int) -> Any:
@@ -51,7 +53,7 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
         if volume:
             return _volume(path, mask)
         values = _plain(path, key)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
     if values.ndim != 2:
         raise DataError(
@@ -69,7 +71,7 @@ def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np
     if path.suffix in (".npy", ".npz") or path.name.endswith((".zarr", ".zarr.zip")):
         try:
             values = np.asarray(_plain(path, key)[...], dtype=np.float64)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except _UNREADABLE as error:
             raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
         if values.ndim != 1:
             raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")

@@ -6,33 +6,23 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from convergent.brains.atlas import Hemispheres
 from convergent.errors import ConfigError
 from convergent.names import Key, Location, same_but_case
-from convergent.text_files import explain, read_yaml
+from convergent.sections import Real, Section, Whole, explain
+from convergent.text_files import read_yaml
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class StimuliConfig(_Section):
+class StimuliConfig(Section):
     """Where the stimuli are; ``id``, ``file`` and so on name columns of the table."""
 
     table: Location
     id: str = "id"
     images: Location | None = None
     file: str = "file"
-    size: int | None = Field(default=None, ge=8, le=10_000)
+    size: Whole | None = Field(default=None, ge=8, le=10_000)
     text: str = "text"
     onset: str = "onset"
     offset: str = "offset"
@@ -40,7 +30,7 @@ class StimuliConfig(_Section):
     split: str | None = None
 
 
-class ResponsesConfig(_Section):
+class ResponsesConfig(Section):
     """Where the responses are; patterns hold ``{subject}``, ``{run}`` and ``{hemi}``."""
 
     files: Location
@@ -52,11 +42,11 @@ class ResponsesConfig(_Section):
     session: str | None = None
     standardise: Literal["none", "session"] = "none"
     drop: tuple[Literal["missing", "constant"], ...] = ()
-    tr: float | None = Field(default=None, gt=0, le=1000)
-    start: float | None = Field(default=None, ge=-1e6, le=1e6)
+    tr: Real | None = Field(default=None, gt=0, le=1000)
+    start: Real | None = Field(default=None, ge=-1e6, le=1e6)
 
 
-class RegionsConfig(_Section):
+class RegionsConfig(Section):
     """Which region each target lies in, and what is known of the regions."""
 
     labels: Location | None = None
@@ -84,7 +74,7 @@ class RegionsConfig(_Section):
         return self
 
 
-class CeilingsConfig(_Section):
+class CeilingsConfig(Section):
     """Noise ceilings: given in a file, or computed."""
 
     source: Literal["none", "file", "repeats", "split-half", "subjects"] = Field(
@@ -101,13 +91,13 @@ class CeilingsConfig(_Section):
         return self
 
 
-class AtlasesConfig(_Section):
+class AtlasesConfig(Section):
     """Where label files that no package ships lie."""
 
     directory: Location | None = None
 
 
-class OwnConfig(_Section):
+class OwnConfig(Section):
     """A whole data set."""
 
     modality: Literal["vision", "language"]
