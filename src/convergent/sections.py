@@ -48,7 +48,8 @@ def _all_differ(values: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 # pydantic takes true for 1; what is larger than these bounds was not meant
-Whole = Annotated[int, BeforeValidator(_no_switch), Field(le=1_000_000)]
+Count = Annotated[int, BeforeValidator(_no_switch), Field(le=1_000_000_000)]
+Whole = Annotated[Count, Field(le=1_000_000)]
 Real = Annotated[float, BeforeValidator(_no_switch), Field(le=1e12)]
 Seed = Annotated[int, BeforeValidator(_no_switch), Field(ge=0, lt=2**32)]
 Device = Annotated[str, AfterValidator(_known_device)]

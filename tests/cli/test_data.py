@@ -64,7 +64,7 @@ def test_every_mistake_of_every_subject_is_told_at_once(run, images):
     assert "answer unknown stimuli: image17" in err
     assert "NaN or infinite responses in 3 targets" in err
     assert "region 'L_FFCC' is not in atlas" in err
-    assert err.strip().endswith("mistake(s)")
+    assert err.strip().endswith("error(s)")
 
 
 def test_what_is_no_mistake_is_a_warning(run, images):

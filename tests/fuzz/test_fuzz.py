@@ -125,6 +125,8 @@ def restructured(draw: st.DrawFn) -> tuple[str, str]:
         return f"without {name}.{gone}", yaml.safe_dump(config)
     if what == "unknown":
         key = draw(st.text(st.characters(codec="utf-8"), max_size=6)) + "_x"
+        if name == "datasets":  # of which any name is known that can be part of a file's
+            key += "/"
         section[key] = draw(st.one_of(st.none(), st.integers(), st.just({})))
         if name == "datasets":
             section[key] = section["mine"]
@@ -499,11 +501,12 @@ _NAMED = {
 @st.composite
 def wrong_arguments(draw: st.DrawFn) -> list[str]:
     """A command that is certainly wrong: an unknown name, option, setting or file."""
-    nasty = st.sampled_from([name for name in NASTY if "\0" not in name])
+    nasty = st.sampled_from([name for name in NASTY if name != "--help"])
     command = draw(st.sampled_from(sorted(_NAMED)))
     names = _NAMED[command]
     study = ["--study", "study.yaml"]
-    match draw(st.sampled_from(["name", "option", "set", "study", "command", "own", "key"])):
+    kinds = ["name", "option", "set", "study", "command", "own", "key", "other"]
+    match draw(st.sampled_from(kinds)):
         case "name":
             known = {"dataset": "mine", "model": "net-0", "checkpoint": "end", "layer": "head",
                      "subject": "01", "family": "nets"}  # fmt: skip
@@ -528,10 +531,21 @@ def wrong_arguments(draw: st.DrawFn) -> list[str]:
             return ["validate", "--study", draw(nasty)]
         case "own":
             return ["data", "check", draw(nasty)]
+        case "other":
+            one, two = draw(nasty), draw(nasty)
+            return draw(st.sampled_from([
+                ["compare", one, two], ["query", one, *study], ["query", "--results", one, "x"],
+                ["models", "check", one], ["models", "pin", one], ["data", "example", "data"],
+                ["status", "--study", one], ["verify", "--study", one], ["gc", "--study", one],
+                ["data", "example", "new", "--kind", one], ["fetch", one, "--to", "x"],
+                ["data", "check", "data/data.yaml", "--picture", one],
+                ["data", "check", "data/data.yaml", "--subject", one],
+                ["query", "--csv", one, *study, "SELECT 1"], ["plan", "--family", one],
+            ]))  # fmt: skip
         case "key":
             return ["plan", *study, "--set", draw(nasty)]
         case _:
-            return [draw(nasty.filter(lambda x: x != "--help")), *study]
+            return [draw(nasty), *study]
 
 
 @cases(110)

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from convergent.errors import ConfigError
 from convergent.names import Folder, Key, Location, location_error, same_but_case, shown
-from convergent.sections import Device, Different, Real, Section, Seed, Whole, explain
+from convergent.sections import Count, Device, Different, Real, Section, Seed, Whole, explain
 from convergent.text_files import merge, parse_yaml, read_yaml
 
 Names = tuple[str, ...]
@@ -113,9 +113,9 @@ class ResourcesConfig(Section):
         variables of the job's environment (``$TMPDIR``); beside the results unless given.
     """
 
-    gpu_mb: int = Field(default=80_000, ge=1000)
+    gpu_mb: Count = Field(default=80_000, ge=1000)
     gpus: Whole = Field(default=8, ge=1)
-    node_mb: int | None = Field(default=None, ge=1000)
+    node_mb: Count | None = Field(default=None, ge=1000)
     teraflops: Real = Field(default=10.0, gt=0)
     read_mb_s: Real = Field(default=200.0, gt=0)
     fit_seconds: Real = Field(default=60.0, gt=0)
@@ -244,7 +244,7 @@ class DatasetConfig(Section):
     modality: Literal["vision", "language"]
     design: Literal["items", "story"]
     subjects: Annotated[tuple[Key, ...], Field(min_length=1), Different]
-    stimuli: int = Field(default=10_000, ge=1, le=1_000_000_000)
+    stimuli: Count = Field(default=10_000, ge=1)
     options: dict[str, Any] = Field(default={})
 
     @field_validator("subjects")

@@ -165,8 +165,8 @@ def expand_braces(pattern: str) -> list[str]:
     Raises
     ------
     ValueError
-        A range that counts down, has leading zeros or an empty part, a brace that is not closed,
-        or more than `MOST_EXPANDED` paths.
+        A range that counts down, has leading zeros or an empty part, braces around one part, a
+        brace that is not closed, or more than `MOST_EXPANDED` paths.
 
     Examples
     --------
@@ -180,6 +180,8 @@ def expand_braces(pattern: str) -> list[str]:
     for match in _BRACES.finditer(pattern):
         before, end = pattern[end : match.start()], match.end()
         choices = _choices(match[1])
+        if len(choices) == 1 and "-" not in match[1]:
+            raise ValueError(f"'{match[0]}' has one part: write it without braces")
         if len(expanded) * len(choices) > MOST_EXPANDED:
             raise ValueError(f"'{shown(pattern)}' stands for more than {MOST_EXPANDED:,} paths")
         expanded = [start + before + choice for start in expanded for choice in choices]

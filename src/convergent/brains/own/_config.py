@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -14,32 +14,34 @@ from convergent.names import Key, Location, same_but_case
 from convergent.sections import Real, Section, Whole, explain
 from convergent.text_files import read_yaml
 
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+
 
 class StimuliConfig(Section):
     """Where the stimuli are; ``id``, ``file`` and so on name columns of the table."""
 
     table: Location
-    id: str = "id"
+    id: Text = "id"
     images: Location | None = None
-    file: str = "file"
+    file: Text = "file"
     size: Whole | None = Field(default=None, ge=8, le=10_000)
-    text: str = "text"
-    onset: str = "onset"
-    offset: str = "offset"
-    group: str | None = None
-    split: str | None = None
+    text: Text = "text"
+    onset: Text = "onset"
+    offset: Text = "offset"
+    group: Text | None = None
+    split: Text | None = None
 
 
 class ResponsesConfig(Section):
     """Where the responses are; patterns hold ``{subject}``, ``{run}`` and ``{hemi}``."""
 
     files: Location
-    key: str | None = None
+    key: Text | None = None
     mask: Location | None = None
     samples: Literal[0, 1] = 0
     ids: Location | None = None
-    id: str = "stimulus_id"
-    session: str | None = None
+    id: Text = "stimulus_id"
+    session: Text | None = None
     standardise: Literal["none", "session"] = "none"
     drop: tuple[Literal["missing", "constant"], ...] = ()
     tr: Real | None = Field(default=None, gt=0, le=1000)
@@ -52,11 +54,11 @@ class RegionsConfig(Section):
     labels: Location | None = None
     image: Location | None = None
     names: Location | None = None
-    atlas: str | None = None
-    space: str | None = None
-    whole: str | None = None
+    atlas: Text | None = None
+    space: Text | None = None
+    whole: Text | None = None
     table: Location | None = None
-    describe: str | None = None
+    describe: Text | None = None
     hemispheres: Hemispheres = "apart"
 
     @model_validator(mode="after")
@@ -81,7 +83,7 @@ class CeilingsConfig(Section):
         default="none", alias="from"
     )
     file: Location | None = None
-    key: str | None = None
+    key: Text | None = None
     units: Literal["r2", "r", "percent", "ncsnr"] = "r2"
 
     @model_validator(mode="after")
