@@ -483,8 +483,9 @@ class Graph:
 
         A job runs if it makes a target that is missing, if a job that runs reads one of its files
         that is missing, if a file that it reads is made by a job that runs, or was made after the
-        job's own files in a run that did not come to its end. A missing file whose readers have all run is not missed. Settings play
-        no part: `convergent verify` and a dry run compare those.
+        job's own files in a run that did not come to its end. A missing file whose readers have
+        all run is not missed. Settings play no part: `convergent verify` and a dry run compare
+        those.
 
         Parameters
         ----------
