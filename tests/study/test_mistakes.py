@@ -5,8 +5,14 @@ from __future__ import annotations
 import pytest
 
 from convergent.errors import ConfigError, ConvergentError, TableError
-from convergent.study import Study, parse_overrides, read_config, share_with_jobs, shared_study
-from convergent.study.config import read_files
+from convergent.study import (
+    Study,
+    parse_overrides,
+    read_config,
+    read_files,
+    share_with_jobs,
+    shared_study,
+)
 
 
 @pytest.mark.parametrize(
@@ -103,15 +109,33 @@ def test_a_missing_configuration_is_named(tmp_path):
         read_config(tmp_path / "nothing.yaml")
 
 
-def test_overrides_reach_jobs_as_they_reach_the_workflow(files, monkeypatch):
-    for name in ("PATH", "CONVERGENT_STUDY", "CONVERGENT_CONFIG", "CONVERGENT_NODE_TMPDIR"):
+def test_what_snakemake_merged_reaches_jobs_as_it_reaches_the_workflow(files, monkeypatch):
+    for name in ("PATH", "CONVERGENT_STUDY"):
         monkeypatch.setenv(name, "")
+    monkeypatch.delenv("CONVERGENT_CONFIG", raising=False)
+    assert shared_study() is None
     overrides = {"extraction": {"device": "cuda", "projection": "64"}, "fit": {"folds": "7"}}
     raw, base = read_files(files.path)
     share_with_jobs(raw, file=str(files.path), base=base, overrides=overrides)
+    direct = Study.load(files.path, overrides)
     shared = Study.of(**shared_study())
-    assert shared.config == read_config(files.path, overrides)
+    assert (shared.config, shared.models) == (direct.config, direct.models)
     assert (shared.config.extraction.projection, shared.config.fit.folds) == (64, 7)
+
+
+def test_a_configuration_that_no_job_can_be_given_is_refused(files):
+    many = {"select": {"models": [f"model-{number}" for number in range(20_000)]}}
+    with pytest.raises(ConfigError, match="a job can be given 120,000"):
+        share_with_jobs(many, file=str(files.path), base=".", overrides={})
+
+
+def test_later_files_add_to_and_replace_what_earlier_ones_say(files, tmp_path):
+    over = tmp_path / "elsewhere" / "over.yaml"
+    over.parent.mkdir()
+    over.write_text("title: Another\nfit: {folds: 7}\n")
+    study = Study.load(f"{files.path}:{over}")
+    assert (study.config.title, study.config.fit.folds) == ("Another", 7)
+    assert study.models == Study.load(files.path).models  # its tables are found where they were
 
 
 def test_overrides_of_the_command_line_are_yaml(files):
