@@ -5,6 +5,7 @@ from __future__ import annotations
 from convergent.errors import DeviceError
 from convergent.names import DEVICE_FIX, device_error
 
+
 def resolve_device(device: str) -> str:
     """Check that a device exists here. There is no fallback to another one.
 
