@@ -278,7 +278,8 @@ WRONG_CELLS: dict[tuple[str, int, str], st.SearchStrategy[str]] = {
     ("models", 1, "layers"): st.one_of(
         st.sampled_from(
             ["", ";", "blocks.{0-99999};head", "layers.{0-999999999}", "blocks.{3-0}",
-             "blocks.{a-c", "blocks.0-6}", "blocks.{}", "blocks.{0,,6}", "blocks.{00-02}", "blocks.{0,0,0}",
+             "blocks.{a-c", "blocks.0-6}", "blocks.{}",
+             "blocks.{0,,6}", "blocks.{00-02}", "blocks.{0,0,0}",
              "{0-99}{0-99}{0-99}", "{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}", "{0,{1,2}}",
              "blocks.0;blocks.0;blocks.1", "Head;head;x", "blocks.{0-2", "a..b;c;d", ".a;b;c"]
         ),
