@@ -49,7 +49,7 @@ class ConvergenceConfig(Section):
     datasets : tuple of str
         A data set of vision and one of language whose items are the same, by id.
     models : int
-        At most so many final trained models of each: first one a family, in the order of the table,
+        At most so many final trained models of each: first one of each family, by name,
         then a second one, and so on. Performance plays no part.
     stimuli : int
         At most so many of the common items, drawn at random.
