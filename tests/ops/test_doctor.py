@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from convergent.ops.jobs import jobs_of
 from typer.testing import CliRunner
 
 from convergent.cli import app

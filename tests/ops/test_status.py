@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from convergent.ops.jobs import SHARED, jobs_of
 from typer.testing import CliRunner
 
 from convergent.cli import _status as cli_status

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 import pytest
+from convergent.ops.jobs import SHARED, jobs_of
 
 from convergent.errors import UnknownKeyError
 from convergent.study import Study

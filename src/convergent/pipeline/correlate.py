@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import statistics
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from convergent.errors import StoreError
+from convergent.errors import StoreError, TableError
 from convergent.pipeline.claims import Material, claimed
 from convergent.pipeline.data import reader_of, truth_rows
+from convergent.pipeline.evaluate import COLUMNS as SCORE_COLUMNS
 from convergent.pipeline.weights import check_all_distinct
 from convergent.store import publish, software
 from convergent.study import Study
+from convergent.study.tables import read_rows
 from convergent.tables.frames import read_table, scan_families, write_table
 from convergent.tables.schemas import MODELS_SCHEMA, PERFORMANCE_SCHEMA, TRUTH_SCHEMA
 
@@ -134,19 +135,24 @@ def _performance(study: Study) -> pl.DataFrame:
 
 
 def _measured(path: str) -> list[tuple[str, str, str, float, str]]:
+    if not Path(path).exists():
+        raise StoreError("the scores are missing", where=path, fix="run its rule")
     try:
-        with Path(path).open(encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle, delimiter="\t"))
-        return [
-            (row["model"], row["checkpoint"], row["benchmark"], float(row["score"]), row["source"])
-            for row in rows
-        ]
-    except FileNotFoundError:
-        raise StoreError("the scores are missing", where=path, fix="run its rule") from None
-    except (KeyError, ValueError) as error:
+        rows = read_rows(Path(path), SCORE_COLUMNS)
+        scores = [row.number("score", float) for row in rows]
+    except TableError as error:
         raise StoreError(
-            f"the scores are damaged ({error})", where=path, fix="delete it and rerun its rule"
+            f"the scores are damaged ({error.what})",
+            where=path,
+            fix="delete it and rerun its rule",
         ) from None
+    texts = ("model", "checkpoint", "benchmark", "source")
+    named = [tuple(row.values[name] for name in texts) for row in rows]
+    return [
+        (model, checkpoint, benchmark, score, source)
+        for (model, checkpoint, benchmark, source), score in zip(named, scores, strict=True)
+        if score is not None
+    ]
 
 
 def _truth(study: Study) -> pl.DataFrame:
