@@ -14,6 +14,7 @@ rule evaluate:
         "../../envs/convergent.yaml"
     resources:
         gpu=lambda w: resources.gpus(study, Unit(w.model)),
+        nodes=1,
         mem_mb=lambda w, attempt: resources.extract_mb(study, Unit(w.model), attempt),
         runtime=lambda w, attempt: resources.extract_minutes(
             study, Unit(w.model), attempt

@@ -16,6 +16,7 @@ if BY_LAYER:
             "../../envs/convergent.yaml"
         resources:
             gpu=lambda w: resources.gpus(study, unit_of(w)),
+            nodes=1,
             mem_mb=lambda w, attempt: resources.extract_mb(study, unit_of(w), attempt),
             runtime=lambda w, attempt: resources.extract_minutes(
                 study, unit_of(w), attempt, w.dataset
@@ -45,6 +46,7 @@ else:
                 "../../envs/convergent.yaml"
             resources:
                 gpu=resources.gpus(study, unit),
+                nodes=1,
                 mem_mb=lambda w, attempt, unit=unit: resources.extract_mb(
                     study, unit, attempt
                 ),

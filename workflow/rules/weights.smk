@@ -11,6 +11,7 @@ rule train:
         "../../envs/convergent.yaml"
     resources:
         gpu=1,
+        nodes=1,
         mem_mb=lambda w, attempt: 4000 * attempt,
         runtime=lambda w, attempt: 60 * attempt,
     params:

@@ -14,7 +14,7 @@ from typing import Literal
 from convergent.ops import slurm
 from convergent.ops.folder_listing import Found, all_there, is_there, listed
 from convergent.ops.jobs import SHARED, Job, jobs_of
-from convergent.ops.runs import Run, RunReader, is_alive, is_of, logs_in
+from convergent.ops.runs import Run, RunReader, current, runs_of
 from convergent.study import Study
 
 _BYTES = 8192
@@ -225,10 +225,10 @@ class Watch:
         """Look at the study now."""
         begun = time.time()
         found = listed(self._study.paths.root, without=("figures", "trained"))
-        runs = self._runs()
-        run = runs[-1] if runs else None
-        alive = run is not None and is_alive(run)
-        notes: list[str] = []
+        starts = runs_of(self._study, self._readers)
+        run, alive = current(starts)
+        notes = [_refused(start) for start in starts if _is_refused(start, run)][-1:]
+        runs = [start for start in starts if start.began]
         queued = self._queued(runs, notes)
         states = States(found, run, alive, queued)
         rows = self._rows()
@@ -261,16 +261,6 @@ class Watch:
 
     def _rows(self) -> dict[str, Family]:
         return {name: Family(name) for name in dict.fromkeys(job.family for job in self._jobs)}
-
-    def _runs(self) -> list[Run]:
-        """Runs of this study, oldest first; what was read of their logs is kept."""
-        runs = []
-        for file in logs_in():
-            reader = self._readers.setdefault(file, RunReader(file))
-            run = reader.run if reader.run.ended else reader.update()
-            if is_of(run, self._study.file, self._study.paths.root):
-                runs.append(run)
-        return runs
 
     def _queued(self, runs: Sequence[Run], notes: list[str]) -> dict[str, State]:
         """State of jobs that are in SLURM's queue, by their log."""
@@ -357,3 +347,13 @@ class Watch:
             )
             for job in newest
         ]
+
+
+def _is_refused(start: Run, run: Run | None) -> bool:
+    """Whether a start after the run came to nothing."""
+    return run is not None and not start.began and bool(start.problems) and start.begun > run.begun
+
+
+def _refused(start: Run) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(start.begun))
+    return f"a start of Snakemake at {when} came to no job ({start.problems[0]})"
