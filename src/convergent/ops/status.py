@@ -15,6 +15,7 @@ from convergent.ops import slurm
 from convergent.ops.folder_listing import Found, all_there, is_there, listed
 from convergent.ops.jobs import SHARED, Job, jobs_of
 from convergent.ops.runs import Run, RunReader, current, runs_of
+from convergent.ops.submission import refusals
 from convergent.study import Study
 
 _BYTES = 8192
@@ -60,12 +61,20 @@ class States:
         Whether it still runs.
     queued : dict of str to State
         Jobs in SLURM's queue, by their log.
+    held : bool
+        SLURM takes no more jobs for now: what was started and is not in its queue waits.
     """
 
     def __init__(
-        self, found: Found, run: Run | None, alive: bool, queued: dict[str, State]
+        self,
+        found: Found,
+        run: Run | None,
+        alive: bool,
+        queued: dict[str, State],
+        held: bool = False,
     ) -> None:
         self._found, self._run, self._alive, self._queued = found, run, alive, queued
+        self._held = held
         self._events = run.states if run else {}
 
     def of(self, job: Job) -> State:
@@ -74,7 +83,7 @@ class States:
             return in_queue
         event = self._events.get(job.log)
         if event == "started" and self._alive:
-            return "running"
+            return "queued" if self._held else "running"
         if all_there(self._found, job.outputs):
             return "done"
         if event == "failed":
@@ -230,7 +239,13 @@ class Watch:
         notes = [_refused(start) for start in starts if _is_refused(start, run)][-1:]
         runs = [start for start in starts if start.began]
         queued = self._queued(runs, notes)
-        states = States(found, run, alive, queued)
+        refused = [one for one in refusals() if run and one.run == run.slurm]
+        held = [one for one in refused if alive and one.follows == "waits"]
+        if held:
+            notes.append(
+                f"SLURM takes no more jobs for now, they are submitted later: {held[0].said}"
+            )
+        states = States(found, run, alive, queued, bool(held))
         rows = self._rows()
         failed: list[Job] = []
         for job in self._jobs:
@@ -241,6 +256,13 @@ class Watch:
                 rows[job.family].jobs[state] += 1
         failed = self._really_failed(failed, states, rows)
         ends = self._count_gpus(runs, rows, notes)
+        for one in refused:
+            if one.follows == "failed" and (
+                named := slurm.job_named(one.comment, self._by_comment)
+            ):
+                ends |= {
+                    job.log: f"SLURM refuses it: {one.said}" for job in self._by_comment[named]
+                }
         whole = Family("all")
         for row in rows.values():
             whole.jobs.update(row.jobs)
