@@ -7,13 +7,15 @@
 #
 # What is computed is in config/ (a study), how it is run in profiles/.
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
 if "study" not in config:
 
-    configfile: "config/demo.yaml"
+    configfile: str(Path(workflow.basedir) / "config" / "demo.yaml")
 
 
 include: "workflow/rules/common.smk"

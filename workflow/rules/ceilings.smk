@@ -1,24 +1,25 @@
 # Noise ceilings of similarity metrics, from the subjects of a data set.
 
+for one in graph.rules("ceilings"):
 
-rule ceilings:
-    input:
-        stimuli=paths.stimuli("{dataset}"),
-        responses=lambda w: [
-            paths.responses(w.dataset, subject)
-            for subject in study.dataset(w.dataset).subjects
-        ],
-    output:
-        paths.ceilings("{dataset}"),
-    log:
-        paths.log("ceilings", "{dataset}"),
-    conda:
-        "../../envs/convergent.yaml"
-    resources:
-        gpu=0,
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
-    params:
-        identity=lambda w: study.identity("ceilings", dataset=w.dataset),
-    shell:
-        "convergent ceilings --dataset {wildcards.dataset} > {log} 2>&1"
+    # How well subjects predict each other.
+    rule:
+        name:
+            one.name
+        input:
+            unpack(one.inputs),
+        output:
+            one.output,
+        log:
+            one.log,
+        conda:
+            "../../envs/convergent.yaml"
+        resources:
+            gpu=one.gpu,
+            mem_mb=one.mem_mb,
+            runtime=one.runtime,
+        params:
+            options=one.options,
+            identity=identity(one),
+        shell:
+            "convergent ceilings {params.options:q} > {log:q} 2>&1"

@@ -1,22 +1,19 @@
-# The study, its file names, and what every rule says to the command line.
+# The study, its jobs, and what every rule says to the command line.
+
+from pathlib import Path
 
 from convergent.ops.submission import wait_at_limits
-from convergent.study import (
-    Study,
-    Unit,
-    container_image,
-    converging_files,
-    final_scores,
-    resources,
-    share_with_jobs,
-)
+from convergent.store.recorded import known_identity
+from convergent.study import Study, container_image, share_with_jobs, tables_folder
 
-# The last configuration file and what --config overrides in it
-chosen = dict(
-    path=workflow.configfiles[-1], overrides=workflow.config_settings.config or {}
+# The configuration as Snakemake has merged it: files, --config, and what a module was given.
+overrides = dict(workflow.config_settings.config or {})
+files = [str(Path(path)) for path in workflow.configfiles]
+base = tables_folder(files, config)
+study = Study.of(
+    config, file=":".join(files) or "config", base=base, overrides=overrides
 )
-study = Study.load(**chosen)
-paths = study.paths
+graph, paths = study.graph, study.paths
 
 # Commands learn from the environment which study they work for: options would make a change of
 # how it is run (a device, a folder) look to Snakemake like a change of what it computes.
@@ -24,7 +21,10 @@ dag = workflow.dag_settings
 software = workflow.deployment_settings
 deployed = {str(method) for method in software.deployment_method} if software else set()
 share_with_jobs(
-    **chosen,
+    config,
+    file=study.file,
+    base=base,
+    overrides=overrides,
     forced=["fit"] if dag and dag.forceall else dag and dag.forcerun,
     deployed=deployed,
 )
@@ -44,10 +44,6 @@ if "conda" in deployed:
     shell.prefix('set -euo pipefail; PATH="$CONDA_PREFIX/bin:$PATH"; ')
 
 
-# One job makes one layer, or all layers of a checkpoint, or of a model: the same stores.
-BY_LAYER = study.config.granularity == "layer"
-
-
 wildcard_constraints:
     dataset=r"[A-Za-z0-9._-]+",
     model=r"[A-Za-z0-9._-]+",
@@ -57,12 +53,10 @@ wildcard_constraints:
     family=r"[A-Za-z0-9._-]+",
 
 
-def unit_of(wildcards):
-    return Unit(wildcards.model, wildcards.checkpoint, wildcards.get("layer"))
-
-
-def trained_record(wildcards):
-    return [paths.trained(wildcards.model)] if study.trains(wildcards.model) else []
+# A job's identity: the one that Snakemake knows its files under, as long as they are what the
+# study asks for (a metric or a subject was removed, or a killed Snakemake's jobs went on).
+def identity(rule):
+    return known_identity(rule, lambda path: workflow.persistence.params(path))
 
 
 def tell_the_end(log, succeeded):

@@ -1,36 +1,50 @@
 # Stimuli and brain responses, read once from their original files.
 
+for one in graph.rules("stimuli"):
 
-rule stimuli:
-    output:
-        paths.stimuli("{dataset}"),
-    log:
-        paths.log("stimuli", "{dataset}"),
-    conda:
-        "../../envs/convergent.yaml"
-    resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 30 * attempt,
-    params:
-        identity=lambda w: study.identity("stimuli", dataset=w.dataset),
-    shell:
-        "convergent stimuli --dataset {wildcards.dataset} > {log} 2>&1"
+    # What people saw or heard, of a data set.
+    rule:
+        name:
+            one.name
+        input:
+            unpack(one.inputs),
+        output:
+            one.output,
+        log:
+            one.log,
+        conda:
+            "../../envs/convergent.yaml"
+        resources:
+            gpu=one.gpu,
+            mem_mb=one.mem_mb,
+            runtime=one.runtime,
+        params:
+            options=one.options,
+            identity=identity(one),
+        shell:
+            "convergent stimuli {params.options:q} > {log:q} 2>&1"
 
 
-rule responses:
-    input:
-        stimuli=paths.stimuli("{dataset}"),
-    output:
-        paths.responses("{dataset}", "{subject}"),
-    log:
-        paths.log("responses", "{dataset}", "{subject}"),
-    conda:
-        "../../envs/convergent.yaml"
-    resources:
-        mem_mb=lambda w, attempt: 4000 * attempt,
-        runtime=lambda w, attempt: 60 * attempt,
-    params:
-        identity=lambda w: study.identity("responses", dataset=w.dataset),
-    shell:
-        "convergent responses --dataset {wildcards.dataset}"
-        " --subject {wildcards.subject} > {log} 2>&1"
+for one in graph.rules("responses"):
+
+    # What one subject's brain did.
+    rule:
+        name:
+            one.name
+        input:
+            unpack(one.inputs),
+        output:
+            one.output,
+        log:
+            one.log,
+        conda:
+            "../../envs/convergent.yaml"
+        resources:
+            gpu=one.gpu,
+            mem_mb=one.mem_mb,
+            runtime=one.runtime,
+        params:
+            options=one.options,
+            identity=identity(one),
+        shell:
+            "convergent responses {params.options:q} > {log:q} 2>&1"

@@ -1,60 +1,28 @@
-# Activations of the stimuli, one store a (data set, model, checkpoint, layer).
+# Activations of the stimuli: one store per (data set, model, checkpoint, layer).
 
-if BY_LAYER:
+for one in graph.rules("extract"):
 
-    rule extract:
+    # One job per layer, or (granularity) per checkpoint or model: the same stores.
+    rule:
+        name:
+            one.name
         input:
-            stimuli=paths.stimuli("{dataset}"),
-            weights=lambda w: study.weights_files(unit_of(w)),
+            unpack(one.inputs),
         output:
-            paths.features("{dataset}", "{model}", "{checkpoint}", "{layer}"),
+            one.output,
         log:
-            paths.log("extract", "{dataset}", "{model}", "{checkpoint}", "{layer}"),
+            one.log,
         group:
-            "{dataset}.{model}.{checkpoint}.{layer}"
+            one.group
         conda:
             "../../envs/convergent.yaml"
         resources:
-            gpu=lambda w: resources.gpus(study, unit_of(w)),
-            nodes=1,
-            mem_mb=lambda w, attempt: resources.extract_mb(study, unit_of(w), attempt),
-            runtime=lambda w, attempt: resources.extract_minutes(
-                study, unit_of(w), attempt, w.dataset
-            ),
+            nodes=1,  # its GPUs
+            gpu=one.gpu,
+            mem_mb=one.mem_mb,
+            runtime=one.runtime,
         params:
-            identity=lambda w: study.identity("extract", **w),
+            options=one.options,
+            identity=identity(one),
         shell:
-            "convergent extract --dataset {wildcards.dataset}"
-            " --model {wildcards.model} --checkpoint {wildcards.checkpoint}"
-            " --layer {wildcards.layer} > {log} 2>&1"
-
-else:
-
-    for unit in study.units():
-
-        rule:
-            name:
-                f"extract_{unit.name}"
-            input:
-                stimuli=[paths.stimuli(d) for d in study.datasets_of(unit.model)],
-                weights=study.weights_files(unit),
-            output:
-                study.feature_files(unit),
-            log:
-                paths.log("extract", unit.name),
-            conda:
-                "../../envs/convergent.yaml"
-            resources:
-                gpu=resources.gpus(study, unit),
-                nodes=1,
-                mem_mb=lambda w, attempt, unit=unit: resources.extract_mb(
-                    study, unit, attempt
-                ),
-                runtime=lambda w, attempt, unit=unit: resources.extract_minutes(
-                    study, unit, attempt
-                ),
-            params:
-                identity=study.unit_identity("extract", unit),
-                unit=unit.options,
-            shell:
-                "convergent extract {params.unit} > {log} 2>&1"
+            "convergent extract {params.options:q} > {log:q} 2>&1"

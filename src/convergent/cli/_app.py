@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from convergent import __version__
-from convergent.study import Study, check_code, parse_overrides, shared_overrides
+from convergent.study import Study, check_code, parse_overrides, shared_study
 
 app = typer.Typer(
     name="convergent",
@@ -19,7 +19,12 @@ app = typer.Typer(
 
 StudyFile = Annotated[
     str,
-    typer.Option("--study", "-s", envvar="CONVERGENT_STUDY", help="Study configuration (YAML)."),
+    typer.Option(
+        "--study",
+        "-s",
+        envvar="CONVERGENT_STUDY",
+        help="Study configuration (YAML); several joined by ':' are merged.",
+    ),
 ]
 Overrides = Annotated[
     list[str],
@@ -41,14 +46,18 @@ DEFAULT_STUDY = "config/demo.yaml"
 
 
 def load(study: str, overrides: list[str]) -> Study:
-    """Load the study that a command was given."""
-    return Study.load(study, settings(overrides))
+    """Load the study that a command was given, or that of the workflow that started it."""
+    more = settings(overrides)
+    shared = shared_study()
+    if shared is None or shared["file"] != study:
+        return Study.load(study, more)
+    return Study.of(**{**shared, "overrides": {**shared["overrides"], **more}})
 
 
 def settings(overrides: list[str]) -> dict[str, Any]:
-    """Overrides of the workflow, and on top of them those of the command line."""
+    """Overrides of the command line."""
     check_code()
-    return {**shared_overrides(), **parse_overrides(overrides)}
+    return parse_overrides(overrides)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
 
 _WORDS = {
     "fitted": "features whose fits are complete",
+    "orphan": "results of what has left the study",
     "temporary": "temporaries of killed jobs",
     "link": "kept stores that the study no longer asks for",
 }
@@ -23,7 +24,13 @@ def gc(
     ] = None,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", "-n", help="Tell what would be deleted."),
+        typer.Option("--dry-run", "-n", help="Show what would be deleted."),
+    ] = False,
+    orphans: Annotated[
+        bool,
+        typer.Option(
+            "--orphans", help="Also results of models, subjects or data sets that left the study."
+        ),
     ] = False,
     overrides: Overrides = [],
 ) -> None:
@@ -36,7 +43,7 @@ def gc(
     loaded = load(study, overrides)
     if not dry_run:
         stage.refuse_while_running()
-    found = stage.find(loaded, family)
+    found = stage.find(loaded, family, with_orphans=orphans)
     if dry_run:
         for item in found:
             typer.echo(f"{item.bytes:>14,}  {item.path}")

@@ -210,7 +210,7 @@ def _content(found: Status) -> dict[str, object]:
                 "time": failure.when,
                 "message": failure.said,
                 "lines": list(failure.lines),
-                "targets": failure.job.paths,
+                "targets": list(failure.job.outputs),
             }
             for failure in found.failures
         ],

@@ -84,8 +84,15 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
 def _tell(study: Study, found: Verified, what: Mending, removed: int | None) -> None:
     for one in found.findings:
         typer.echo(f"{one.kind}: {one.path}: {one.what}")
+    for path in found.orphans:
+        typer.echo(f"orphan: {path}")
     for note in found.notes:
         typer.echo(f"note: {note}")
+    if found.orphans:
+        typer.echo(
+            f"{len(found.orphans):,} file(s) of what is not in the study: `convergent gc "
+            "--orphans` deletes them, `convergent.read_measurements` leaves them out"
+        )
     count = len(found.findings)
     typer.echo(f"{found.checked:,} files read, {count:,} finding(s)")
     if not count:
@@ -117,4 +124,5 @@ def _content(found: Verified, what: Mending, removed: int | None) -> dict[str, o
         "derived": what.derived,
         "removed": removed,
         "notes": found.notes,
+        "orphans": found.orphans,
     }

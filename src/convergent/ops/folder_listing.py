@@ -5,39 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
-
-from convergent.ops.jobs import Place
-
-
-class Present:
-    """Names in folders, each folder read once."""
-
-    def __init__(self) -> None:
-        self._folders: dict[str, frozenset[str]] = {}
-
-    def names(self, folder: str) -> frozenset[str]:
-        """Names in a folder; none if it is not there."""
-        if folder not in self._folders:
-            # of a folder that is not there, those below it need no look either
-            parent, _, name = folder.rpartition("/")
-            exists = not parent or not name or name in self.names(parent)
-            self._folders[folder] = _listed(folder) if exists else frozenset()
-        return self._folders[folder]
-
-    def has(self, path: str) -> bool:
-        """Whether a file is there."""
-        folder, _, name = path.rpartition("/")
-        return name in self.names(folder or ".")
-
-
-def _listed(folder: str) -> frozenset[str]:
-    try:
-        with os.scandir(folder) as entries:
-            return frozenset(entry.name for entry in entries)
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
-
 
 # Listing waits for the file system's server, so several threads ask it at once.
 _THREADS = 8
@@ -92,21 +59,6 @@ def _list(folders: Sequence[str]) -> tuple[dict[str, frozenset[str]], list[str]]
         files[folder] = frozenset(name for name, inner in kinds if not inner and name[0] != ".")
         below += [f"{folder}/{name}" for name, inner in kinds if inner and name[0] != "."]
     return files, below
-
-
-def all_there(found: Found, places: Iterable[Place]) -> bool:
-    """Whether every file of some places was found."""
-    return all(found.get(folder, _NONE).issuperset(names) for folder, names in places)
-
-
-def missing(found: Found, places: Iterable[Place]) -> list[str]:
-    """Files of some places that were not found."""
-    return list(
-        chain.from_iterable(
-            (f"{folder}/{name}" for name in names if name not in found.get(folder, _NONE))
-            for folder, names in places
-        )
-    )
 
 
 def is_there(found: Found, path: str) -> bool:

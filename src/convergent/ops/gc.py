@@ -1,28 +1,44 @@
-"""Deletable: features that no fit needs any more, and what killed jobs left behind.
+"""What a study can do without: fitted features, orphaned results, leftovers of killed jobs.
 
 Features are most of a study's bytes, and are made again by the plan when a fit asks for them.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from convergent.errors import ConvergentError, StoreError
+from convergent.ops.folder_listing import Found, listed
 from convergent.store import fingerprint
+from convergent.store.recorded import attributes
 from convergent.store.reuse import FitSpec
 from convergent.study import Study, converging_files
+from convergent.study.graph import OPTIONAL, Job, Keys
 
 _STALE_SECONDS = 24 * 3600
-Member = tuple[str, str, str, str]
-Reason = Literal["fitted", "temporary", "link"]
+# Folders of the results that stages write, by the first word of their names.
+_WRITTEN = frozenset(
+    [
+        "stimuli",
+        "responses",
+        "trained",
+        "weights",
+        "features",
+        "alignment",
+        "ceilings",
+        "performance",
+        "models",
+        "families",
+        "study",
+    ]
+)
+Reason = Literal["fitted", "orphan", "temporary", "link"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +50,10 @@ class Deletable:
     path : str
     bytes : int
         What its deletion frees; 0 for one of several names of a file.
-    reason : {"fitted", "temporary", "link"}
-        Features whose fits are complete; a temporary of a job that was killed at least a day ago;
-        the second name of a store that is gone and that the study no longer asks for.
+    reason : {"fitted", "orphan", "temporary", "link"}
+        Features whose fits are complete; results of something that left the study; a temporary of
+        a job that was killed at least a day ago; the second name of a store that is gone and that
+        the study no longer asks for.
     """
 
     path: str
@@ -44,7 +61,7 @@ class Deletable:
     reason: Reason
 
 
-def find(study: Study, family: str | None = None) -> list[Deletable]:
+def find(study: Study, family: str | None = None, *, with_orphans: bool = False) -> list[Deletable]:
     """Find what can be deleted.
 
     Features are kept that a planned fit needs: where a subject's store is missing, damaged, older
@@ -57,6 +74,8 @@ def find(study: Study, family: str | None = None) -> list[Deletable]:
     study : Study
     family : str, optional
         Only features of this family, and neither temporaries nor links.
+    with_orphans : bool
+        Also results of models, families, subjects or data sets that the study does not have.
 
     Raises
     ------
@@ -65,14 +84,19 @@ def find(study: Study, family: str | None = None) -> list[Deletable]:
     ConvergentError
         Snakemake is running in this folder.
     """
-    models = list(study.family(family)) if family else list(study.models)
     needed = _needed(study)
     found = [
         Deletable(path, _size(Path(path)), "fitted")
-        for unit in _units(study, models)
-        for path in _fitted(study, unit, needed)
+        for job in study.graph.jobs_of(family)
+        if job.stage == "extract"
+        for path in _fitted(study, job, needed)
     ]
-    return found if family else [*found, *_left_behind(study)]
+    if family is not None:
+        return found
+    if with_orphans:
+        gone = orphans(study, listed(study.paths.root, without=("figures", "logs")))
+        found += [Deletable(path, _size(Path(path)), "orphan") for path in gone]
+    return [*found, *_left_behind(study)]
 
 
 def remove(garbage: Sequence[Deletable]) -> None:
@@ -106,22 +130,37 @@ def refuse_while_running() -> None:
         )
 
 
-def _units(study: Study, models: Sequence[str]) -> Iterator[list[Member]]:
-    """Layers whose features one job makes: all of them are needed while one is."""
-    for model in models:
-        groups: dict[tuple[str, ...], list[Member]] = {}
-        for member in _members(study, model):
-            key = {"layer": member, "checkpoint": (model, member[2]), "model": (model,)}
-            groups.setdefault(key[study.config.granularity], []).append(member)
-        yield from groups.values()
+def orphans(study: Study, found: Found) -> list[str]:
+    """Results of models, families, subjects or data sets that a study does not have (any more).
 
+    Parameters
+    ----------
+    study : Study
+    found : Found
+        Files of its results folder.
 
-def _members(study: Study, model: str) -> Iterator[Member]:
-    row = study.model(model)
-    for dataset in study.datasets_of(model):
-        for checkpoint in row.checkpoint_by_name:
-            for layer in row.layer_by_name:
-                yield dataset, model, checkpoint, layer
+    Returns
+    -------
+    list of str
+        Sorted. Figures, logs and files that no stage writes are left out.
+    """
+    graph, root = study.graph, study.paths.root
+    expected = {path for job in graph.jobs for path in job.outputs}
+    for stage in OPTIONAL:
+        for name in study.config.datasets:
+            expected.update(graph.outputs(stage, {"dataset": name}))
+    trained = {key for key in study.models if study.trains(key)}
+    lost = []
+    for folder, names in found.items():
+        parts = folder.removeprefix(root).strip("/").split("/")
+        if parts[0].partition("-")[0] not in _WRITTEN:
+            continue
+        if parts[0] == "trained" and len(parts) > 1:
+            lost += [] if parts[1] in trained else [f"{folder}/{name}" for name in names]
+            continue
+        paths = (f"{folder}/{name}" for name in names)
+        lost += [path for path in paths if path not in expected]
+    return sorted(lost)
 
 
 def _needed(study: Study) -> set[str]:
@@ -132,64 +171,51 @@ def _needed(study: Study) -> set[str]:
     return needed
 
 
-def _fitted(study: Study, unit: Sequence[Member], needed: set[str]) -> list[str]:
-    """Feature stores of a unit that are there, if all of its fits are complete."""
-    there = [path for member in unit if Path(path := study.paths.features(*member)).exists()]
+def _fitted(study: Study, job: Job, needed: set[str]) -> list[str]:
+    """Feature stores of an extraction that are there, if all of their fits are complete."""
+    files = list(study.graph.files(job.stage, job.keys))
+    there = [path for path, _ in files if Path(path).exists()]
     if not there or needed & set(there):
         return []
     try:
-        complete = all(_complete(study, member) for member in unit)
+        complete = all(_complete(study, keys) for path, keys in files if path in there)
     except (OSError, StoreError):
         return []  # whatever is missing or damaged, a fit is still to be made
     return there if complete else []
 
 
-def _complete(study: Study, member: Member) -> bool:
-    dataset, model, checkpoint, layer = member
-    if not Path(study.paths.features(*member)).exists():
-        return True  # deleted before, or never made: nothing of it to keep
-    keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint, "layer": layer}
+def _complete(study: Study, keys: Keys) -> bool:
+    dataset = keys["dataset"]
     nuisance = study.nuisance_files(dataset)
     baselines = {path: fingerprint(path) for path in nuisance}
     for subject in study.dataset(dataset).subjects:
         wanted = FitSpec.of(study, keys, subject, baselines)
-        attrs = _attributes(wanted.path)
         inputs = [
-            study.paths.features(*member),
+            study.paths.features(*keys.values()),
             study.paths.stimuli(dataset),
             study.paths.responses(dataset, subject),
             *nuisance,
         ]
         # Snakemake runs a fit again that is older than what it reads
         newest = max(Path(path).stat().st_mtime for path in inputs)
-        if not _as_wanted(attrs, wanted) or Path(wanted.path).stat().st_mtime < newest:
+        written = Path(wanted.path).stat().st_mtime
+        if written < newest or not _as_wanted(attributes(wanted.path), wanted):
             return False
     return True
 
 
-def _as_wanted(attrs: Mapping[str, Any], wanted: FitSpec) -> bool:
-    metrics = {name: one.get("identity") for name, one in attrs.get("metrics", {}).items()}
+def _as_wanted(said: Mapping[str, Any], wanted: FitSpec) -> bool:
+    there = said.get("metrics") or {}
     return (
-        attrs.get("status") == "ok"
-        and attrs.get("identity") == wanted.identity
-        and attrs.get("made_from") == dict(wanted.made_from)
-        and metrics == dict(wanted.metrics)
+        said.get("status") == "ok"
+        and said.get("made_from") == dict(wanted.made_from)
+        and all(there.get(name, {}).get("identity") == one for name, one in wanted.metrics.items())
     )
-
-
-def _attributes(path: str) -> Mapping[str, Any]:
-    """Attributes of a store, without its arrays."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            content: dict[str, Any] = json.loads(archive.read("zarr.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise StoreError(f"the store is damaged ({error})", where=path) from None
-    attributes: dict[str, Any] = content["attributes"]
-    return attributes
 
 
 def _left_behind(study: Study) -> Iterator[Deletable]:
     now = time.time()
+    fits = {path for job in study.graph.jobs if job.stage == "fit" for path in job.outputs}
     for folder, folders, names in os.walk(study.paths.root):
         for name in [*folders, *names]:
             path = Path(folder, name)
@@ -198,28 +224,11 @@ def _left_behind(study: Study) -> Iterator[Deletable]:
             if name.endswith(".tmp"):
                 if now - path.stat().st_mtime > _STALE_SECONDS:
                     yield Deletable(str(path), _size(path), "temporary")
-            # of a store that is still asked for, the next fit takes what is valid
-            elif (
-                name.endswith(".zarr.zip")
-                and not path.with_name(name[1:]).exists()
-                and not _asked_for(study, path)
-            ):
-                yield Deletable(str(path), _size(path), "link")
-
-
-def _asked_for(study: Study, link: Path) -> bool:
-    parts = link.relative_to(study.paths.root).parts
-    if len(parts) != 6 or parts[0] != "alignment":
-        return True  # not ours: leave it
-    _, dataset, model, checkpoint, layer, name = parts
-    row = study.models.get(model)
-    return (
-        row is not None
-        and dataset in study.datasets_of(model)
-        and checkpoint in row.checkpoint_by_name
-        and layer in row.layer_by_name
-        and name[1:].removesuffix(".zarr.zip") in study.dataset(dataset).subjects
-    )
+            elif name.endswith(".zarr.zip") and "/alignment/" in f"{folder}/":
+                # of a store that is still asked for, the next fit takes what is valid
+                store = f"{folder}/{name[1:]}"
+                if store not in fits and not Path(store).exists():
+                    yield Deletable(str(path), _size(path), "link")
 
 
 def _size(path: Path) -> int:

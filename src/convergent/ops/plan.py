@@ -1,27 +1,26 @@
 """What is left of a study, by family: jobs, hours, bytes and inodes, before anything runs.
 
-Jobs are Snakemake's. What is there counts as done, whatever it was made from, and what is missing
-as left: ``snakemake -n`` tells what is out of date, and does not miss a store that was deleted
-while the tables that it went into are there. Hours follow from parameters, stimuli and the rates of
-``resources``.
+Jobs are those that Snakemake would run, judged by the files that are there (`Graph.left`): a store
+that was deleted is not missed while the tables that it went into are there. ``snakemake -n`` and
+``convergent verify`` compare the files with the study's settings. Hours follow from parameters,
+stimuli and the rates of ``resources``.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 
-from convergent.ops.folder_listing import Present
+from convergent.ops.folder_listing import is_there, listed
 from convergent.study import resources
+from convergent.study.graph import Job
 from convergent.study.study import Study
-from convergent.study.types import Layer, Model, Unit
+from convergent.study.types import Model, Unit
 
 # Seconds of a job besides its work: Snakemake's start on the node, Python's and torch's.
 STARTUP = 10.0
-_TABLES = ("measurements", "alignment", "coverage", "resampled")
 # Alignment stores that are looked at for their size.
 _SAMPLE = 50
 
@@ -102,49 +101,91 @@ def estimate(study: Study, family: str | None = None) -> Plan:
     UnknownKeyError
         There is no such family.
     """
-    chosen = [family] if family else list(study.families)
-    counting = _Counting(study)
-    rows = {name: counting.family(study.family(name)) for name in chosen}
-    left = any(row.jobs for row in rows.values())
-    return Plan(rows, counting.shared(chosen, left, whole=family is None), counting.notes())
+    return _Counting(study, family).plan()
 
 
 class _Counting:
     """One look at a study's folders."""
 
-    def __init__(self, study: Study) -> None:
-        self.study, self.paths, self.present = study, study.paths, Present()
-        self.stores = {
-            name: frozenset(file.rpartition("/")[2] for file in study.responses_files(name))
-            for name in study.config.datasets
-        }
+    def __init__(self, study: Study, family: str | None) -> None:
+        self.study, self.graph, self.paths = study, study.graph, study.paths
+        self.families = list(study.families) if family is None else [family]
+        targets = [self.paths.report]
+        if family is not None:
+            study.family(family)
+            targets = self.graph.outputs("family", {"family": family})
+        self.found = listed(self.paths.root, without=("figures", "logs"))
+        self.jobs = self.graph.upstream(targets)
+        self.left = self.graph.left(self._has, targets)
 
-    def family(self, models: Sequence[str]) -> Estimate:
-        """Estimate a family: its models, and its own tables."""
-        rows = [self._model(self.study.model(key)) for key in models]
-        found = sum(rows, Estimate())
-        name = self.study.model(models[0]).family
-        files = [self.paths.family(name, table) for table in _TABLES]
-        return found + self._tables(files, any(row.jobs for row in rows))
+    def plan(self) -> Plan:
+        """Add up the jobs of each family, and of what families share."""
+        rows = {name: self._size(name) for name in self.families}
+        shared = Estimate()
+        folders: set[tuple[str, ...]] = set()
+        for job in self.jobs:
+            made = self._job(job, folders)
+            if job.family in rows:
+                rows[job.family] += made
+            else:
+                shared += made
+        return Plan(rows, shared, self.notes())
 
-    def shared(self, families: list[str], left: bool, *, whole: bool) -> Estimate:
-        """Estimate what families have in common."""
-        study, paths = self.study, self.paths
-        keys = [key for family in families for key in study.family(family)]
-        datasets = dict.fromkeys(name for key in keys for name in study.datasets_of(key))
-        wanted = [paths.stimuli(name) for name in datasets]
-        wanted += [file for name in datasets for file in study.responses_files(name)]
-        if whole:
-            wanted += [paths.ceilings(name) for name in datasets]
-        missing = sum(not self.present.has(file) for file in wanted)
-        # stimuli and responses that are gone are not missed until a job needs them
-        jobs = missing if left or whole else 0
-        found = Estimate(jobs=jobs, done=len(wanted) - jobs, inodes=3 * jobs)
-        if whole:
-            files = [*(paths.table(name) for name in study.tables()), paths.about]
-            found += self._tables(files, left or jobs > 0)
-            found += self._tables([paths.report], left or jobs > 0 or found.jobs > jobs)
+    def _has(self, path: str) -> bool:
+        return is_there(self.found, path)
+
+    def _size(self, family: str) -> Estimate:
+        """Models, checkpoints and layers of a family."""
+        found = Estimate()
+        for key in self.study.family(family):
+            model = self.study.model(key)
+            checkpoints = len(model.checkpoints)
+            datasets = len(self.study.datasets_of(key))
+            found += Estimate(
+                models=1,
+                checkpoints=checkpoints,
+                layers=datasets * checkpoints * len(model.layers),
+            )
         return found
+
+    def _job(self, job: Job, folders: set[tuple[str, ...]]) -> Estimate:
+        """Estimate one job; folders that earlier ones make are made once."""
+        if job.log not in self.left:
+            return Estimate(done=1)
+        missing = [path for path in job.outputs if not self._has(path)] or job.outputs
+        # of each file a record of Snakemake's, of each job a log
+        found = Estimate(jobs=1, inodes=2 * len(missing) + 1)
+        if job.stage not in ("extract", "fit"):
+            return found
+        model = self.study.model(job.keys["model"])
+        place = tuple(job.keys.get(name, "") for name in ("dataset", "model", "checkpoint"))
+        if place not in folders:
+            folders.add(place)
+            found += Estimate(inodes=4)  # of features, alignment and their logs
+        if job.stage == "extract":
+            return found + self._extraction(model, job)
+        layers = {path.rpartition("/")[0] for path in missing}
+        return found + Estimate(
+            cpu_hours=len(missing) * self.study.config.resources.fit_seconds / 3600,
+            alignment_bytes=len(missing) * self._alignment_bytes,
+            inodes=len(layers),
+        )
+
+    def _extraction(self, model: Model, job: Job) -> Estimate:
+        study, keys = self.study, job.keys
+        unit = Unit(model.key, keys.get("checkpoint"), keys.get("layer"))
+        dataset = keys.get("dataset")
+        names = [dataset] if dataset else study.datasets_of(model.key)
+        layers = [study.layer(model.key, unit.layer)] if unit.layer else model.layers
+        stimuli = sum(study.dataset(name).stimuli for name in names)
+        checkpoints = 1 if unit.checkpoint else len(model.checkpoints)
+        hours = (STARTUP + resources.extract_seconds(study, unit, dataset)) / 3600
+        on_gpu = study.config.extraction.device != "cpu"
+        return Estimate(
+            gpu_hours=hours * resources.gpus(study, unit) if on_gpu else 0.0,
+            cpu_hours=hours,
+            feature_bytes=resources.features_bytes(study, layers, stimuli) * checkpoints,
+        )
 
     def notes(self) -> tuple[str, ...]:
         """Say what the numbers leave out, and what they rest on."""
@@ -173,111 +214,6 @@ class _Counting:
             "performance, tables and report"
         )
         return tuple(found)
-
-    def _tables(self, files: list[str], inputs_left: bool) -> Estimate:
-        if inputs_left or not all(self.present.has(file) for file in files):
-            return Estimate(jobs=1, inodes=2 * len(files) + 1)
-        return Estimate(done=1)
-
-    def _model(self, model: Model) -> Estimate:
-        study = self.study
-        found = Estimate(models=1, checkpoints=len(model.checkpoints))
-        if study.trains(model.key):
-            found += self._tables([self.paths.trained(model.key)], inputs_left=False)
-        if study.config.granularity == "layer":
-            for checkpoint in model.checkpoints:
-                found += self._checkpoint(model, checkpoint.name)
-        else:
-            by_model = study.config.granularity == "model"
-            for name in [None] if by_model else model.checkpoint_by_name:
-                found += self._unit(model, Unit(model.key, name))
-        if model.key in study.evaluated_models():
-            found += self._tables([self.paths.performance(model.key)], inputs_left=False)
-        files = [self.paths.model(model.key, table) for table in _TABLES]
-        return found + self._tables(files, found.jobs > 0)
-
-    def _checkpoint(self, model: Model, checkpoint: str) -> Estimate:
-        """Estimate a checkpoint whose layers are jobs of their own."""
-        found, extracted = Estimate(), False
-        per_subject = self.study.config.fit_granularity == "subject"
-        for dataset in self.study.datasets_of(model.key):
-            for layer in model.layers:
-                missing = self._missing(dataset, model.key, checkpoint, layer.name)
-                stored = self.present.has(
-                    self.paths.features(dataset, model.key, checkpoint, layer.name)
-                )
-                fits = missing if per_subject else min(missing, 1)
-                whole = len(self.stores[dataset]) if per_subject else 1
-                extract = missing > 0 and not stored
-                extracted |= extract
-                found += Estimate(
-                    layers=1,
-                    jobs=fits + extract,
-                    done=whole - fits + (not extract),
-                    cpu_hours=self._fit_hours(missing),
-                    alignment_bytes=missing * self._alignment_bytes,
-                    # a store and a record each, a log a job, folders of the stores
-                    inodes=2 * missing + fits + (missing > 0) + 3 * extract,
-                )
-                if extract:
-                    unit = Unit(model.key, checkpoint, layer.name)
-                    found += self._extraction(model, unit, dataset, (layer,))
-        if extracted or found.jobs:
-            found += Estimate(inodes=4)  # folders of features, alignment and their logs
-        return found + self._weights(Unit(model.key, checkpoint), extracted)
-
-    def _unit(self, model: Model, unit: Unit) -> Estimate:
-        """Estimate a unit that is one extraction and one job of fits."""
-        members = list(self.study.members(unit))
-        missing = sum(self._missing(*member) for member in members)
-        absent = [one for one in members if not self.present.has(self.paths.features(*one))]
-        extract, fit = missing > 0 and bool(absent), missing > 0
-        found = Estimate(
-            layers=len(members),
-            jobs=extract + fit,
-            done=2 - extract - fit,
-            cpu_hours=self._fit_hours(missing),
-            alignment_bytes=missing * self._alignment_bytes,
-            inodes=2 * missing + fit * (len(members) + 1),
-        )
-        if extract:
-            found += self._extraction(model, unit, None, model.layers)
-            found += Estimate(inodes=2 * len(members) + 1)
-        return found + self._weights(unit, extract)
-
-    def _weights(self, unit: Unit, extracted: bool) -> Estimate:
-        files = self.study.weights_files(unit)
-        if not files:
-            return Estimate()
-        if extracted and not all(self.present.has(file) for file in files):
-            return Estimate(jobs=1, inodes=2 * len(files) + 1)
-        return Estimate(done=1)
-
-    def _missing(self, dataset: str, model: str, checkpoint: str, layer: str) -> int:
-        """Subjects of a layer whose alignment store is not there."""
-        folder = self.paths.alignment(dataset, model, checkpoint, layer, "x").rpartition("/")[0]
-        wanted = self.stores[dataset]
-        return len(wanted - self.present.names(folder))
-
-    def _extraction(
-        self, model: Model, unit: Unit, dataset: str | None, layers: tuple[Layer, ...]
-    ) -> Estimate:
-        study = self.study
-        names = [dataset] if dataset else study.datasets_of(model.key)
-        checkpoints = 1 if unit.checkpoint else len(model.checkpoints)
-        size = sum(
-            resources.features_bytes(study, layers, study.dataset(name).stimuli) for name in names
-        )
-        hours = (STARTUP + resources.extract_seconds(study, unit, dataset)) / 3600
-        on_gpu = study.config.extraction.device != "cpu"
-        return Estimate(
-            gpu_hours=hours * resources.gpus(study, unit) if on_gpu else 0.0,
-            cpu_hours=hours,
-            feature_bytes=size * checkpoints,
-        )
-
-    def _fit_hours(self, stores: int) -> float:
-        return stores * self.study.config.resources.fit_seconds / 3600
 
     @cached_property
     def _measured(self) -> list[int]:

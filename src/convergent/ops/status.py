@@ -1,4 +1,10 @@
-"""The last lines of a job's own log."""
+"""How far a study is, by family: from its files, its logs, Snakemake's log and SLURM's queue.
+
+Nothing of Snakemake runs for it: no plan is made and no lock is taken, so it works while Snakemake
+runs, from another shell, and afterwards. A job is done when Snakemake would not run it, told from
+the files that are there; whether these are of the study's present settings is what a sample of
+them, `convergent verify` and a dry run tell.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +14,16 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from convergent.ops import slurm
-from convergent.ops.folder_listing import Found, all_there, is_there, listed
-from convergent.ops.jobs import SHARED, Job, jobs_of
+from convergent.ops.folder_listing import Found, is_there, listed
 from convergent.ops.runs import Run, RunReader, current, runs_of
 from convergent.ops.submission import refusals
 from convergent.study import Study
+from convergent.study.graph import SHARED, Job
 
 _BYTES = 8192
 _LONGEST = 300
@@ -55,6 +62,8 @@ class States:
     ----------
     found : Found
         Files that are there.
+    left : set of str
+        Logs of the jobs that Snakemake would run, told from these files.
     run : Run, optional
         The newest run of Snakemake.
     alive : bool
@@ -68,13 +77,14 @@ class States:
     def __init__(
         self,
         found: Found,
+        left: set[str],
         run: Run | None,
         alive: bool,
         queued: dict[str, State],
         held: bool = False,
     ) -> None:
-        self._found, self._run, self._alive, self._queued = found, run, alive, queued
-        self._held = held
+        self._found, self._left, self._held = found, left, held
+        self._run, self._alive, self._queued = run, alive, queued
         self._events = run.states if run else {}
 
     def of(self, job: Job) -> State:
@@ -84,7 +94,7 @@ class States:
         event = self._events.get(job.log)
         if event == "started" and self._alive:
             return "queued" if self._held else "running"
-        if all_there(self._found, job.outputs):
+        if job.log not in self._left:
             return "done"
         if event == "failed":
             return "failed"
@@ -221,7 +231,7 @@ class Watch:
         self, study: Study, family: str | None = None, *, lines: int = 3, most: int = 5
     ) -> None:
         self._study, self._lines, self._most = study, lines, most
-        self._jobs = jobs_of(study, family)
+        self._jobs = study.graph.jobs_of(family)
         self._by_log = {job.log: job for job in self._jobs}
         self._by_comment: dict[str, list[Job]] = {}
         for job in self._jobs:
@@ -233,7 +243,8 @@ class Watch:
     def look(self) -> Status:
         """Look at the study now."""
         begun = time.time()
-        found = listed(self._study.paths.root, without=("figures", "trained"))
+        found = listed(self._study.paths.root, without=("figures",))
+        left = self._study.graph.left(partial(is_there, found))
         starts = runs_of(self._study, self._readers)
         run, alive = current(starts)
         notes = [_refused(start) for start in starts if _is_refused(start, run)][-1:]
@@ -245,7 +256,7 @@ class Watch:
             notes.append(
                 f"SLURM takes no more jobs for now, they are submitted later: {held[0].said}"
             )
-        states = States(found, run, alive, queued, bool(held))
+        states = States(found, left, run, alive, queued, bool(held))
         rows = self._rows()
         failed: list[Job] = []
         for job in self._jobs:

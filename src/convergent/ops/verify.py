@@ -1,4 +1,8 @@
-"""The stores that a study may have."""
+"""Which files of a study are not what they should be, and what to run again.
+
+Stores say which settings they are of (identity) and what they were made from (fingerprints). Both
+are compared with the study as it is now, and every member's CRC-32 with its bytes.
+"""
 
 from __future__ import annotations
 
@@ -9,46 +13,32 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from convergent.errors import StoreError
-from convergent.ops.folder_listing import Found, all_there, is_there, listed, missing
-from convergent.ops.jobs import MODEL_TABLES, Job, jobs_of
+from convergent.ops.folder_listing import Found, is_there, listed
+from convergent.ops.gc import orphans
 from convergent.store import fingerprint
 from convergent.store.inspection import Seen, see, see_table
-from convergent.study import Study, Unit
+from convergent.store.recorded import holds_metrics
+from convergent.study import Study
+from convergent.study.graph import MODEL_TABLES, SHARED, Keys
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A store to be read."""
+    """A store to be read: its stage, and what must be in it."""
 
     path: str
-    kind: str
-    keys: tuple[str, ...]
-    subject: str = ""
+    stage: str
+    keys: Keys
+
+    @property
+    def kind(self) -> str:
+        """What the store must hold."""
+        return {"extract": "features", "fit": "alignment"}.get(self.stage, self.stage)
 
     @property
     def model(self) -> str:
         """Its model; empty for stimuli and responses."""
-        return self.keys[1] if len(self.keys) > 1 else ""
-
-
-def sources_of(study: Study, models: Iterable[str]) -> Iterator[Item]:
-    """What alignment is made from: stimuli, responses, and the features of some models."""
-    paths = study.paths
-    for dataset, config in study.config.datasets.items():
-        yield Item(paths.stimuli(dataset), "stimuli", (dataset,))
-        for subject in config.subjects:
-            yield Item(paths.responses(dataset, subject), "responses", (dataset,), subject)
-    for model in models:
-        for keys in study.members(Unit(model)):
-            yield Item(paths.features(*keys), "features", keys)
-
-
-def fits_of(study: Study, models: Iterable[str]) -> Iterator[Item]:
-    """Alignment stores of some models."""
-    for model in models:
-        for keys in study.members(Unit(model)):
-            for subject in study.dataset(keys[0]).subjects:
-                yield Item(study.paths.alignment(*keys, subject), "alignment", keys, subject)
+        return self.keys.get("model", "")
 
 
 Kind = Literal["missing", "damaged", "settings", "inputs"]
@@ -90,11 +80,14 @@ class Verified:
         Files that were read.
     notes : list of str
         What could not be compared.
+    orphans : list of str
+        Files of models, families, subjects or data sets that the study does not have (any more).
     """
 
     findings: list[Finding]
     checked: int
     notes: list[str]
+    orphans: list[str]
 
 
 def verify(
@@ -137,7 +130,9 @@ class _Verifier:
     ) -> None:
         self.study, self.quick, self.threads, self.tick = study, quick, threads, tick
         self.models = list(study.models) if family is None else study.family(family)
-        self.jobs = jobs_of(study, family)
+        shared = () if family is None else study.graph.jobs_of(SHARED)
+        self.jobs = [*shared, *study.graph.jobs_of(family)]
+        self.whole = family is None
         self.found: Found = listed(study.paths.root, without=("figures", "logs"))
         self.findings: list[Finding] = []
         self.seen: dict[str, Seen] = {}
@@ -150,15 +145,11 @@ class _Verifier:
             path
             for job in self.jobs
             if job.stage in _TABLES and job.stage != "report"
-            for path in job.paths
+            for path in job.outputs
             if is_there(self.found, path)
         ]
-        sources = [
-            item for item in sources_of(self.study, self.models) if is_there(self.found, item.path)
-        ]
-        fits = [
-            item for item in fits_of(self.study, self.models) if is_there(self.found, item.path)
-        ]
+        sources = self._items("stimuli", "responses", "extract")
+        fits = self._items("fit")
         self.planned = len(tables) + len(sources) + len(fits)
         self._all(tables, self._table)
         self._all(sources, self._source)
@@ -173,11 +164,22 @@ class _Verifier:
             )
         order = {path: number for number, path in enumerate(self._order())}
         self.findings.sort(key=lambda one: order.get(one.path, len(order)))
-        return Verified(self.findings, self.read, notes)
+        gone = orphans(self.study, self.found) if self.whole else []
+        return Verified(self.findings, self.read, notes, gone)
+
+    def _items(self, *stages: str) -> list[Item]:
+        """Stores of some stages that are there."""
+        return [
+            Item(path, job.stage, keys)
+            for job in self.jobs
+            if job.stage in stages
+            for path, keys in self.study.graph.files(job.stage, job.keys)
+            if is_there(self.found, path)
+        ]
 
     def _order(self) -> Iterator[str]:
         paths = {one.path for one in self.findings}
-        return (path for job in self.jobs for path in job.paths if path in paths)
+        return (path for job in self.jobs for path in job.outputs if path in paths)
 
     def _all(self, items: Sequence[T], check: Callable[[T], None]) -> None:
         """Check many at once; a few hundred thousand need no task each."""
@@ -219,20 +221,21 @@ class _Verifier:
         self.seen[item.path] = Seen(
             {key: seen.attrs.get(key) for key in ("stimuli_sha256",)}, seen.fingerprint
         )
-        names = ("dataset", "model", "checkpoint", "layer")
-        keys = dict(zip(names, item.keys, strict=False))
-        stage = "extract" if item.kind == "features" else item.kind
-        if seen.attrs.get("identity") != self.study.identity(stage, **keys):
+        wanted = self.study.graph.identity(item.stage, item.keys)
+        if item.stage == "extract":
+            wanted = self.study.identity("extract", **item.keys)
+        if seen.attrs.get("identity") != wanted:
             self._differs("settings", item, "computed with other settings than the study's")
         elif item.kind == "features":
-            manifest = self.records.get(self.study.paths.weights(item.keys[1], item.keys[2]))
+            weights = self.study.paths.weights(item.keys["model"], item.keys["checkpoint"])
+            manifest = self.records.get(weights)
             if manifest is not None and seen.attrs.get("weights_sha256") != manifest:
                 self._differs("inputs", item, "made with other weights than those recorded now")
 
     def _other_stimuli(self, sources: Sequence[Item]) -> None:
         """Find features and responses of another stimulus set than the one that is there."""
         for item in sources:
-            stimuli = self.seen.get(self.study.paths.stimuli(item.keys[0]))
+            stimuli = self.seen.get(self.study.paths.stimuli(item.keys["dataset"]))
             seen = self.seen.get(item.path)
             if stimuli and seen and item.path not in self.settings and seen.attrs != stimuli.attrs:
                 self._differs("inputs", item, "made from other stimuli than those there now")
@@ -246,17 +249,17 @@ class _Verifier:
         if seen is None:
             return
         study, paths = self.study, self.study.paths
-        names = ("dataset", "model", "checkpoint", "layer")
-        keys = dict(zip(names, item.keys, strict=True))
-        if seen.attrs.get("identity") != study.identity("fit", **keys):
+        keys = {key: value for key, value in item.keys.items() if key != "subject"}
+        same = seen.attrs.get("identity") == study.identity("fit", **keys)
+        if not same and not holds_metrics(study, keys, seen.attrs):
             what = "computed with other settings than the study's"
             self.findings.append(Finding("settings", item.path, what, item.model))
             return
         made_from = seen.attrs.get("made_from") or {}
         sources = {
-            "features": paths.features(*item.keys),
-            "responses": paths.responses(item.keys[0], item.subject),
-            "stimuli": paths.stimuli(item.keys[0]),
+            "features": paths.features(*keys.values()),
+            "responses": paths.responses(keys["dataset"], item.keys["subject"]),
+            "stimuli": paths.stimuli(keys["dataset"]),
         }
         there = {name: path for name, path in sources.items() if path in self.seen}
         changed = [
@@ -280,7 +283,7 @@ class _Verifier:
             return False
         recorded = str(metric.get("identity", "")).split()[1:]
         now = []
-        for path in self.study.nuisance_files(item.keys[0]):
+        for path in self.study.nuisance_files(item.keys["dataset"]):
             try:
                 now.append(self.seen[path].fingerprint if path in self.seen else fingerprint(path))
             except StoreError:
@@ -296,11 +299,11 @@ class _Verifier:
             for model in self.models
         }
         for job in self.jobs:
-            if job.stage == "report" or all_there(self.found, job.outputs):
+            absent = [path for path in job.outputs if not is_there(self.found, path)]
+            if job.stage == "report" or not absent:
                 continue
-            absent = missing(self.found, job.outputs)
-            model = _model_of(self.study, job)
-            partly = len(absent) < len(job.paths) and job.stage != "extract"
+            model = job.keys["model"] if job.stage == "fit" else ""
+            partly = len(absent) < len(job.outputs) and job.stage != "extract"
             if job.stage == "fit" and made.get(model, False):
                 what = "missing, though the model's tables were made from it"
             elif partly:
@@ -311,14 +314,6 @@ class _Verifier:
 
     def _tables_of(self, model: str) -> list[str]:
         return [self.study.paths.model(model, table) for table in MODEL_TABLES]
-
-
-def _model_of(study: Study, job: Job) -> str:
-    """Model of a job of fits; empty for others."""
-    if job.stage != "fit":
-        return ""
-    # .../alignment/<data set>/<model>/<checkpoint>/<layer>
-    return job.outputs[0][0].removeprefix(f"{study.paths.root}/alignment/").split("/")[1]
 
 
 @dataclass(frozen=True)
@@ -351,8 +346,8 @@ def mending(study: Study, findings: Sequence[Finding]) -> Mending:
     """
     paths = {one.path for one in findings}
     targets = []
-    for job in jobs_of(study) if findings else ():
-        wrong = next((path for path in job.paths if path in paths), None)
+    for job in study.graph.jobs if findings else ():
+        wrong = next((path for path in job.outputs if path in paths), None)
         if wrong is not None:
             targets.append(wrong)
     bad = [one.path for one in findings if one.kind != "missing"]

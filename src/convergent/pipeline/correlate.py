@@ -25,7 +25,7 @@ def write_about(study: Study) -> None:
     content: dict[str, Any] = {
         "study": study.name,
         "title": study.config.title,
-        "primary": study.config.fit.primary,
+        "primary": study.config.fit.primary_metric,
         "configuration": study.config.model_dump(mode="json"),
         "families": study.families,
         "software": software(),
@@ -66,7 +66,7 @@ def _material(study: Study) -> Material:
         models=models_table(study),
         ceilings=read_table(study.paths.table("ceilings")),
         simulation_truth=_truth(study),
-        primary=config.fit.primary,
+        primary=config.fit.primary_metric,
         benchmarks={
             str(modality): [names] if isinstance(names, str) else list(names)
             for modality, names in config.performance.benchmarks.items()

@@ -1,8 +1,8 @@
 """Workers of dask elsewhere: jobs of SLURM, or those of a scheduler that runs already.
 
-dask-jobqueue submits, replaces and cancels jobs; distributed waits for workers, gives up and compares
-versions. Added here: errors in one line, with SLURM's words for a job that it refuses or keeps
-waiting, and an end by SIGTERM that leaves no job in the queue.
+dask-jobqueue submits, replaces and cancels jobs; distributed waits for workers and gives up. Added
+here: errors in one line, with SLURM's words for a job that it refuses or keeps waiting, workers of
+other versions refused, and an end by SIGTERM that leaves no job in the queue.
 """
 
 from __future__ import annotations

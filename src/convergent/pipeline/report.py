@@ -58,7 +58,7 @@ def _inputs(study: Study) -> ReportInputs:
         config=study.config.model_dump(mode="json"),
         datasets=[_facts(study, name) for name in study.config.datasets],
         tables=tables,
-        primary=study.config.fit.primary,
+        primary=study.config.fit.primary_metric,
         provenance=_provenance(study),
         data_folder=Path(study.paths.figures).name,
     )

@@ -15,7 +15,8 @@ from convergent.study.environment import (
     fits_anew,
     scratch_folder,
     share_with_jobs,
-    shared_overrides,
+    shared_study,
+    tables_folder,
 )
 from convergent.study.graph import converging_files, converging_layers, final_models, final_scores
 from convergent.study.identity import STAGE_VERSIONS
@@ -60,5 +61,6 @@ __all__ = [
     "same_weights",
     "scratch_folder",
     "share_with_jobs",
-    "shared_overrides",
+    "shared_study",
+    "tables_folder",
 ]

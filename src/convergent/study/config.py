@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -105,6 +108,9 @@ class ResourcesConfig(Section):
         GPUs of one node.
     node_mb : int or None
         Memory of one node, MB; not checked unless given.
+    max_minutes : int or None
+        The longest time limit that the site gives a job. Later attempts, and the spare time of the
+        first, stop there; unless given nothing limits what jobs ask for.
     teraflops : float
         Sustained rate of one GPU in float32; half precision counts four times as much.
     read_mb_s : float
@@ -121,6 +127,7 @@ class ResourcesConfig(Section):
     gpu_mb: int = Field(default=80_000, ge=1000)
     gpus: int = Field(default=8, ge=1)
     node_mb: int | None = Field(default=None, ge=1000)
+    max_minutes: int | None = Field(default=None, ge=60)
     teraflops: float = Field(default=10.0, gt=0)
     read_mb_s: float = Field(default=200.0, gt=0)
     fit_seconds: float = Field(default=60.0, gt=0)
@@ -304,13 +311,16 @@ class Alphas(Section):
 
 # Metrics that are fitted, and do not compare pairs of stimuli.
 ENCODING = ("ridge", "unique")
+# Endings of metrics that are a curve over scales, and no single number.
+OF_SCALES = ("_rbf", "_rbf_biased")
 
 
 class FitConfig(Section):
     """Which metrics compare layers with brains, and how they are computed.
 
-    The first metric is the primary one: the headline, the trajectories and the region profiles
-    are of it, and the others are reported beside it. ``bootstraps`` resamples of the test stimuli
+    ``primary`` names the metric that stands for alignment: the headline, the trajectories and the
+    region profiles are of it, and the others are reported beside it. It is ``ridge`` where that is
+    fitted, or the only metric that is a single number. ``bootstraps`` resamples of the test stimuli
     are kept of the ridge scores of training's checkpoints, for the intervals of trajectories.
     """
 
@@ -318,6 +328,7 @@ class FitConfig(Section):
         default={"ridge": None, "cka": None, "cka_rbf": None, "rsa_spearman": None, "knn": None},
         min_length=1,
     )
+    primary: str | None = None
     device: str = "cpu"
     dtype: Literal["float64", "float32"] = "float32"
     alphas: Alphas = Alphas()
@@ -339,14 +350,33 @@ class FitConfig(Section):
     def facts(self) -> dict[str, Any]:
         """All that decides the scores; keys that came later count once they are used."""
         # resamples count for the checkpoints that have them: see `identity`
-        left_out = {"device", "bootstraps"} | ({"pca"} if self.pca is None else set())
+        left_out = {"device", "bootstraps", "primary"} | ({"pca"} if self.pca is None else set())
         return self.model_dump(mode="json", exclude=left_out)
 
     @property
-    def primary(self) -> str:
+    def primary_metric(self) -> str:
         """Name, in tables, of the metric that stands for alignment."""
-        name = next(iter(self.metrics))
+        name = self.primary or self._default_primary()
         return "ridge_r" if name == "ridge" else name
+
+    def _default_primary(self) -> str:
+        single = [name for name in self.metrics if not name.endswith(OF_SCALES)]
+        return "ridge" if "ridge" in single else single[0]
+
+    @model_validator(mode="after")
+    def _one_is_primary(self) -> FitConfig:
+        single = [name for name in self.metrics if not name.endswith(OF_SCALES)]
+        if self.primary is None and "ridge" not in single and len(single) != 1:
+            raise ValueError(
+                "primary: name the metric that stands for alignment, a single number: "
+                + (", ".join(sorted(single)) or "none of these is")
+            )
+        if self.primary is not None and self.primary not in single:
+            raise ValueError(
+                f"primary: '{self.primary}' is not a metric of this study that is a single number "
+                f"({', '.join(sorted(single)) or 'none is'})"
+            )
+        return self
 
     @property
     def similarities(self) -> dict[str, dict[str, Any] | None]:
@@ -367,8 +397,6 @@ class FitConfig(Section):
     ) -> dict[str, dict[str, Any] | None]:
         if value.get("ridge"):
             raise ValueError("ridge has no options of its own: its keys are those of 'fit'")
-        if next(iter(value)).endswith(("_rbf", "_rbf_biased")):
-            raise ValueError("the first metric is the primary one and must be a single number")
         if "unique" in value:
             try:
                 UniqueConfig.model_validate(value["unique"] or {})
@@ -427,26 +455,42 @@ RENAMED = {"fits": "fit_granularity", "fit.trim": "fit.trim_volumes"}
 
 
 def read_config(path: str | Path, overrides: dict[str, Any] | None = None) -> StudyConfig:
-    """Read and check a study's configuration.
+    """Read and check a study's configuration: `read_files`, then `build_config`."""
+    return build_config(read_files(path)[0], overrides, where=str(path))
+
+
+def read_files(paths: str | Path) -> tuple[dict[str, Any], Path]:
+    """Read configuration files as ``--configfile a b`` does: later ones add and replace.
 
     Parameters
     ----------
-    path : str or Path
-        YAML file.
-    overrides : dict, optional
-        Dotted keys and values that replace or add to the file's
-        (``{"extraction.device": "cuda"}``), or a nested mapping.
+    paths : str or Path
+        A YAML file, or several that are separated by ``:``.
 
     Returns
     -------
-    StudyConfig
+    raw : dict
+        The merged mapping.
+    base : Path
+        Folder that the tables are relative to: that of the last file that names any.
 
     Raises
     ------
     ConfigError
-        The file is missing, not YAML, or has unknown keys or wrong values; one line names all.
+        A file is missing, not YAML, or holds no mapping.
     """
-    path = Path(path)
+    raw: dict[str, Any] = {}
+    files = [Path(name) for name in str(paths).split(os.pathsep)]
+    base = files[0].parent
+    for file in files:
+        content = _read_mapping(file)
+        if "tables" in content:
+            base = file.parent
+        _merge(raw, content)
+    return raw, base
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -457,12 +501,54 @@ def read_config(path: str | Path, overrides: dict[str, Any] | None = None) -> St
         raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
     if not isinstance(raw, dict):
         raise ConfigError("the file holds no mapping", where=str(path), fix="start from demo.yaml")
+    return raw
+
+
+def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def build_config(
+    raw: Mapping[str, Any], overrides: dict[str, Any] | None = None, *, where: str
+) -> StudyConfig:
+    """Check a study's configuration.
+
+    Parameters
+    ----------
+    raw : mapping
+        As YAML gives it.
+    overrides : dict, optional
+        Dotted keys and values that replace or add to it (``{"extraction.device": "cuda"}``), or a
+        nested mapping.
+    where : str
+        For messages.
+
+    Returns
+    -------
+    StudyConfig
+
+    Raises
+    ------
+    ConfigError
+        Unknown keys or wrong values; one line names all.
+    """
+    content = copy.deepcopy(dict(raw))
     for key, value in (overrides or {}).items():
-        _override(raw, key, value)
+        _override(content, key, value)
     try:
-        return StudyConfig.model_validate(raw)
+        return StudyConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(error)), where=str(path)) from None
+        raise ConfigError("; ".join(_explain(error)), where=where) from None
+
+
+def json_schema() -> dict[str, Any]:
+    """Schema of a study's configuration, for editors and `snakemake.utils.validate`."""
+    schema = StudyConfig.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _override(raw: dict[str, Any], key: str, value: Any) -> None:
@@ -497,7 +583,9 @@ def _explain(error: ValidationError) -> list[str]:
             sentences.append(f"key '{key}' is missing")
         else:
             reason = item["msg"].removeprefix("Value error, ")
-            sentences.append(f"'{key}': {reason} (given: {item['input']!r})")
+            given = item["input"]  # a whole section says nothing
+            told = "" if isinstance(given, Mapping | BaseModel) else f" (given: {given!r})"
+            sentences.append(f"'{key}': {reason}{told}")
     return sentences
 
 

@@ -9,22 +9,28 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from convergent.errors import ConfigError
+from convergent.study.config import read_files
 
 STUDY = "CONVERGENT_STUDY"
-OVERRIDES = "CONVERGENT_OVERRIDES"
+CONFIG = "CONVERGENT_CONFIG"
 ANEW = "CONVERGENT_FIT_ANEW"
 CODE = "CONVERGENT_CODE"
+# Linux gives a process no longer variable than 128 KiB.
+_LARGEST = 120_000
 
 
 def share_with_jobs(
-    path: str | Path,
-    overrides: dict[str, Any],
+    config: Mapping[str, Any],
+    *,
+    file: str,
+    base: str | Path,
+    overrides: Mapping[str, Any],
     forced: Collection[str] | None = None,
     deployed: Collection[str] = (),
 ) -> None:
@@ -34,10 +40,14 @@ def share_with_jobs(
 
     Parameters
     ----------
-    path : str or Path
-        Configuration file; jobs run in the same working directory.
-    overrides : dict
-        What the run overrides in it, as `read_config` takes it.
+    config : mapping
+        The study's configuration as Snakemake has merged it.
+    file : str
+        Where it comes from, for messages.
+    base : str or Path
+        Folder that its tables are relative to; jobs run in the same working directory.
+    overrides : mapping
+        What ``--config`` says, which is in ``config`` too.
     forced : collection of str, optional
         Rules and files that are to be made again (``--forcerun``); of a fit, what is there is then
         not kept.
@@ -48,16 +58,31 @@ def share_with_jobs(
     Raises
     ------
     ConfigError
-        What is overridden has a variable, which the login node's shell would replace on its way.
+        What is overridden has a variable, which the login node's shell would replace on its way;
+        or the configuration is too large for the environment of a job.
     """
-    if "$" in json.dumps(overrides):
+    if "$" in json.dumps(overrides, default=str):
         raise ConfigError(
             "a variable given with --config is replaced before a job starts, often by nothing",
-            where=next(str(key) for key, value in overrides.items() if "$" in json.dumps(value)),
+            where=next(
+                str(key)
+                for key, value in overrides.items()
+                if "$" in json.dumps(value, default=str)
+            ),
             fix="write it in the study's file, where jobs read it as it is",
         )
-    os.environ[STUDY] = str(path)
-    os.environ[OVERRIDES] = json.dumps(overrides)
+    shared = json.dumps(
+        {"config": config, "file": file, "base": str(base), "overrides": overrides}, default=str
+    )
+    size = len(shared.encode())
+    if size > _LARGEST:
+        raise ConfigError(
+            f"the configuration has {size:,} bytes, and a job can be given {_LARGEST:,}",
+            where=file,
+            fix="move lists of models or families from `select` into tables of their own",
+        )
+    os.environ[STUDY] = file
+    os.environ[CONFIG] = shared
     os.environ[NODE_TMPDIR] = os.environ.get("TMPDIR", "")
     if any(str(name).startswith("fit") or "/alignment/" in str(name) for name in forced or ()):
         os.environ[ANEW] = "1"
@@ -141,10 +166,41 @@ def fits_anew() -> bool:
     return bool(os.environ.get(ANEW))
 
 
-def shared_overrides() -> dict[str, Any]:
-    """Overrides of the workflow that started this process; empty outside of one."""
-    overrides: dict[str, Any] = json.loads(os.environ.get(OVERRIDES, "{}"))
-    return overrides
+def shared_study() -> dict[str, Any] | None:
+    """Arguments of `Study.of` that a workflow left for this process; None outside of one."""
+    text = os.environ.get(CONFIG)
+    if text is None:
+        return None
+    found = json.loads(text)
+    return {
+        "raw": found["config"],
+        "file": found["file"],
+        "base": Path(found["base"]),
+        "overrides": found["overrides"],
+    }
+
+
+def tables_folder(files: Sequence[str], config: Mapping[str, Any]) -> Path:
+    """Folder that the tables of a merged configuration are relative to.
+
+    It is that of the last file that gave them; where no file did (a module was given its
+    configuration), the working directory.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Configuration files that were merged.
+    config : mapping
+        The result.
+    """
+    for file in reversed(files):
+        raw, base = read_files(file)
+        if raw.get("tables") is not None and raw.get("tables") == config.get("tables"):
+            return base
+    for file in reversed(files):
+        if "tables" in read_files(file)[0]:
+            return Path(file).parent
+    return Path()
 
 
 # Snakemake gives its commands a TMPDIR of its own choice (/tmp where the node's does not exist);

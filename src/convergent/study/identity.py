@@ -10,7 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.study.graph import converging_layers
+from convergent.study.graph import converging_layers, final_models
 from convergent.study.types import Checkpoint, Model
 
 if TYPE_CHECKING:
@@ -28,10 +28,12 @@ STAGE_VERSIONS = {
     "fit": 5,
     "ceilings": 1,
     "representations": 1,
-    "measure": 3,
-    "maps": 1,
-    "correlate": 4,
-    "report": 4,
+    "measure": 4,
+    "family": 1,
+    "maps": 2,
+    "cube": 1,
+    "correlate": 5,
+    "report": 5,
 }
 
 # Options that name a file which describes the data set: what it says counts, not its name.
@@ -62,8 +64,9 @@ def identity(study: Study, stage: str, **keys: str | None) -> str:
     Notes
     -----
     Devices and batch sizes do not count: they do not change what is computed. Subjects
-    do not count either where each has a file of its own; ceilings are of all of them, and so are
-    the stimuli of readers that give what the subjects saw.
+    do not count either where each has a file of its own; ceilings and tables are of all of them,
+    and so are the stimuli of readers that give what the subjects saw. The order of rows, subjects,
+    data sets and metrics does not count.
     """
     return _hash(_facts(study, stage, keys))
 
@@ -129,10 +132,21 @@ def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, A
             facts["bootstraps"] = study.config.fit.bootstraps
     if stage == "fit" and dataset:
         facts |= _once(study, ("nuisance", dataset), lambda: _nuisance_facts(study, dataset))
+    if stage in ("ceilings", "maps"):
+        facts["subjects"] = sorted(study.dataset(str(dataset)).subjects)
     if stage == "ceilings":
         fit = study.config.fit
         facts["similarities"] = [fit.similarities, fit.similarity_stimuli, fit.seed]
-        facts["subjects"] = study.dataset(str(dataset)).subjects
+    if stage == "maps":
+        facts["models"] = final_models(study, str(dataset))
+    if stage == "evaluate":
+        seen = study.datasets_of(str(keys["model"]))
+        facts["datasets"] = {name: _dataset_facts(study, name)["dataset"] for name in seen}
+    if stage == "measure":
+        seen = study.datasets_of(str(keys["model"]))
+        facts["subjects"] = {name: sorted(study.dataset(name).subjects) for name in seen}
+    if stage == "family":
+        facts["models"] = sorted(study.family(str(keys["family"])))
     return facts | _once(study, ("settings", stage), lambda: _settings(study, stage))
 
 
@@ -172,22 +186,27 @@ def _settings(study: Study, stage: str) -> dict[str, Any]:
         facts["layers"] = [converging_layers(study, name) for name in section.datasets]
         facts["fit"] = [config.fit.seed, config.fit.permutations]
     if stage == "evaluate":
-        facts["evaluations"] = list(config.performance.evaluations)
-        facts["datasets"] = [
-            [name, data.reader, data.options] for name, data in config.datasets.items()
-        ]
+        facts["evaluations"] = sorted(config.performance.evaluations)
         facts |= config.performance.measured()
     if stage == "measure":
         facts["fit_version"] = STAGE_VERSIONS["fit"]
         facts["threshold"] = config.statistics.ceiling_threshold
     if stage == "maps":
         facts["threshold"] = config.statistics.ceiling_threshold
+    if stage in ("correlate", "report", "cube"):
+        facts["families"] = {name: sorted(models) for name, models in study.families.items()}
+        facts["datasets"] = sorted(config.datasets)
     if stage in ("correlate", "report"):
+        facts["primary"] = config.fit.primary_metric
+        facts["metrics"] = sorted(config.fit.metrics)
         facts["statistics"] = config.statistics.model_dump()
         chosen = {"benchmarks", "evaluations"}
         facts["performance"] = config.performance.model_dump(include=chosen)
         facts["coverage"] = config.coverage.model_dump()
-        facts["published"] = [asdict(score) for score in study.published]
+        facts["published"] = sorted(
+            (score.model, score.checkpoint, score.benchmark, score.score, score.source)
+            for score in study.published
+        )
         facts["text"] = [config.title, config.description]
     return facts
 
@@ -218,7 +237,8 @@ def _model_facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[
             lambda: _checkpoint_facts(checkpoint, stage),
         )
     elif whole:
-        facts["checkpoints"] = [_checkpoint_facts(one, stage) for one in model.checkpoints]
+        ordered = sorted(model.checkpoints, key=lambda one: one.name)
+        facts["checkpoints"] = [_checkpoint_facts(one, stage) for one in ordered]
     return facts
 
 

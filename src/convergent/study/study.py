@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,14 +17,15 @@ from convergent.errors import (
 )
 from convergent.study import rows as load
 from convergent.study.checkpoints import add_twins
-from convergent.study.config import DatasetConfig, StudyConfig, read_config
+from convergent.study.config import DatasetConfig, StudyConfig, build_config, read_files
 from convergent.study.environment import scratch_folder
+from convergent.study.graph import Graph
 from convergent.study.identity import identity, metric_identity
 from convergent.study.paths import Paths
 from convergent.study.types import Checkpoint, Layer, Model, Performance, Unit
 
 # Tables of a whole study, beside the families' measurements and alignment: what was gathered, then
-# what the claims of convergent.stages.claims make of it.
+# what the claims of convergent.pipeline.claims make of it.
 STUDY_TABLES = (
     *("coverage", "resampled", "ceilings", "performance", "models", "simulation_truth"),
     *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
@@ -61,17 +61,47 @@ class Study:
 
     @classmethod
     def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Study:
-        """Read a study; the first mistake is raised, with the number of further ones.
+        """Read a study from its file, or from several that are separated by ``:``.
 
         Raises
         ------
         ConfigError, TableError
+            The first error, with the number of further ones.
         """
-        study, errors = cls._read(path, overrides)
+        raw, base = read_files(path)
+        return cls.of(raw, file=str(path), base=base, overrides=overrides)
+
+    @classmethod
+    def of(
+        cls,
+        raw: Mapping[str, Any],
+        *,
+        file: str,
+        base: Path,
+        overrides: dict[str, Any] | None = None,
+    ) -> Study:
+        """Make a study of a configuration that is merged already, such as Snakemake's.
+
+        Parameters
+        ----------
+        raw : mapping
+        file : str
+            Where it comes from, for messages.
+        base : Path
+            Folder that its tables are relative to.
+        overrides : dict, optional
+            As of `build_config`.
+
+        Raises
+        ------
+        ConfigError, TableError
+            The first error, with the number of further ones.
+        """
+        study, errors = cls._read(raw, file, base, overrides)
         if study is None or errors:
             first = errors[0]
             if len(errors) > 1:
-                more = f"{len(errors) - 1} more mistakes: run `convergent validate --study {path}`"
+                more = f"{len(errors) - 1} more errors: run `convergent validate --study {file}`"
                 fix = f"{first.fix} ({more})" if first.fix else more
                 raise type(first)(first.what, where=first.where, fix=fix)
             raise first
@@ -81,34 +111,37 @@ class Study:
     def mistakes(
         cls, path: str | Path, overrides: dict[str, Any] | None = None
     ) -> list[ConvergentError]:
-        """Find every mistake in a study's configuration and tables."""
-        return cls._read(path, overrides)[1]
+        """Find every error in a study's configuration and tables."""
+        try:
+            raw, base = read_files(path)
+        except ConfigError as error:
+            return [error]
+        return cls._read(raw, str(path), base, overrides)[1]
 
     @classmethod
     def _read(
-        cls, path: str | Path, overrides: dict[str, Any] | None
+        cls, raw: Mapping[str, Any], path: str, base: Path, overrides: dict[str, Any] | None
     ) -> tuple[Study | None, list[ConvergentError]]:
         try:
-            config = read_config(path, overrides)
+            config = build_config(raw, overrides, where=path)
         except ConfigError as error:
             return None, [error]
         errors: list[TableError] = []
-        base = Path(path).parent
         tables = config.tables
         models, wrong = load.read_models(base, tables.models, tables.checkpoints, errors)
         asked: list[ConvergentError] = []
-        models = add_twins(config.twins, models, str(path), asked)
+        models = add_twins(config.twins, models, path, asked)
         published = load.read_performance(base, tables.performance, models, wrong, errors)
         everything: list[ConvergentError] = [*errors, *asked]
-        everything += load.selection_mistakes(config, models, str(path))
+        everything += load.selection_mistakes(config, models, path)
         selected = {key: model for key, model in models.items() if load.selected(config, model)}
         if not everything:
-            everything += load.dataset_mistakes(config, selected, str(path))
-            everything += load.unique_mistakes(config, selected, str(path))
-            everything += load.convergence_mistakes(config, str(path))
+            everything += load.dataset_mistakes(config, selected, path)
+            everything += load.unique_mistakes(config, selected, path)
+            everything += load.convergence_mistakes(config, path)
         study = cls(
             config=config,
-            file=str(path),
+            file=path,
             models=selected,
             published=tuple(score for score in published if score.model in selected),
         )
@@ -136,6 +169,11 @@ class Study:
         """
         setting = self.config.resources.scratch
         return None if setting is None else scratch_folder(setting)
+
+    @cached_property
+    def graph(self) -> Graph:
+        """Jobs of this study and their files."""
+        return Graph(self)
 
     @cached_property
     def families(self) -> Mapping[str, Sequence[str]]:
@@ -207,9 +245,10 @@ class Study:
         return name
 
     def datasets_of(self, model: str) -> list[str]:
-        """Data sets of a model's modality, in the configuration's order."""
+        """Data sets of a model's modality, by name."""
         modality = self.model(model).modality
-        return [name for name, data in self.config.datasets.items() if data.modality == modality]
+        datasets = self.config.datasets
+        return sorted(name for name in datasets if datasets[name].modality == modality)
 
     def family(self, name: str) -> Sequence[str]:
         """Model keys of one family."""
@@ -221,18 +260,6 @@ class Study:
         return families[name]
 
     # ---- units of work -----------------------------------------------------------------------
-
-    def units(self) -> list[Unit]:
-        """Jobs at the study's granularity, when that is coarser than a layer."""
-        return [
-            Unit(key, checkpoint)
-            for key, model in self.models.items()
-            for checkpoint in (
-                [None]
-                if self.config.granularity == "model"
-                else [checkpoint.name for checkpoint in model.checkpoints]
-            )
-        ]
 
     def members(self, unit: Unit) -> Iterator[tuple[str, str, str, str]]:
         """(data set, model, checkpoint, layer) of a unit."""
@@ -336,11 +363,3 @@ class Study:
     def metric_identities(self, **keys: str | None) -> dict[str, str]:
         """Fingerprint of each metric of a fit; see `convergent.study.metric_identity`."""
         return {name: metric_identity(self, name, **keys) for name in self.config.fit.metrics}
-
-    def unit_identity(self, stage: str, unit: Unit) -> str:
-        """Fingerprint of a job of several files: that of its parts."""
-        parts = [
-            self.identity(stage, dataset=dataset, model=model, checkpoint=checkpoint, layer=layer)
-            for dataset, model, checkpoint, layer in self.members(unit)
-        ]
-        return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
