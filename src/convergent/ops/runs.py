@@ -6,12 +6,13 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from convergent.study import Study
+from convergent.study.graph import Finished
 
 Event = Literal["started", "finished", "failed"]
 
@@ -291,6 +292,21 @@ def current(runs: Sequence[Run]) -> tuple[Run | None, bool]:
         if is_alive(run):
             return run, True
     return next((run for run in reversed(runs) if run.began), runs[-1] if runs else None), False
+
+
+def finish_times(runs: Iterable[Run]) -> Finished:
+    """When jobs finished last, as far as Snakemake's logs say; runs in their order."""
+    found = Finished({}, {})
+    for run in runs:
+        done, planned = run.steps
+        whole = run.ended and done == planned
+        for when, log in run.finishes:
+            found.times[log] = when
+            if whole:
+                found.unused.pop(log, None)
+            else:
+                found.unused[log] = when
+    return found
 
 
 def is_of(run: Run, study_file: str, root: str) -> bool:

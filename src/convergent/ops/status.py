@@ -20,7 +20,7 @@ from typing import Literal
 
 from convergent.ops import slurm
 from convergent.ops.folder_listing import Found, is_there, listed
-from convergent.ops.runs import Run, RunReader, current, runs_of
+from convergent.ops.runs import Run, RunReader, current, finish_times, runs_of
 from convergent.ops.submission import refusals
 from convergent.study import Study
 from convergent.study.graph import SHARED, Job
@@ -244,11 +244,11 @@ class Watch:
         """Look at the study now."""
         begun = time.time()
         found = listed(self._study.paths.root, without=("figures",))
-        left = self._study.graph.left(partial(is_there, found))
         starts = runs_of(self._study, self._readers)
         run, alive = current(starts)
         notes = [_refused(start) for start in starts if _is_refused(start, run)][-1:]
         runs = [start for start in starts if start.began]
+        left = self._study.graph.left(partial(is_there, found), finished=finish_times(runs))
         queued = self._queued(runs, notes)
         refused = [one for one in refusals() if run and one.run == run.slurm]
         held = [one for one in refused if alive and one.follows == "waits"]
