@@ -209,7 +209,7 @@ _TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(("str", "int", "float", "bool", "null", "timestamp", "map", "seq"))
 
 
-class _Strict(yaml.SafeLoader):
+class _Strict(yaml.SafeLoader):  # type: ignore[misc]
     """YAML of which each value is what it looks like."""
 
     def get_single_node(self) -> Any:
@@ -229,7 +229,8 @@ class _Strict(yaml.SafeLoader):
             if key.value in seen:
                 raise _wrong(key, f"key '{key.value}' is given twice: keep one")
             seen.add(key.value)
-        return super().construct_mapping(node, deep=deep)
+        found: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return found
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         if node.tag.removeprefix(_TAG) not in _KNOWN_TAGS:

@@ -6,7 +6,6 @@ import re
 from collections import Counter
 
 import pytest
-from convergent.ops.jobs import SHARED, jobs_of
 
 from convergent.errors import UnknownKeyError
 from convergent.study import Study

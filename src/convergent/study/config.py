@@ -100,6 +100,9 @@ class ResourcesConfig(Section):
         GPUs of one node.
     node_mb : int or None
         Memory of one node, MB; not checked unless given.
+    max_minutes : int or None
+        The longest time limit that the site gives a job. Later attempts, and the spare time of the
+        first, stop there; unless given nothing limits what jobs ask for.
     teraflops : float
         Sustained rate of one GPU in float32; half precision counts four times as much.
     read_mb_s : float
@@ -116,6 +119,7 @@ class ResourcesConfig(Section):
     gpu_mb: Count = Field(default=80_000, ge=1000)
     gpus: Whole = Field(default=8, ge=1)
     node_mb: Count | None = Field(default=None, ge=1000)
+    max_minutes: Count | None = Field(default=None, ge=60)
     teraflops: Real = Field(default=10.0, gt=0)
     read_mb_s: Real = Field(default=200.0, gt=0)
     fit_seconds: Real = Field(default=60.0, gt=0)
