@@ -167,6 +167,9 @@ class AggregationConfig(Section):
         return self
 
 
+_OneOrMore = BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
+
+
 class PerformanceConfig(Section):
     """Which scores stand for performance, and which are measured here.
 
@@ -191,7 +194,7 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
-        Annotated[tuple[Key, ...], Field(min_length=1), Different, BeforeValidator(_one_or_more)],
+        Annotated[tuple[Key, ...], Field(min_length=1), Different, _OneOrMore],
     ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None
