@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from convergent.ops.records import known_identity
+from convergent.ops.submission import wait_at_limits
 from convergent.study import Study, container_image, share_with_jobs, tables_folder
 
 # The configuration as Snakemake has merged it: files, --config, and what a module was given.
@@ -27,6 +28,10 @@ share_with_jobs(
     forced=["fit"] if dag and dag.forceall else dag and dag.forcerun,
     deployed=deployed,
 )
+
+# Where SLURM takes no more jobs for now, submitting waits, and says so in this run's log.
+if workflow.is_main_process:
+    wait_at_limits(logger.warning)
 
 # All jobs run in the image that the study names (--config container=convergent.sif).
 if software and (image := container_image(study.config.container, deployed)):

@@ -44,7 +44,7 @@ class ConvergenceConfig(Section):
     datasets : tuple of str
         A data set of vision and one of language whose items are the same, by id.
     models : int
-        At most so many final trained models of each: first one a family, in the order of the table,
+        At most so many final trained models of each: first one of each family, by name,
         then a second one, and so on. Performance plays no part.
     stimuli : int
         At most so many of the common items, drawn at random.
@@ -103,6 +103,9 @@ class ResourcesConfig(Section):
         GPUs of one node.
     node_mb : int or None
         Memory of one node, MB; not checked unless given.
+    max_minutes : int or None
+        The longest time limit that the site gives a job. Later attempts, and the spare time of the
+        first, stop there; unless given nothing limits what jobs ask for.
     teraflops : float
         Sustained rate of one GPU in float32; half precision counts four times as much.
     read_mb_s : float
@@ -119,6 +122,7 @@ class ResourcesConfig(Section):
     gpu_mb: Count = Field(default=80_000, ge=1000)
     gpus: Whole = Field(default=8, ge=1)
     node_mb: Count | None = Field(default=None, ge=1000)
+    max_minutes: Count | None = Field(default=None, ge=60)
     teraflops: Real = Field(default=10.0, gt=0)
     read_mb_s: Real = Field(default=200.0, gt=0)
     fit_seconds: Real = Field(default=60.0, gt=0)
@@ -166,6 +170,9 @@ class AggregationConfig(Section):
         return self
 
 
+_OneOrMore = BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
+
+
 class PerformanceConfig(Section):
     """Which scores stand for performance, and which are measured here.
 
@@ -190,7 +197,11 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
+<<<<<<< HEAD
         Annotated[tuple[Key, ...], Field(min_length=1), Different, _ONE_OR_MORE],
+=======
+        Annotated[tuple[Key, ...], Field(min_length=1), Different, _OneOrMore],
+>>>>>>> main
     ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None
