@@ -170,9 +170,6 @@ class AggregationConfig(Section):
         return self
 
 
-_OneOrMore = BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
-
-
 class PerformanceConfig(Section):
     """Which scores stand for performance, and which are measured here.
 
@@ -197,11 +194,7 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
-<<<<<<< HEAD
         Annotated[tuple[Key, ...], Field(min_length=1), Different, _ONE_OR_MORE],
-=======
-        Annotated[tuple[Key, ...], Field(min_length=1), Different, _OneOrMore],
->>>>>>> main
     ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None
