@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
+from convergent.errors import ConfigError
 from convergent.ops.checks import Check
 from convergent.ops.limits import Limits, compared, node_limits
 from convergent.ops.slurm import ask
 from convergent.study import Study
+from convergent.text_files import read_yaml
 
 COMMANDS = ("sbatch", "squeue", "sacct", "sinfo")
 _UNUSABLE = ("down", "drain", "drng", "fail", "inval", "maint")
@@ -51,7 +51,7 @@ def cluster(study: Study, profile: Path) -> Iterator[Check]:
 
 
 def _settings(profile: Path) -> dict[str, object]:
-    return yaml.safe_load((profile / "config.yaml").read_text()) or {}
+    return read_yaml(profile / "config.yaml", fix="give the folder with --profile")
 
 
 def wanted_partitions(profile: Path) -> dict[str, dict[str, object]]:
@@ -59,17 +59,17 @@ def wanted_partitions(profile: Path) -> dict[str, dict[str, object]]:
 
     Raises
     ------
-    OSError, yaml.YAMLError, ValueError
+    ConfigError
         The profile's files cannot be read.
     """
     settings = _settings(profile)
     name = settings.get("slurm-partition-config")
     if name is None:
         return {}
-    listed = yaml.safe_load((profile / str(name)).read_text()) or {}
+    listed = read_yaml(profile / str(name), fix="list partitions in it")
     found = listed.get("partitions")
     if not isinstance(found, dict):
-        raise ValueError(f"{name} lists no partitions")
+        raise ConfigError(f"{name} lists no partitions", where=str(profile))
     return {str(key): value or {} for key, value in found.items()}
 
 
@@ -78,9 +78,8 @@ def partitions(study: Study, profile: Path) -> Iterator[Check]:
     about = "cluster: partitions"
     try:
         wanted = wanted_partitions(profile)
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())
-        yield Check("problem", about, f"{profile}: {said}", "give the folder with --profile")
+    except ConfigError as error:
+        yield Check("problem", about, str(error), "give the folder with --profile")
         return
     notes: list[str] = []
     site = _site(ask(["sinfo", "-h", "-o", "%P|%a|%G|%t|%M|%l|%m|%c"], notes))

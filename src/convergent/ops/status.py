@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from convergent.ops import slurm
+from convergent.ops import records, slurm
 from convergent.ops.folder_listing import Found, is_there, listed
 from convergent.ops.runs import Run, RunReader, current, finish_times, runs_of
 from convergent.ops.submission import refusals
@@ -249,6 +249,7 @@ class Watch:
         notes = [_refused(start) for start in starts if _is_refused(start, run, alive)][-1:]
         runs = [start for start in starts if start.began]
         left = self._study.graph.left(partial(is_there, found), finished=finish_times(runs))
+        notes += records.notes(self._study, found)
         queued = self._queued(runs, notes)
         refused = [one for one in refusals() if run and one.run == run.slurm]
         held = [one for one in refused if alive and one.follows == "waits"]
