@@ -184,7 +184,7 @@ def write(paths: Paths, rows: int) -> None:
             ("measurements", maker.layers, MEASUREMENT_SCHEMA),
             ("alignment", maker.chosen, ALIGNMENT_SCHEMA),
         ):
-            with writing(paths.family(family, table), SHAPES[table]) as file:
+            with writing(paths.family(family, table), table) as file:
                 for model in mine:
                     for row in checkpoints(model):
                         made = maker.rows(base, row["learned"], row, schema)

@@ -15,8 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from convergent.ops.folder_listing import listed
 from convergent.ops.jobs import jobs_of
+
+from convergent.ops.folder_listing import listed
 from convergent.ops.status import Watch
 from convergent.study import Study
 

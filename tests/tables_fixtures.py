@@ -12,7 +12,7 @@ import polars as pl
 from convergent.study.paths import Paths
 from convergent.tables.files import writing
 from convergent.tables.frames import write_table
-from convergent.tables.schemas import ALIGNMENT_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
+from convergent.tables.schemas import ALIGNMENT_SCHEMA, MEASUREMENT_SCHEMA
 
 MODELS = {"vit": ["vit-a", "vit-b"], "cnn": ["cnn-a"]}
 METRICS = (("cka", None), ("cka_rbf", 0.5), ("cka_rbf", 2.0), ("ridge_r", None))
@@ -91,7 +91,7 @@ def write_results(
     paths = Paths(str(root))
     parts = measurements or {family: measurement_rows(family) for family in MODELS}
     for family, rows in parts.items():
-        with writing(paths.family(family), SHAPES["measurements"]) as file:
+        with writing(paths.family(family), "measurements") as file:
             file.write(rows)
         chosen = alignment_rows(family, rows["model"].unique().sort().to_list())
         write_table(paths.family(family, "alignment"), [chosen], "alignment")

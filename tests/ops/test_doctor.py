@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from convergent.ops.jobs import jobs_of
 from typer.testing import CliRunner
 
 from convergent.cli import app
@@ -17,7 +18,6 @@ from convergent.ops import disk
 from convergent.ops.cluster import cluster
 from convergent.ops.disk import Needs, needs, rows_of_a_job
 from convergent.ops.folder_listing import listed
-from convergent.ops.jobs import jobs_of
 from convergent.ops.plan import estimate
 from convergent.ops.test_job import answer, compared, run_test_job
 

@@ -6,9 +6,9 @@ import re
 from collections import Counter
 
 import pytest
+from convergent.ops.jobs import SHARED, jobs_of
 
 from convergent.errors import UnknownKeyError
-from convergent.ops.jobs import SHARED, jobs_of
 from convergent.study import Study
 
 VARIANTS = [{}, {"fit_granularity": "subject"}, {"granularity": "model"}]

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from convergent.ops.jobs import SHARED, jobs_of
 from typer.testing import CliRunner
 
 from convergent.cli import _status as cli_status
 from convergent.cli import app
 from convergent.ops import status as module
-from convergent.ops.jobs import SHARED, jobs_of
 from convergent.ops.status import Watch
 
 from .conftest import touch

@@ -12,8 +12,7 @@ from convergent.pipeline.data import read_responses, read_stimuli
 from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
 from convergent.store import publish, software, stamp
 from convergent.study import Study
-from convergent.tables.frames import read_table
-from convergent.tables.schemas import SHAPES
+from convergent.tables.frames import read_requested, study_request
 
 
 def write_report(study: Study) -> str:
@@ -47,10 +46,7 @@ def write_report(study: Study) -> str:
 
 
 def _inputs(study: Study) -> ReportInputs:
-    tables = {
-        name: read_table(study.paths.table(name), name if name in SHAPES else None)
-        for name in study.tables()
-    }
+    tables = {name: read_requested(study_request(study, name)) for name in study.tables()}
     return ReportInputs(
         study=study.name,
         title=study.config.title,

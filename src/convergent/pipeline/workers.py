@@ -9,15 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
-from convergent.errors import ConfigError, StoreError
+from convergent.errors import ConfigError
 from convergent.pipeline.remote_workers import at_address, checked, on_slurm
 from convergent.pipeline.worker_jobs import absent, keyword_mistakes
-from convergent.store import Store, read_store
-from convergent.store.zarr_format import WantedArrays
-from convergent.study import AggregationConfig, Study
+from convergent.study import AggregationConfig
 
 # Results that are merged at once; the order of sums does not depend on who computes them.
 FAN_IN = 8
@@ -26,46 +23,6 @@ _AHEAD = 2
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class StoreRequest:
-    """An alignment store, and the settings that it must have been made with."""
-
-    path: str
-    identity: str
-    where: str
-
-    @classmethod
-    def of(
-        cls, study: Study, dataset: str, model: str, checkpoint: str, layer: str, subject: str
-    ) -> StoreRequest:
-        """Ask for one layer and subject."""
-        path = study.paths.alignment(dataset, model, checkpoint, layer, subject)
-        keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint, "layer": layer}
-        return cls(
-            str(Path(path).absolute()),  # workers on other machines start in other directories
-            study.identity("fit", **keys),
-            f"model '{model}', checkpoint '{checkpoint}', layer '{layer}', subject '{subject}'",
-        )
-
-
-def read_requested(asked: StoreRequest, wanted: WantedArrays) -> Store:
-    """Read what is wanted of a store.
-
-    Raises
-    ------
-    StoreError
-        It is missing, damaged, or of other settings.
-    """
-    store = read_store(asked.path, "alignment", where=asked.where, wanted=wanted)
-    if store.attrs["identity"] != asked.identity:
-        raise StoreError(
-            "the store was computed with other settings than the study's",
-            where=f"{asked.where} ({asked.path})",
-            fix="delete it and rerun its rule",
-        )
-    return store
 
 
 @dataclass(frozen=True)

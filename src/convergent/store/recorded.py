@@ -1,44 +1,17 @@
-"""What files say of themselves, and whether that is what a study asks for now."""
+"""Files that are what a study asks for now, whatever Snakemake knows of them."""
 
 from __future__ import annotations
 
-import json
 import re
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from convergent.store.request import StoreRequest, attributes
 from convergent.study import Study
 from convergent.study.graph import Rule
 
 _IDENTITY = re.compile(r"'([0-9a-f]{16})'")  # as Snakemake records it
-
-
-def attributes(path: str | Path) -> dict[str, Any]:
-    """What a store or record says of itself; arrays are not read.
-
-    Parameters
-    ----------
-    path : str or Path
-        ``*.zarr.zip`` or ``*.json``.
-
-    Returns
-    -------
-    dict
-        Empty where the file is missing, damaged, or of a kind that says nothing.
-    """
-    try:
-        if str(path).endswith(".zarr.zip"):
-            with zipfile.ZipFile(path) as archive:
-                found = json.loads(archive.read("zarr.json"))["attributes"]
-        elif str(path).endswith(".json"):
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
-        else:
-            return {}
-    except (OSError, zipfile.BadZipFile, KeyError, TypeError, ValueError, RuntimeError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def is_current(study: Study, stage: str, keys: Mapping[str, str], path: str | Path) -> bool | None:
@@ -61,34 +34,7 @@ def is_current(study: Study, stage: str, keys: Mapping[str, str], path: str | Pa
     said = attributes(path)
     if "identity" not in said:
         return None
-    named = {key: value for key, value in keys.items() if key != "subject"}
-    if any(said.get(key, value) != value for key, value in keys.items()):
-        return False
-    if said["identity"] == study.identity(stage, **named):
-        return True
-    return stage == "fit" and holds_metrics(study, named, said)
-
-
-def holds_metrics(study: Study, keys: Mapping[str, str], said: Mapping[str, Any]) -> bool:
-    """Whether an alignment store has every metric that a study lists, with the study's settings.
-
-    Parameters
-    ----------
-    study : Study
-    keys : mapping of str to str
-        ``dataset``, ``model``, ``checkpoint``, ``layer``.
-    said : mapping
-        Attributes of the store.
-    """
-    if said.get("status") != "ok":
-        # of a layer that failed there is nothing to compute, whatever the metrics
-        return bool(said.get("features_identity") == study.identity("extract", **keys))
-    there = said.get("metrics") or {}
-    return all(
-        # of ``unique`` the fingerprints of the nuisance features follow
-        str(there.get(name, {}).get("identity", "")).partition(" ")[0] == wanted
-        for name, wanted in study.metric_identities(**keys).items()
-    )
+    return StoreRequest.of(study, stage, keys, path=str(path)).difference(said) is None
 
 
 def known_identity(
