@@ -184,7 +184,8 @@ def write(paths: Paths, rows: int) -> None:
             ("measurements", maker.layers, MEASUREMENT_SCHEMA),
             ("alignment", maker.chosen, ALIGNMENT_SCHEMA),
         ):
-            with writing(paths.family(family, table), table) as file:
+            said = {"study": "tables", "family": family, "identity": IDENTITY}
+            with writing(paths.family(family, table), table, said) as file:
                 for model in mine:
                     for row in checkpoints(model):
                         made = maker.rows(base, row["learned"], row, schema)
@@ -310,7 +311,13 @@ def cube(paths: Paths) -> None:
     from convergent.pipeline.cube import open_cube, write_cube
 
     study = SimpleNamespace(
-        name="tables", paths=paths, families=families(paths), dataset=lambda name: name
+        name="tables",
+        file="tables.yaml",
+        paths=paths,
+        families=families(paths),
+        dataset=lambda name: name,
+        family=lambda name: [],
+        identity=lambda stage, **keys: IDENTITY,
     )
     for dataset in MODALITIES.values():
         begun = time.perf_counter()

@@ -27,6 +27,9 @@ def study_of(paths) -> SimpleNamespace:
         paths=paths,
         families={"vit": [], "cnn": []},
         dataset=dataset,
+        file="small.yaml",
+        family=lambda name: [],
+        identity=lambda stage, **keys: made.IDENTITY,
     )
 
 

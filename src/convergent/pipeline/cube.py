@@ -74,8 +74,8 @@ def write_cube(study: Study, dataset: str) -> str:
     study.dataset(dataset)
     mine = scan_families(study, "measurements").filter(pl.col("dataset") == dataset)
     axes = _axes(mine, dataset)
-    request = StoreRequest.of(study, "cube", {"dataset": dataset})
-    path = request.path
+    path = study.paths.cube(dataset)
+    request = StoreRequest.of(study, "cube", {"dataset": dataset}, path=path)
     shape = (axes.unit.height, *axes.shape)
     scratch = study.scratch()
     folder, of = scratch or Path(path).parent, f"cube of data set '{dataset}' ({path})"

@@ -66,7 +66,8 @@ def representations(study: Study) -> None:
     log.info("%d vision and %d language layers, %d items", len(vision), len(language), len(common))
     rows = _compare(vision, language, common, fit.permutations, fit.seed, section.datasets)
     table = pl.DataFrame(rows, schema=REPRESENTATIONS_SCHEMA)
-    write_requested(StoreRequest.of(study, "representations", {}), [table])
+    request = StoreRequest.of(study, "representations", {}, path=study.paths.representations)
+    write_requested(request, [table])
 
 
 def _layers(study: Study, dataset: str) -> list[_Layer]:
