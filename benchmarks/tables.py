@@ -41,6 +41,7 @@ from convergent.tables.files import scan_tables, writing
 from convergent.tables.frames import write_table
 from convergent.tables.schemas import ALIGNMENT_SCHEMA, CEILING_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
 
+IDENTITY = "0" * 16  # of tables that no study made
 STEPS = ("write", "query-duckdb", "query-polars", "correlate", "cube", "compare", "report")
 SUBJECTS = ("subj01", "subj02", "subj05", "subj07")
 SCALES = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)

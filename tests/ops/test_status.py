@@ -13,13 +13,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from convergent.ops.jobs import SHARED, jobs_of
 from typer.testing import CliRunner
 
 from convergent.cli import _status as cli_status
 from convergent.cli import app
-from convergent.ops import status as module
-from convergent.ops.status import Watch
+from convergent.ops import runs as runs_module
+from convergent.ops.status import Family, Watch
+from convergent.study.graph import SHARED
 
 from .conftest import touch
 
@@ -49,6 +49,9 @@ def failed_on_slurm(small, commands):
     leave_log(LOG.read_text())
     touch(
         [
+            study.paths.stimuli("scenes"),
+            *study.responses_files("scenes"),
+            study.paths.weights("tiny-vit", "final"),
             study.paths.features("scenes", "tiny-vit", "final", "layers.0"),
             study.paths.alignment("scenes", "tiny-vit", "final", "layers.0", "sim01"),
             study.paths.alignment("scenes", "tiny-vit", "final", "layers.0", "sim02"),
@@ -65,16 +68,18 @@ def failed_on_slurm(small, commands):
 
 def test_a_job_is_done_when_all_its_files_are_there(small):
     study = small()
-    jobs = [job for job in jobs_of(study) if job.family == "controls"]
+    jobs = [job for job in study.graph.jobs if job.family == "controls"]
     fit = next(job for job in jobs if job.stage == "fit")
-    assert len(fit.paths) == 2
-    touch(fit.paths[:1])
+    assert len(fit.outputs) == 2
+    upstream = study.graph.upstream(fit.outputs)[:-1]
+    touch([path for job in upstream for path in job.outputs])
+    touch(fit.outputs[:1])
     before = Watch(study).look()
-    assert rows(before)["controls"] == {"waiting": len(jobs)}
-    touch(fit.paths)
+    assert rows(before)["controls"] == {"done": 1, "waiting": len(jobs) - 1}  # its extraction
+    touch(fit.outputs)
     found = Watch(study).look()
-    assert rows(found)["controls"] == {"done": 1, "waiting": len(jobs) - 1}
-    assert found.whole.total == len(jobs_of(study))
+    assert rows(found)["controls"] == {"done": 2, "waiting": len(jobs) - 2}
+    assert found.whole.total == len(study.graph.jobs)
     assert found.run is None and not found.alive and not found.failures
 
 
@@ -88,7 +93,7 @@ def test_a_temporary_or_kept_file_is_no_result(small):
 def test_of_a_group_that_failed_the_job_with_the_error_is_told(failed_on_slurm):
     found = Watch(failed_on_slurm).look()
     counts = rows(found)["tiny"]
-    assert (counts["done"], counts["failed"]) == (2, 1)
+    assert (counts["done"], counts["failed"]) == (3, 1)
     (failure,) = found.failures
     assert failure.job.log == f"results/small/logs/fit/scenes/{BROKEN}.log"
     assert failure.lines[-2:] == ("line 99", "error: no responses of sim02. Fix: run its rule")
@@ -136,7 +141,7 @@ def test_jobs_of_a_killed_run_are_waiting_and_not_running(small, commands, monke
     assert rows(found)["tiny"] == {"waiting": 12}
     told = "\n".join(cli_status._plain(found))
     assert "`scancel --name=convergent_47866558-7f1e-463c-a983-d23514c4d1cf` ends its jobs" in told
-    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    monkeypatch.setattr(runs_module, "is_alive", lambda run: True)
     assert rows(Watch(study).look())["tiny"] == {"running": 4, "waiting": 8}
 
 
@@ -156,12 +161,12 @@ def test_what_failed_before_waits_once_a_new_run_is_at_work(small, commands, mon
     os.utime(log, (0, 0))
     leave_log(LOG.read_text())
     assert rows(Watch(study).look())["tiny"]["failed"] == 3
-    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    monkeypatch.setattr(runs_module, "is_alive", lambda run: True)
     assert rows(Watch(study).look())["tiny"]["failed"] == 2
 
 
 def test_a_screen_that_is_too_low_shows_where_something_happens():
-    families = [module.Family(f"family-{number:02}") for number in range(40)]
+    families = [Family(f"family-{number:02}") for number in range(40)]
     for row in families:
         row.jobs["waiting"] = 5
     families[30].jobs["running"] = 1
@@ -175,7 +180,7 @@ def test_a_screen_that_is_too_low_shows_where_something_happens():
 
 
 def test_the_end_is_estimated_from_the_rate_of_the_run(failed_on_slurm, monkeypatch):
-    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    monkeypatch.setattr(runs_module, "is_alive", lambda run: True)
     watch = Watch(failed_on_slurm)
     run = watch.look().run
     now = time.time()
@@ -183,16 +188,16 @@ def test_the_end_is_estimated_from_the_rate_of_the_run(failed_on_slurm, monkeypa
     run.begun, run.finishes = now - 3600, [(now - 60, log)] * 4
     found = watch.look()
     tiny = next(row for row in found.families if row.name == "tiny")
-    # 4 in an hour, 9 are left
+    # 4 in an hour, 8 are left
     assert tiny.end - now == pytest.approx(tiny.left * 900, abs=60)
-    assert tiny.left == 9
+    assert tiny.left == 8
     assert next(row for row in found.families if row.name == "controls").end is None
     assert found.whole.end - now == pytest.approx(found.whole.left * 900, abs=60)
 
 
 def test_no_file_is_looked_at_one_by_one(small, monkeypatch):
     study = small()
-    paths = [path for job in jobs_of(study) for path in job.paths]
+    paths = [path for job in study.graph.jobs for path in job.outputs]
     touch(paths)
     watch, looked, stat = Watch(study), [], os.stat
 
@@ -257,5 +262,39 @@ def test_status_works_from_another_shell_while_snakemake_runs(workflow, monkeypa
         CliRunner().invoke(app, ["status", "--study", "study.yaml", "--json"]).output
     )
     assert after["run"]["ended"] and not after["run"]["alive"]
-    assert after["all"]["done"] == after["all"]["jobs"] - 1  # lengths was not asked for
+    # the tables of lengths were not asked for, and what is made from them is there
+    assert workflow.plan() == {}
+    assert after["all"]["done"] == after["all"]["jobs"]
     assert Path("study.yaml").read_text() == text
+
+
+SLOW = """\
+rule slow:
+    output: "made"
+    log: "results/small/logs/slow.log"
+    shell: "while [ ! -e enough ]; do sleep 0.1; done; touch {output}"
+"""
+
+
+def test_a_start_that_the_lock_refuses_is_no_run(small):
+    study = small()
+    Path("Snakefile").write_text(SLOW)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", study.file]
+
+    def plain() -> str:
+        return "\n".join(cli_status._plain(Watch(study).look()))
+
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not list(Path(".snakemake/log").glob("*")) or "Snakemake runs on" not in plain():
+            assert first.poll() is None
+            time.sleep(0.1)
+        for more in ([], ["no-such-file"]):  # refused by the lock, and before it
+            assert subprocess.run([*command, *more], capture_output=True).returncode != 0
+        assert "Snakemake runs on" in plain() and "--unlock" not in plain()
+        assert "came to no job (Error: Directory cannot be locked" in plain()
+    finally:
+        Path("enough").touch()
+        first.wait()
+    assert first.returncode == 0
+    assert "has ended, 1 of 1 planned jobs done" in plain() and "--unlock" not in plain()

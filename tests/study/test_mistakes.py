@@ -9,8 +9,9 @@ from convergent.study import (
     Study,
     parse_overrides,
     read_config,
+    read_files,
     share_with_jobs,
-    shared_overrides,
+    shared_study,
 )
 
 
@@ -44,7 +45,12 @@ def test_a_data_set_section_has_its_unknown_keys_named(files):
     ("table", "old", "new", "message"),
     [
         ("models", "\tcls\t", "\tclass\t", r"line 3, column 'pooling': unknown value 'class'"),
-        ("models", "\t1000\t", "\tmany\t", r"line 3, column 'parameters': 'many' is not a number"),
+        (
+            "models",
+            "\t1000\t",
+            "\tmany\t",
+            r"line 3, column 'parameters': 'many' is not a whole number",
+        ),
         ("models", "4;8;16", "4;8", r"line 4, column 'width': 2 widths for 3 layers"),
         ("models", "blocks.{0-2}", "blocks.{2-0}", r"column 'layers': '2-0' counts down"),
         ("models", "net-b\t", "net-a\t", r"line 4, column 'model': model 'net-a' is already"),
@@ -59,7 +65,7 @@ def test_a_data_set_section_has_its_unknown_keys_named(files):
         ("checkpoints", "\t\t\t0\t", "\t\t\t\t", r"line 4, column 'seed': random weights need a"),
         ("checkpoints", "step10", "step0", r"checkpoint 'net-a/step0' is already in line 2"),
         ("checkpoints", "net-a\tstep0", "net-x\tstep0", r"unknown model 'net-x'"),
-        ("performance", "0.25", "nan", r"column 'score': 'nan' is not finite"),
+        ("performance", "0.25", "nan", r"column 'score': 'nan' is not a number"),
         ("performance", "step10", "step11", r"no checkpoint 'step11'.*did you mean 'step10'"),
     ],
 )
@@ -82,13 +88,13 @@ def test_all_mistakes_are_told_and_load_says_how_many_more(files):
     files.replace("models", "\t1000\t", "\tmany\t")
     files.replace("models", "4;8;16", "4;8")
     assert len(Study.mistakes(files.path)) >= 2
-    with pytest.raises(TableError, match="more mistakes: run `convergent validate"):
+    with pytest.raises(TableError, match="more errors: run `convergent validate"):
         Study.load(files.path)
 
 
 def test_a_missing_table_is_named(files):
     files.config["tables"]["models"] = ["model.tsv"]
-    with pytest.raises(TableError, match=r"model\.tsv: no such table"):
+    with pytest.raises(TableError, match=r"model\.tsv: there is no such file"):
         Study.load(files.path)
 
 
@@ -99,22 +105,41 @@ def test_a_model_without_a_data_set_of_its_modality_is_a_mistake(files):
 
 
 def test_a_missing_configuration_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nothing.yaml: no such configuration file"):
+    with pytest.raises(ConfigError, match="nothing.yaml: there is no such file"):
         read_config(tmp_path / "nothing.yaml")
 
 
-def test_overrides_reach_jobs_as_they_reach_the_workflow(files, monkeypatch):
-    for name in ("PATH", "CONVERGENT_STUDY", "CONVERGENT_OVERRIDES"):
+def test_what_snakemake_merged_reaches_jobs_as_it_reaches_the_workflow(files, monkeypatch):
+    for name in ("PATH", "CONVERGENT_STUDY"):
         monkeypatch.setenv(name, "")
+    monkeypatch.delenv("CONVERGENT_CONFIG", raising=False)
+    assert shared_study() is None
     overrides = {"extraction": {"device": "cuda", "projection": "64"}, "fit": {"folds": "7"}}
-    share_with_jobs(files.path, overrides)
-    direct, shared = (read_config(files.path, o) for o in (overrides, shared_overrides()))
-    assert direct == shared
-    assert (shared.extraction.projection, shared.fit.folds) == (64, 7)
+    raw, base = read_files(files.path)
+    share_with_jobs(raw, file=str(files.path), base=base, overrides=overrides)
+    direct = Study.load(files.path, overrides)
+    shared = Study.of(**shared_study())
+    assert (shared.config, shared.models) == (direct.config, direct.models)
+    assert (shared.config.extraction.projection, shared.config.fit.folds) == (64, 7)
+
+
+def test_a_configuration_that_no_job_can_be_given_is_refused(files):
+    many = {"select": {"models": [f"model-{number}" for number in range(20_000)]}}
+    with pytest.raises(ConfigError, match="a job can be given 120,000"):
+        share_with_jobs(many, file=str(files.path), base=".", overrides={})
+
+
+def test_later_files_add_to_and_replace_what_earlier_ones_say(files, tmp_path):
+    over = tmp_path / "elsewhere" / "over.yaml"
+    over.parent.mkdir()
+    over.write_text("title: Another\nfit: {folds: 7}\n")
+    study = Study.load(f"{files.path}:{over}")
+    assert (study.config.title, study.config.fit.folds) == ("Another", 7)
+    assert study.models == Study.load(files.path).models  # its tables are found where they were
 
 
 def test_overrides_of_the_command_line_are_yaml(files):
     config = read_config(files.path, parse_overrides(["fit.folds=7", "fit.delays=[1, 2]"]))
     assert (config.fit.folds, config.fit.delays) == (7, (1, 2))
-    with pytest.raises(ConfigError, match="'fit.folds' is no key=value"):
+    with pytest.raises(ConfigError, match="'fit.folds' is not key=value"):
         parse_overrides(["fit.folds"])

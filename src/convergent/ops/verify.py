@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from convergent.errors import StoreError
+from convergent.ops import records
 from convergent.ops.folder_listing import Found, is_there, listed
 from convergent.ops.gc import orphans
 from convergent.store import Inspected, Sources, StoreRequest, inspect_store
@@ -144,7 +145,7 @@ class _Verifier:
         self._other_stimuli(sources)
         self._all(fits, self._fit)
         self._missing()
-        notes = []
+        notes = records.notes(self.study, self.found)[:1] if self.whole else []
         if self.alone:
             notes.append(
                 f"{self.alone:,} alignment stores were not compared with what they were made from, "

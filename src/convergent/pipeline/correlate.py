@@ -33,6 +33,7 @@ def write_about(study: Study) -> None:
         "primary": study.config.fit.primary_metric,
         "configuration": study.config.model_dump(mode="json"),
         "families": study.families,
+        "identity": study.identity("correlate"),
         "software": software(),
     }
     with publish(request.path) as temporary:
@@ -51,7 +52,7 @@ def correlate(study: Study) -> None:
         write_requested(study_request(study, table), [scan_families(study, table).collect()])
     ceilings = [
         read_requested(StoreRequest.of(study, "ceilings", {"dataset": dataset}))
-        for dataset in study.config.datasets
+        for dataset in sorted(study.config.datasets)
     ]
     write_requested(study_request(study, "ceilings"), ceilings)
     material = _material(study)
@@ -106,7 +107,7 @@ def models_table(study: Study) -> pl.DataFrame:
             "width": statistics.median(layer.width for layer in model.layers),
             "tags": " ".join(model.tags),
         }
-        for model in study.models.values()
+        for _, model in sorted(study.models.items())
     ]
     return pl.DataFrame(rows, schema=MODELS_SCHEMA, strict=False)
 
@@ -141,7 +142,7 @@ def _performance(study: Study) -> pl.DataFrame:
 def _truth(study: Study) -> pl.DataFrame:
     rows = [
         {"dataset": dataset, **{name: row[name] for name in TRUTH_SCHEMA if name != "dataset"}}
-        for dataset in study.config.datasets
+        for dataset in sorted(study.config.datasets)
         for row in truth_rows(reader_of(study, dataset))
     ]
     return pl.DataFrame(rows, schema=TRUTH_SCHEMA)

@@ -7,7 +7,7 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from convergent.errors import ConfigError, StoreError
+from convergent.errors import ConfigError, StoreError, TableError
 from convergent.evaluation import Material
 from convergent.evaluation import evaluate as measure
 from convergent.models import LoadedBaseline, LoadedModel
@@ -17,6 +17,7 @@ from convergent.store import StoreRequest, open_file, publish
 from convergent.store.archive import named_errors
 from convergent.store.request import comment, first_line
 from convergent.study import Performance, Study
+from convergent.study.tables import read_rows
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def evaluate(study: Study, model: str) -> None:
         There is nothing to measure an evaluation on.
     """
     row = study.model(model)
-    names = study.config.performance.evaluations
+    names = sorted(study.config.performance.evaluations)
     if row.is_control or not names:
         raise ConfigError(
             f"nothing to evaluate for '{model}'",
@@ -75,24 +76,24 @@ def read_scores(study: Study, model: str) -> list[Performance]:
     """
     request = StoreRequest.of(study, "evaluate", {"model": model})
     with named_errors(request.where, "table of scores"), open_file(request.path) as file:
-        content = file.read()
-        request.check(first_line(content))
-        lines = content.decode("utf-8").splitlines()[1:]
-        rows = csv.DictReader(lines, delimiter="\t", strict=True)
-        if tuple(rows.fieldnames or ()) != COLUMNS:
-            raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
-        scores = [_score(row) for row in rows]
+        request.check(first_line(file.read()))
+    try:
+        rows = read_rows(Path(request.path), COLUMNS)
+        scores = [
+            Performance(**{**row.values, "score": row.number("score", float)})  # type: ignore[arg-type]
+            for row in rows
+        ]
+    except TableError as error:
+        raise StoreError(
+            f"the scores are damaged ({error.what})",
+            where=request.where,
+            fix=f"delete it and run `{request.command}`",
+        ) from None
     strange = [one for one in scores if one.model != model]
     if strange:
         what = f"it holds a score of model '{strange[0].model}'"
         raise StoreError(what, where=request.where, fix=f"delete it and run `{request.command}`")
     return scores
-
-
-def _score(row: dict[str, str]) -> Performance:
-    if None in row or None in row.values():
-        raise ValueError("a row has not as many cells as the header")
-    return Performance(**{**row, "score": float(row["score"])})  # type: ignore[arg-type]
 
 
 def material_of(study: Study) -> Material:

@@ -202,17 +202,25 @@ class StoreRequest:
         sources = _sources(said)
         return [name for name, one in self.made_from.items() if sources.get(name) != one]
 
-    def check(self, said: Mapping[str, Any]) -> None:
+    def check(self, said: Mapping[str, Any], *, settings: bool = True) -> None:
         """Refuse a file that is not what was asked for.
+
+        Parameters
+        ----------
+        said : mapping
+            What the file says of itself.
+        settings : bool
+            Whether settings and sources count, too.
 
         Raises
         ------
         StoreError
         """
         found = self.difference(said)
-        if found is not None:
+        what = self._other_kind(said) if not settings else found.what if found else None
+        if what is not None:
             fix = f"delete it and run `{self.command}`"
-            raise StoreError(found.what, where=self.where, fix=fix)
+            raise StoreError(what, where=self.where, fix=fix)
 
     def _holds_metrics(self, said: Mapping[str, Any]) -> bool:
         if not self.metrics:
@@ -383,3 +391,26 @@ def first_line(content: bytes) -> dict[str, Any]:
     line = content.partition(b"\n")[0].decode("utf-8")
     mark = f"# {TABLE_KEY}: "
     return dict(json.loads(line.removeprefix(mark))) if line.startswith(mark) else {}
+
+
+def is_current(study: Study, stage: str, keys: Mapping[str, str], path: str | Path) -> bool | None:
+    """Whether a file is what a study asks for, as far as the file says.
+
+    Parameters
+    ----------
+    study : Study
+    stage : str
+        That wrote it.
+    keys : mapping of str to str
+        What is in it: see `convergent.study.graph.Graph.files`.
+    path : str or Path
+
+    Returns
+    -------
+    bool or None
+        None: the file says nothing. An alignment store may hold more metrics than the study lists.
+    """
+    said = attributes(path)
+    if "identity" not in said:
+        return None
+    return StoreRequest.of(study, stage, keys, path=str(path)).difference(said) is None

@@ -275,8 +275,14 @@ def described(attrs: Mapping[str, Any]) -> dict[str, str]:
     return {TABLE_KEY: json.dumps(attrs, sort_keys=True)}
 
 
-def check_tables(requests: Iterable[StoreRequest]) -> list[str]:
+def check_tables(requests: Iterable[StoreRequest], *, settings: bool = True) -> list[str]:
     """Compare files of tables with what was asked for; their paths.
+
+    Parameters
+    ----------
+    requests : iterable of StoreRequest
+    settings : bool
+        Whether settings and sources count, too.
 
     Raises
     ------
@@ -289,7 +295,7 @@ def check_tables(requests: Iterable[StoreRequest]) -> list[str]:
     for request in requests:
         with named_errors(request.where, "table"):
             said = table_attributes(request.path)
-        request.check(said)
+        request.check(said, settings=settings)
         if request.kind in SHAPES:
             check_schema(request.path, schema_of(request.path), SHAPES[request.kind])
         paths.append(request.path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,9 +35,9 @@ from convergent.tables.schemas import (
 __all__ = [
     "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA",
     "RESAMPLED_SCHEMA", "SCHEMAS",
-    "against_null", "family_request", "frame", "keys", "model_request", "read_requested",
-    "read_table", "regions", "scan_families", "share_of_ceiling", "study_request",
-    "write_requested", "write_table",
+    "against_null", "family_request", "frame", "keys", "model_request", "read_measurements",
+    "read_requested", "read_table", "regions", "scan_families", "share_of_ceiling",
+    "study_request", "write_requested", "write_table",
 ]  # fmt: skip
 
 
@@ -138,8 +139,57 @@ def scan_families(study: Study, table: str) -> pl.LazyFrame:
         A part is missing, damaged, of another family, made with other settings or from other
         models, or has other columns.
     """
-    requests = [family_request(study, family, table) for family in study.families]
+    requests = [family_request(study, family, table) for family in sorted(study.families)]
     return scan_tables(check_tables(requests), table)
+
+
+def read_measurements(
+    study: Study | str | Path, table: str = "measurements", *, partial: bool = False
+) -> pl.LazyFrame:
+    """Open the measurements of a study, without what has left it.
+
+    Files of families that the study does not have (any more) are not read, and rows of models,
+    checkpoints, data sets and subjects that it does not have are left out.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A study, or its YAML file.
+    table : {"measurements", "alignment", "coverage"}
+    partial : bool
+        Whether families that have not run may be missing.
+
+    Returns
+    -------
+    LazyFrame
+        One row per (data set, model, checkpoint, layer, subject, region, metric, scale).
+
+    Raises
+    ------
+    StoreError, TableError
+        A family's table is missing, damaged, of another family, or of another version.
+
+    Examples
+    --------
+    >>> import convergent
+    >>> rows = convergent.read_measurements("config/demo.yaml")  # doctest: +SKIP
+    """
+    if not isinstance(study, Study):
+        study = Study.load(study)
+    asked = [family_request(study, family, table) for family in sorted(study.families)]
+    if partial:
+        asked = [one for one in asked if Path(one.path).is_file()]
+    paths = check_tables(asked, settings=False)
+    known = [
+        {"dataset": dataset, "model": key, "checkpoint": checkpoint, "subject": subject}
+        for key, model in study.models.items()
+        for dataset in study.datasets_of(key)
+        for checkpoint in model.checkpoint_by_name
+        for subject in study.dataset(dataset).subjects
+    ]
+    names = ("dataset", "model", "checkpoint", "subject")
+    wanted = pl.LazyFrame(known, schema=dict.fromkeys(names, pl.String))
+    return scan_tables(paths, table).join(wanted, on=names, how="semi")
 
 
 def keys(study: Study, model: Model, dataset: str, checkpoint: Checkpoint) -> dict[str, Any]:

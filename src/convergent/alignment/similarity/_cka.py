@@ -18,8 +18,9 @@ from convergent.alignment.similarity._pairs import (
     unit,
 )
 from convergent.alignment.similarity._registry import NoOptions, register_similarity
+from convergent.sections import Different, Real
 
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[Real, Field(gt=0, le=1e6)]
 
 
 class RbfOptions(NoOptions):
@@ -31,7 +32,7 @@ class RbfOptions(NoOptions):
         sigma = scale times the median Euclidean distance over pairs of different stimuli.
     """
 
-    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = tuple(
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1), Different] = tuple(
         float(scale) for scale in np.geomspace(0.25, 4.0, 12)
     )
 

@@ -6,18 +6,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from convergent.alignment.similarity._dissimilarities import Measured
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import PairVectors
 from convergent.errors import ConfigError, DataError, did_you_mean
+from convergent.sections import Section
 
 
-class NoOptions(BaseModel):
+class NoOptions(Section):
     """Options of a metric that has none, and base of those that have."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 O = TypeVar("O", bound=NoOptions)  # noqa: E741
