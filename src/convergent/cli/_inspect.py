@@ -9,6 +9,7 @@ import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load, settings
 from convergent.errors import ConvergentError
+from convergent.registry import CLAIMS
 from convergent.study import Study, Unit, resources
 
 _PANEL = "Inspect"
@@ -42,12 +43,13 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
     from convergent.evaluation import check_evaluations
     from convergent.extraction import check_pooling
     from convergent.models import Options, source
+    from convergent.models import load as load_model
     from convergent.pipeline.evaluate import material_of
     from convergent.pipeline.metric_validity import metric_mistakes
     from convergent.pipeline.workers import worker_mistakes
     from convergent.zoo import unpinned_mistake
 
-    mistakes: list[ConvergentError] = resources.mistakes(study)
+    mistakes: list[ConvergentError] = [*resources.mistakes(study), *CLAIMS.errors()]
     mistakes += worker_mistakes(study.config.aggregation)
     unpinned = unpinned_mistake(study.models.values())
     if unpinned is not None:
@@ -65,8 +67,11 @@ def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
         mistakes += metric_mistakes(study)
     for model in study.models.values():
         try:
+            if model.is_control:
+                load_model(model, model.checkpoints[0], None)
+                continue
             Options(model, source(model.source).options)
-            for name in [] if model.is_control else study.datasets_of(model.key):
+            for name in study.datasets_of(model.key):
                 check_pooling(model, study.dataset(name).design)
         except ConvergentError as error:
             mistakes.append(error)

@@ -15,6 +15,7 @@ from convergent.errors import (
     UnknownKeyError,
     did_you_mean,
 )
+from convergent.registry import SOURCES
 from convergent.study.config import StudyConfig
 from convergent.study.tables import Row, expand_braces, read_rows
 from convergent.study.types import Checkpoint, Layer, Layout, Modality, Model, Performance, Pooling
@@ -39,7 +40,6 @@ CHECKPOINT_OPTIONAL = (
 )
 PERFORMANCE_COLUMNS = ("model", "checkpoint", "benchmark", "score", "source")
 
-SOURCES = ("transformers", "open_clip", "timm", "baseline")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 T = TypeVar("T")
@@ -75,7 +75,7 @@ def build_model(row: Row) -> Model:
     layout: Layout = row.choice("layout", get_args(Layout))  # type: ignore[assignment]
     pooling: Pooling = row.choice("pooling", get_args(Pooling))  # type: ignore[assignment]
     _check_pooling(row, layout, pooling)
-    source = row.choice("source", SOURCES)
+    source = row.choice("source", SOURCES.names())
     attention = row.choice("attention", ("causal", "bidirectional", ""), default="")
     if modality == "language" and source != "baseline" and not attention:
         raise row.error(
