@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,6 +41,19 @@ def registries() -> Iterator[None]:
     yield
     for registry, names in before.items():
         registry._registered = names
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what became of the cases of ``tests/fuzz``, from all workers."""
+    outcomes: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            found = dict(getattr(report, "user_properties", ())).get("outcomes", {})
+            outcomes.update(found if getattr(report, "when", "") == "teardown" else {})
+    if outcomes:
+        counted = ", ".join(f"{kind} {number:,}" for kind, number in sorted(outcomes.items()))
+        faults = {kind: outcomes[kind] for kind in ("TRACEBACK", "SILENT")}
+        terminalreporter.write_line(f"fuzzer: {outcomes.total():,} cases: {counted} ({faults})")
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,20 @@ import re
 
 from convergent.errors import DeviceError
 
+_DEVICE = re.compile(r"cpu|cuda(?::(\d{1,3}))?")
+
+
+def check_device_name(device: str) -> None:
+    """Check how a device is written, not whether this machine has it.
+
+    Raises
+    ------
+    DeviceError
+        Another text than ``cpu``, ``cuda`` or ``cuda:<n>``.
+    """
+    if not _DEVICE.fullmatch(device):
+        raise DeviceError(f"unknown device '{device}'", fix="write cpu, cuda or cuda:<number>")
+
 
 def resolve_device(device: str) -> str:
     """Check that a device exists here. There is no fallback to another one.
@@ -27,9 +41,9 @@ def resolve_device(device: str) -> str:
     """
     if device == "cpu":
         return device
-    match = re.fullmatch(r"cuda(?::(\d+))?", device)
-    if not match:
-        raise DeviceError(f"unknown device '{device}'", fix="write cpu, cuda or cuda:<number>")
+    check_device_name(device)
+    match = _DEVICE.fullmatch(device)
+    assert match is not None
     import torch
 
     if not torch.cuda.is_available():

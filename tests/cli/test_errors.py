@@ -84,7 +84,7 @@ def test_validate_tells_every_mistake_once(run, workflow):
     workflow.edit("models", "\t3\tvector", "\tthree\tvector")
     status, line = run("validate", *STUDY)
     assert status == 2
-    assert line == "2 mistake(s) in study.yaml"
+    assert line == "2 error(s) in study.yaml"
 
 
 def test_validate_names_a_missing_data_directory(run, workflow):

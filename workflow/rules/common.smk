@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from convergent.store.recorded import known_identity
+from convergent.ops.records import known_identity
+from convergent.ops.submission import wait_at_limits
 from convergent.study import Study, container_image, share_with_jobs, tables_folder
 
 # The configuration as Snakemake has merged it: files, --config, and what a module was given.
@@ -28,6 +29,10 @@ share_with_jobs(
     deployed=deployed,
 )
 
+# Where SLURM takes no more jobs for now, submitting waits, and says so in this run's log.
+if workflow.is_main_process:
+    wait_at_limits(logger.warning)
+
 # All jobs run in the image that the study names (--config container=convergent.sif).
 if software and (image := container_image(study.config.container, deployed)):
 
@@ -51,7 +56,7 @@ wildcard_constraints:
 # A job's identity: the one that Snakemake knows its files under, as long as they are what the
 # study asks for (a metric or a subject was removed, or a killed Snakemake's jobs went on).
 def identity(rule):
-    return known_identity(rule, lambda path: workflow.persistence.params(path))
+    return known_identity(rule, workflow)
 
 
 def tell_the_end(log, succeeded):

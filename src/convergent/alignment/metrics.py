@@ -9,19 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from convergent.sections import Different, Real, Section
 
 if TYPE_CHECKING:
     from convergent.alignment.similarity import Geometry, PairVectors
 
 
-class NoOptions(BaseModel):
+class NoOptions(Section):
     """Options of a metric that has none, and base of those that have."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
-
-Scale = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Scale = Annotated[Real, Field(gt=0, le=1e6)]
 
 
 def _scales() -> tuple[float, ...]:
@@ -39,7 +39,9 @@ class RbfOptions(NoOptions):
         sigma = scale times the median Euclidean distance over pairs of different stimuli.
     """
 
-    scales: Annotated[tuple[Scale, ...], Field(min_length=1)] = Field(default_factory=_scales)
+    scales: Annotated[tuple[Scale, ...], Field(min_length=1), Different] = Field(
+        default_factory=_scales
+    )
 
 
 class KnnOptions(NoOptions):

@@ -162,7 +162,11 @@ def _validated(reader_class: type[Any], config: DatasetSettings, where: str) -> 
         )
         for key, parameter in parameters.items()
     }
-    model = create_model("Options", __config__=ConfigDict(arbitrary_types_allowed=True), **fields)
+    model = create_model(
+        "Options",
+        __config__=ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False),
+        **fields,
+    )
     try:
         checked = model(**config.options)
     except ValidationError as error:

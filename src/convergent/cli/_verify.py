@@ -13,6 +13,7 @@ import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
 from convergent.errors import ConfigError
+from convergent.study import parse_overrides
 
 if TYPE_CHECKING:
     from convergent.ops.verify import Mending, Verified
@@ -55,17 +56,41 @@ def verify(
         raise typer.Exit(1)
 
 
-def _refuse_while_running(study: Study) -> None:
-    from convergent.ops.runs import RunReader, is_alive, is_of, logs_in
+@app.command(rich_help_panel="Inspect")
+def adopt(
+    study: StudyFile = DEFAULT_STUDY,
+    overrides: Overrides = [],
+    snakefile: Annotated[
+        str, typer.Option("--snakefile", help="As of Snakemake's option of this name.")
+    ] = "Snakefile",
+) -> None:
+    """Let Snakemake know results that were moved or copied without its folder .snakemake.
 
-    for file in logs_in():
-        run = RunReader(file).update()
-        if not run.ended and is_of(run, study.file, study.paths.root) and is_alive(run):
-            raise ConfigError(
-                "Snakemake is at work on this study: nothing is removed",
-                where=str(file),
-                fix="wait for it or stop it; without --delete, verify may run meanwhile",
-            )
+    Files of the study's present settings count from then on; others are made again by the next run.
+    """
+    from convergent.ops.gc import refuse_while_running
+    from convergent.ops.records import adopt as record
+
+    loaded = load(study, overrides)
+    refuse_while_running()
+    found = record(loaded, parse_overrides(overrides), snakefile)
+    typer.echo(
+        f"{found.current:,} files are of the study's settings; the next run makes "
+        f"{found.outdated:,} files of other settings again, and {found.unknown:,} tables and "
+        "pages, which do not say what they are of"
+    )
+
+
+def _refuse_while_running(study: Study) -> None:
+    from convergent.ops.runs import current, runs_of
+
+    run, alive = current(runs_of(study))
+    if run is not None and alive:
+        raise ConfigError(
+            "Snakemake is at work on this study: nothing is removed",
+            where=str(run.file),
+            fix="wait for it or stop it; without --delete, verify may run meanwhile",
+        )
 
 
 @contextmanager

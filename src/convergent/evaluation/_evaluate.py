@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from convergent.brains._types import DatasetReader
-from convergent.errors import ConfigError, DataError, NumericalError
-from convergent.evaluation._material import Material, image_folder
+from convergent.errors import ConfigError, NumericalError
+from convergent.evaluation._material import Material, image_folder, read_evaluated
 from convergent.evaluation._subject import OpenNetwork, Subject
 from convergent.registry import EVALUATIONS
 from convergent.study.types import Checkpoint, Model, Performance
@@ -77,26 +77,54 @@ def evaluation(
     return lambda measure: Evaluation(measure, applies, needs)
 
 
-def check_evaluations(names: Sequence[str], material: Material) -> None:
-    """Check names, and that the files which they need are there, before anything runs.
+def check_evaluations(
+    names: Sequence[str],
+    material: Material,
+    *,
+    models: Iterable[Model] = (),
+    benchmarks: Container[str] = (),
+) -> None:
+    """Check names, and that what they are measured on is there, before anything runs.
+
+    Parameters
+    ----------
+    names : sequence of str
+    material : Material
+    models : iterable of Model
+        That are evaluated.
+    benchmarks : container of str
+        Modalities for which a data set of the study has a ``benchmark()``.
 
     Raises
     ------
     UnknownKeyError
         There is no such evaluation.
     ConfigError, DataError
-        A file is not named or not there.
+        A file is not named or not there, or a model has nothing to be measured on.
     """
     for name in names:
-        if EVALUATIONS.load(name).needs.images and material.images is None:
-            raise ConfigError(
-                f"evaluation '{name}' needs labelled images",
-                fix="set performance.images to a folder of one folder a class",
-            )
+        one: Evaluation = EVALUATIONS.load(name)
+        if one.needs.images:
+            if material.images is None:
+                raise ConfigError(
+                    f"evaluation '{name}' needs labelled images",
+                    fix="set performance.images to a folder of one folder a class",
+                )
+            continue
+        if one.needs.text and material.text is not None:
+            continue
+        for model in models:
+            if one.applies(model) and model.modality not in benchmarks:
+                raise ConfigError(
+                    f"evaluation '{name}' has nothing to measure model '{model.key}' on: no "
+                    f"{model.modality} data set of the study has a benchmark",
+                    where="performance.evaluations",
+                    fix="leave the evaluation out, or set performance.text for evaluations of text",
+                )
     if material.images is not None:
         image_folder(material.images, material.classes)
-    if material.text is not None and not material.text.is_file():
-        raise DataError("no such text", where=str(material.text), fix="see performance.text")
+    if material.text is not None:
+        read_evaluated(material.text)
 
 
 def evaluate(

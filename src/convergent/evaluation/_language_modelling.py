@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergent.errors import DataError, ModelError
 from convergent.evaluation._evaluate import Needs, evaluation
+from convergent.evaluation._material import read_evaluated
 from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.models import FastTokenizer as Tokenizer
@@ -134,13 +135,7 @@ def _text_windows(
 ) -> tuple[list[Window], int, str]:
     path = subject.material.text
     assert path is not None
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot read the text ({error})", where=str(path), fix="give a UTF-8 file"
-        ) from error
+    text = read_evaluated(path)
     running = tokenizer.running_text(text)
     if running.unknown:
         raise DataError(
@@ -154,7 +149,7 @@ def _text_windows(
     window = min(subject.material.window, tokenizer.max_tokens)
     stride = min(subject.material.stride, max(1, window // 2))
     windows = cut_windows(running.ids, start, window=window, stride=stride, opens=running.opens)
-    return list(windows), len(content), f"{path.name}, windows of {window} tokens by {stride}"
+    return list(windows), len(text.encode()), f"{path.name}, windows of {window} tokens by {stride}"
 
 
 def _benchmark_windows(

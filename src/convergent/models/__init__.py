@@ -10,7 +10,7 @@ from convergent.models._manifest import WeightsFile, WeightsManifest, check_dist
 from convergent.models._open_clip import OpenClipSource
 from convergent.models._options import Options
 from convergent.models._partial import Reading
-from convergent.models._reference import Reference, parse_reference
+from convergent.models._reference import Reference, check_reference, parse_reference
 from convergent.models._request import LoadRequest
 from convergent.models._source import Source, source
 from convergent.models._timm import TimmSource
@@ -38,6 +38,7 @@ __all__ = [
     "WeightsManifest",
     "baseline",
     "check_distinct",
+    "check_reference",
     "load",
     "make_manifest",
     "parse_reference",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import statistics
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from convergent.errors import StoreError
+from convergent.errors import StoreError, TableError
 from convergent.pipeline.claims import Material, claimed
 from convergent.pipeline.data import reader_of, truth_rows
+from convergent.pipeline.evaluate import COLUMNS as SCORE_COLUMNS
 from convergent.pipeline.weights import check_all_distinct
 from convergent.store import publish, software
 from convergent.study import Study
+from convergent.study.tables import read_rows
 from convergent.tables.frames import read_table, scan_families, write_table
 from convergent.tables.schemas import MODELS_SCHEMA, PERFORMANCE_SCHEMA, TRUTH_SCHEMA
 
@@ -28,6 +29,7 @@ def write_about(study: Study) -> None:
         "primary": study.config.fit.primary_metric,
         "configuration": study.config.model_dump(mode="json"),
         "families": study.families,
+        "identity": study.identity("correlate"),
         "software": software(),
     }
     with publish(study.paths.about) as temporary:
@@ -45,7 +47,8 @@ def correlate(study: Study) -> None:
     for table in ("coverage", "resampled"):  # the small ones
         write_table(study.paths.table(table), [scan_families(study, table).collect()], table)
     ceilings = [
-        read_table(study.paths.ceilings(dataset), "ceilings") for dataset in study.config.datasets
+        read_table(study.paths.ceilings(dataset), "ceilings")
+        for dataset in sorted(study.config.datasets)
     ]
     write_table(study.paths.table("ceilings"), ceilings, "ceilings")
     material = _material(study)
@@ -99,7 +102,7 @@ def models_table(study: Study) -> pl.DataFrame:
             "width": statistics.median(layer.width for layer in model.layers),
             "tags": " ".join(model.tags),
         }
-        for model in study.models.values()
+        for _, model in sorted(study.models.items())
     ]
     return pl.DataFrame(rows, schema=MODELS_SCHEMA, strict=False)
 
@@ -132,25 +135,30 @@ def _performance(study: Study) -> pl.DataFrame:
 
 
 def _measured(path: str) -> list[tuple[str, str, str, float, str]]:
+    if not Path(path).exists():
+        raise StoreError("the scores are missing", where=path, fix="run its rule")
     try:
-        with Path(path).open(encoding="utf-8", newline="") as handle:
-            rows = list(csv.DictReader(handle, delimiter="\t"))
-        return [
-            (row["model"], row["checkpoint"], row["benchmark"], float(row["score"]), row["source"])
-            for row in rows
-        ]
-    except FileNotFoundError:
-        raise StoreError("the scores are missing", where=path, fix="run its rule") from None
-    except (KeyError, ValueError) as error:
+        rows = read_rows(Path(path), SCORE_COLUMNS)
+        scores = [row.number("score", float) for row in rows]
+    except TableError as error:
         raise StoreError(
-            f"the scores are damaged ({error})", where=path, fix="delete it and rerun its rule"
+            f"the scores are damaged ({error.what})",
+            where=path,
+            fix="delete it and rerun its rule",
         ) from None
+    texts = ("model", "checkpoint", "benchmark", "source")
+    named = [tuple(row.values[name] for name in texts) for row in rows]
+    return [
+        (model, checkpoint, benchmark, score, source)
+        for (model, checkpoint, benchmark, source), score in zip(named, scores, strict=True)
+        if score is not None
+    ]
 
 
 def _truth(study: Study) -> pl.DataFrame:
     rows = [
         {"dataset": dataset, **{name: row[name] for name in TRUTH_SCHEMA if name != "dataset"}}
-        for dataset in study.config.datasets
+        for dataset in sorted(study.config.datasets)
         for row in truth_rows(reader_of(study, dataset))
     ]
     return pl.DataFrame(rows, schema=TRUTH_SCHEMA)

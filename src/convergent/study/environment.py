@@ -193,14 +193,11 @@ def tables_folder(files: Sequence[str], config: Mapping[str, Any]) -> Path:
     config : mapping
         The result.
     """
-    for file in reversed(files):
-        raw, base = read_files(file)
-        if raw.get("tables") is not None and raw.get("tables") == config.get("tables"):
-            return base
-    for file in reversed(files):
-        if "tables" in read_files(file)[0]:
-            return Path(file).parent
-    return Path()
+    # all are read: Snakemake takes keys that are given twice, and other slips
+    naming = [(raw, base) for raw, base in map(read_files, files) if raw.get("tables") is not None]
+    same = [base for raw, base in naming if raw["tables"] == config.get("tables")]
+    bases = same or [base for _, base in naming]
+    return bases[-1] if bases else Path()
 
 
 # Snakemake gives its commands a TMPDIR of its own choice (/tmp where the node's does not exist);

@@ -6,16 +6,17 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from convergent.registry import RECIPES
+from convergent.sections import Real, Section, Seed, Whole
 from convergent.study.types import Model
 
 if TYPE_CHECKING:
     import torch
 
 
-class TrainingOptions(BaseModel):
+class TrainingOptions(Section):
     """Options of every recipe; recipes add their own and change the defaults.
 
     Attributes
@@ -30,14 +31,12 @@ class TrainingOptions(BaseModel):
         Items a step; steps of the warm-up.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    seed: int = Field(default=0, ge=0)
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    weight_decay: Annotated[float, Field(ge=0)] = 0.05
-    clip: Annotated[float, Field(gt=0)] = 1.0
-    batch_size: Annotated[int, Field(ge=2)] = 48
-    warmup: Annotated[int, Field(ge=1)] = 10
+    seed: Seed = 0
+    learning_rate: Annotated[Real, Field(gt=0)] = 3e-3
+    weight_decay: Annotated[Real, Field(ge=0)] = 0.05
+    clip: Annotated[Real, Field(gt=0)] = 1.0
+    batch_size: Annotated[Whole, Field(ge=2)] = 48
+    warmup: Annotated[Whole, Field(ge=1)] = 10
 
 
 class Run(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from convergent.brains.simulated import SCENES, scene_tiles
+from convergent.sections import Real, Whole
 from convergent.study.types import Model
 from convergent.training._recipe import TrainingOptions
 from convergent.training._train import last_width
@@ -26,14 +27,14 @@ _MEAN = _STD = 0.5
 class VisionOptions(TrainingOptions):
     """Options of the vision recipes."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-2
+    learning_rate: Annotated[Real, Field(gt=0)] = 1e-2
 
 
 class ViTOptions(TrainingOptions):
     """Options of the vision transformers."""
 
-    learning_rate: Annotated[float, Field(gt=0)] = 4e-3
-    depth: Annotated[int, Field(ge=1)] = 3
+    learning_rate: Annotated[Real, Field(gt=0)] = 4e-3
+    depth: Annotated[Whole, Field(ge=1)] = 3
 
 
 @dataclass

@@ -1,0 +1,80 @@
+"""A small study with data of its own, to be mutated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from convergent.brains.own import write_example
+from fuzz.outcomes import Ledger
+
+MODELS = """\
+model\tfamily\tmodality\tsource\treference\trevision\tparameters\tlayers\twidth\tlayout\tpooling\tprecision\tpreprocessing\tattention\ttags\tnotes
+net-0\tnets\tvision\ttimm\tpath:weights\t\t4652008\tblocks.{0,6};head\t16;320;1280\tchannels_first\tspatial_mean\tfloat32\tsize=64 mean=0.5 std=0.5\t\tcoco\tnote
+net-1\tnets\tvision\ttimm\tpath:weights\t\t5416680\tblocks.{0-2}\t16\tchannels_first\tspatial_mean\tfloat32\tsize=64 crop=0.9\t\t\tnote
+pixels\tcontrols\tvision\tbaseline\tpixels\t\t0\tfeatures\t768\tvector\tnone\t\tsize=16\t\t\tnote
+"""
+CHECKPOINTS = """\
+model\tcheckpoint\trole\tstep\tseed\tfinal\tsame_as
+net-0\tstart\ttrained\t0\t\tno\t
+net-0\tend\ttrained\t100\t\tyes\t
+net-0\trandom-7\trandom\t\t7\tno\t
+"""
+PERFORMANCE = """\
+model\tcheckpoint\tbenchmark\tscore\tsource
+net-0\tend\ttop1\t75.1\tpaper
+net-1\tfinal\ttop1\t76.6\tpaper
+"""
+CONFIG = {
+    "study": "s",
+    "title": "A study",
+    "results": "results",
+    "tables": {
+        "models": ["models.tsv"],
+        "checkpoints": ["checkpoints.tsv"],
+        "performance": ["performance.tsv"],
+    },
+    "datasets": {
+        "mine": {
+            "reader": "own",
+            "modality": "vision",
+            "design": "items",
+            "subjects": ["01", "02"],
+            "options": {"file": "data/data.yaml"},
+        }
+    },
+    "fit": {
+        "folds": 3,
+        "alphas": {"number": 5},
+        "metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": [0.5, 2.0]}},
+        "permutations": 4,
+    },
+    "performance": {"benchmarks": {"vision": "top1"}},
+    "statistics": {"bootstraps": 100, "permutations": 100},
+}
+
+
+@pytest.fixture(scope="session")
+def base(made_once: Callable[..., Path]) -> Path:
+    """The files of a study without errors."""
+
+    def fill(folder: Path) -> None:
+        write_example(folder / "data", "images")
+        (folder / "weights").mkdir()
+        (folder / "models.tsv").write_text(MODELS)
+        (folder / "checkpoints.tsv").write_text(CHECKPOINTS)
+        (folder / "performance.tsv").write_text(PERFORMANCE)
+        (folder / "study.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
+
+    return made_once("fuzzed", fill)
+
+
+@pytest.fixture
+def ledger(record_property: Callable[[str, object], None]) -> Iterator[Ledger]:
+    """Counts of a test's outcomes, shown at the end of the run."""
+    ledger = Ledger()
+    yield ledger
+    record_property("outcomes", dict(ledger.counts))
