@@ -16,7 +16,6 @@ import time
 from pathlib import Path
 
 from convergent.ops.folder_listing import listed
-from convergent.ops.jobs import jobs_of
 from convergent.ops.status import Watch
 from convergent.study import Study
 
@@ -28,7 +27,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         study = Study.load(arguments.study, {"results": folder})
-        jobs = [job for job in jobs_of(study) if job.stage in ("extract", "fit")]
+        jobs = [job for job in study.graph.jobs if job.stage in ("extract", "fit")]
         paths = list(itertools.islice((p for job in jobs for p in job.paths), arguments.files))
         for path in paths:
             place = Path(path)

@@ -17,7 +17,6 @@ from convergent.ops import disk
 from convergent.ops.cluster import cluster
 from convergent.ops.disk import Needs, needs, rows_of_a_job
 from convergent.ops.folder_listing import listed
-from convergent.ops.jobs import jobs_of
 from convergent.ops.plan import estimate
 from convergent.ops.test_job import answer, compared, run_test_job
 
@@ -123,7 +122,7 @@ def test_needs_shrink_with_what_is_there(small):
     assert whole.bytes == features + 12 * 1e6 * study.config.resources.alignment_mb
     assert whole.inodes == estimate(study).total.inodes > 50
     assert whole.checkpoints == 1  # random weights are not downloaded
-    touch([path for job in jobs_of(study) for path in job.paths])
+    touch([path for job in study.graph.jobs for path in job.outputs])
     assert needs(study, listed(study.paths.root)) == NOTHING
 
 

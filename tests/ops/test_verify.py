@@ -61,7 +61,12 @@ def rewrite(path, kind, change):
 
 
 def other_identity(path):
-    rewrite(path, "alignment", lambda arrays, attrs: attrs.update(identity="0" * 16))
+    def change(arrays, attrs):
+        attrs["identity"] = "0" * 16
+        for metric in attrs["metrics"].values():
+            metric["identity"] = "0" * 16
+
+    rewrite(path, "alignment", change)
 
 
 def other_features(path):

@@ -9,8 +9,9 @@ from convergent.study import (
     Study,
     parse_overrides,
     read_config,
+    read_files,
     share_with_jobs,
-    shared_overrides,
+    shared_study,
 )
 
 
@@ -82,7 +83,7 @@ def test_all_mistakes_are_told_and_load_says_how_many_more(files):
     files.replace("models", "\t1000\t", "\tmany\t")
     files.replace("models", "4;8;16", "4;8")
     assert len(Study.mistakes(files.path)) >= 2
-    with pytest.raises(TableError, match="more mistakes: run `convergent validate"):
+    with pytest.raises(TableError, match="more errors: run `convergent validate"):
         Study.load(files.path)
 
 
@@ -103,14 +104,33 @@ def test_a_missing_configuration_is_named(tmp_path):
         read_config(tmp_path / "nothing.yaml")
 
 
-def test_overrides_reach_jobs_as_they_reach_the_workflow(files, monkeypatch):
-    for name in ("PATH", "CONVERGENT_STUDY", "CONVERGENT_OVERRIDES"):
+def test_what_snakemake_merged_reaches_jobs_as_it_reaches_the_workflow(files, monkeypatch):
+    for name in ("PATH", "CONVERGENT_STUDY"):
         monkeypatch.setenv(name, "")
+    monkeypatch.delenv("CONVERGENT_CONFIG", raising=False)
+    assert shared_study() is None
     overrides = {"extraction": {"device": "cuda", "projection": "64"}, "fit": {"folds": "7"}}
-    share_with_jobs(files.path, overrides)
-    direct, shared = (read_config(files.path, o) for o in (overrides, shared_overrides()))
-    assert direct == shared
-    assert (shared.extraction.projection, shared.fit.folds) == (64, 7)
+    raw, base = read_files(files.path)
+    share_with_jobs(raw, file=str(files.path), base=base, overrides=overrides)
+    direct = Study.load(files.path, overrides)
+    shared = Study.of(**shared_study())
+    assert (shared.config, shared.models) == (direct.config, direct.models)
+    assert (shared.config.extraction.projection, shared.config.fit.folds) == (64, 7)
+
+
+def test_a_configuration_that_no_job_can_be_given_is_refused(files):
+    many = {"select": {"models": [f"model-{number}" for number in range(20_000)]}}
+    with pytest.raises(ConfigError, match="a job can be given 120,000"):
+        share_with_jobs(many, file=str(files.path), base=".", overrides={})
+
+
+def test_later_files_add_to_and_replace_what_earlier_ones_say(files, tmp_path):
+    over = tmp_path / "elsewhere" / "over.yaml"
+    over.parent.mkdir()
+    over.write_text("title: Another\nfit: {folds: 7}\n")
+    study = Study.load(f"{files.path}:{over}")
+    assert (study.config.title, study.config.fit.folds) == ("Another", 7)
+    assert study.models == Study.load(files.path).models  # its tables are found where they were
 
 
 def test_overrides_of_the_command_line_are_yaml(files):

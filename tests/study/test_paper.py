@@ -23,7 +23,7 @@ def test_it_has_no_mistakes_and_plans_more_than_a_hundred_thousand_jobs(study, r
     assert total.layers == layers > 60_000
     # weights, extraction and fits, tables of models and families, and what they share
     weights = sum(len(model.checkpoints) for model in study.models.values() if not model.is_control)
-    shared = 2 + 16 + 2 + 2
+    shared = 2 + 16 + 2 + 2 + bool(study.config.convergence)
     assert total.jobs == 2 * layers + weights + len(study.models) + len(study.families) + shared
     assert total.jobs > 100_000
 

@@ -42,11 +42,11 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
 def test_a_nodes_tmpdir_is_not_what_snakemake_puts_in_its_place(tmp_path, monkeypatch, files):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delenv("TMPDIR", raising=False)
-    share_with_jobs(files.path, {})
+    share_with_jobs({}, file=str(files.path), base=".", overrides={})
     os.environ["TMPDIR"] = str(tmp_path)  # as Snakemake gives it to a command
     with pytest.raises(ConfigError, match="TMPDIR is not set"):
         scratch_folder("$TMPDIR")
-    share_with_jobs(files.path, {})
+    share_with_jobs({}, file=str(files.path), base=".", overrides={})
     assert scratch_folder("$TMPDIR") == tmp_path
 
 
@@ -77,4 +77,9 @@ def test_a_folder_relative_to_the_study_is_a_mistake(files):
 
 def test_a_variable_on_the_command_line_is_refused_for_it_would_not_reach_the_job(files):
     with pytest.raises(ConfigError, match=r"resources: a variable given with --config .*file"):
-        share_with_jobs(files.path, {"resources": {"scratch": "/local/$SLURM_JOB_ID"}})
+        share_with_jobs(
+            {},
+            file=str(files.path),
+            base=".",
+            overrides={"resources": {"scratch": "/local/$SLURM_JOB_ID"}},
+        )

@@ -20,7 +20,7 @@ FEATURES = "results/small/features/sentences/lengths/final/features.zarr.zip"
 LOG = "results/small/logs/extract/sentences/lengths/final/features.log"
 APPTAINER = ("--software-deployment-method", "apptainer", "--apptainer-args", "--nv --bind /data")
 CONDA = ("--software-deployment-method", "conda")
-TRIGGERS = ("--rerun-triggers", "code", "input", "mtime", "params")  # those of the profiles
+TRIGGERS = ("--rerun-triggers", "code", "mtime", "params")  # those of the profiles
 
 
 @pytest.fixture(scope="module")
@@ -79,18 +79,19 @@ def test_jobs_run_in_the_image_and_write_the_same_bytes(workflow, stale, apptain
 
 def test_an_image_is_no_reason_to_compute_anything_again(workflow, apptainer, repository):
     workflow.config["container"] = "image"
-    for name in ("slurm", "local"):
+    for name in ("slurm", "local", "default"):
         settings = (repository / "profiles" / name / "config.yaml").read_text()
         profile = yaml.safe_load(settings)
         assert tuple(profile["rerun-triggers"]) == TRIGGERS[1:]
     assert workflow.plan(*targets(*APPTAINER)) == {}
-    assert "extract" in workflow.plan(*APPTAINER, "--", FEATURES)  # what the profiles spare
+    spared = ("--rerun-triggers", *TRIGGERS[1:], "software-env")
+    assert "extract" in workflow.plan(*APPTAINER, *spared, "--", FEATURES)
 
 
 def test_an_image_of_other_code_is_refused_by_the_job(workflow, stale, apptainer, tmp_path):
     source = Path(convergent.__file__).resolve().parent
     shutil.copytree(source, tmp_path / "old" / "convergent")
-    paths = tmp_path / "old" / "convergent" / "paths.py"
+    paths = tmp_path / "old" / "convergent" / "device.py"
     paths.write_text(paths.read_text() + "# as it was\n")
     command_of(workflow.folder / "image" / "bin" / "convergent", "the image", tmp_path / "old")
     done = workflow.snakemake(*targets(*APPTAINER, "--config", "container=image"), check=False)

@@ -32,7 +32,8 @@ def objects(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Workf
         {
             "study": "objects", "title": "Objects", "tables": {"models": ["models.tsv"]},
             "datasets": {"objects": section},
-            "fit": {"permutations": 19, "metrics": {"rsa_spearman": None, "rsa_pearson": None}},
+            "fit": {"permutations": 19, "primary": "rsa_spearman",
+                    "metrics": {"rsa_spearman": None, "rsa_pearson": None}},
             "statistics": {"bootstraps": 100, "permutations": 100},
             "granularity": "model",
         },

@@ -10,6 +10,7 @@ import pytest
 from convergent.errors import ConfigError, ConvergentError, UnknownKeyError
 from convergent.ops import gc
 from convergent.ops.plan import estimate
+from convergent.store.recorded import attributes
 from convergent.study import Study
 from convergent.study.graph import targets
 
@@ -107,7 +108,7 @@ def test_features_are_deleted_and_made_again_for_what_needs_them(workflow, study
     target = parts(study(), model="tiny-vit", checkpoint="final", layer="layers.1")
     workflow.snakemake(*target)
     assert (workflow.folder / study().paths.features(*LAYER)).exists()
-    facts = gc._attributes(str(store))
+    facts = attributes(store)
     assert set(facts["metrics"]) == {"ridge", "cka", "cka_rbf", "rsa_pearson"}
     log = (workflow.folder / study().paths.log("fit", *LAYER)).read_text()
     assert "computed anew" not in log

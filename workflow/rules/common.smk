@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convergent.store.recorded import known_identity
+from convergent.ops.records import known_identity
 from convergent.study import Study, container_image, share_with_jobs, tables_folder
 
 # The configuration as Snakemake has merged it: files, --config, and what a module was given.
@@ -51,7 +51,7 @@ wildcard_constraints:
 # A job's identity: the one that Snakemake knows its files under, as long as they are what the
 # study asks for (a metric or a subject was removed, or a killed Snakemake's jobs went on).
 def identity(rule):
-    return known_identity(rule, lambda path: workflow.persistence.params(path))
+    return known_identity(rule, workflow)
 
 
 def tell_the_end(log, succeeded):

@@ -72,6 +72,7 @@ def _checks(
     from convergent.ops.checks import Check
     from convergent.ops.disk import needs
     from convergent.ops.folder_listing import listed
+    from convergent.ops.records import notes
     from convergent.ops.test_job import run_test_job
 
     yield from machine.packages(_LOCK)
@@ -88,15 +89,19 @@ def _checks(
         # the readers say what is missing of a data set, and whether its agreement is accepted
         from convergent.cli._inspect import _data_mistakes
 
-        found = _data_mistakes(study, True)
-        yield from _told("data and models", found)
-        if not found:
+        wrong = _data_mistakes(study, True)
+        yield from _told("data and models", wrong)
+        if not wrong:
             names = ", ".join(study.config.datasets)
             yield Check("ok", "data and models", f"{names} can be read, all models are pinned")
-    need = needs(study, listed(study.paths.root, without=("figures", "logs")))
+    found = listed(study.paths.root, without=("figures", "logs"))
+    need = needs(study, found)
     yield from disk.room(study, need)
     yield from disk.abilities(study)
     yield from disk.cache(study, need)
+    for note in notes(study, found):
+        text, _, fix = note.partition(": ")
+        yield Check("warning", "results: records", text, fix)
     yield from machine.earlier_runs(study)
     yield from cluster.cluster(study, profile)
     if wait is not None:

@@ -13,6 +13,7 @@ import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
 from convergent.errors import ConfigError
+from convergent.study import parse_overrides
 
 if TYPE_CHECKING:
     from convergent.ops.verify import Mending, Verified
@@ -53,6 +54,31 @@ def verify(
         _tell(loaded, found, what, removed)
     if found.findings and not delete:
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel="Inspect")
+def adopt(
+    study: StudyFile = DEFAULT_STUDY,
+    overrides: Overrides = [],
+    snakefile: Annotated[
+        str, typer.Option("--snakefile", help="As of Snakemake's option of this name.")
+    ] = "Snakefile",
+) -> None:
+    """Let Snakemake know results that were moved or copied without its folder .snakemake.
+
+    Files of the study's present settings count from then on; others are made again by the next run.
+    """
+    from convergent.ops.gc import refuse_while_running
+    from convergent.ops.records import adopt as record
+
+    loaded = load(study, overrides)
+    refuse_while_running()
+    found = record(loaded, parse_overrides(overrides), snakefile)
+    typer.echo(
+        f"{found.current:,} files are of the study's settings; the next run makes "
+        f"{found.outdated:,} files of other settings again, and {found.unknown:,} tables and "
+        "pages, which do not say what they are of"
+    )
 
 
 def _refuse_while_running(study: Study) -> None:

@@ -6,10 +6,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+from convergent.study.graph import Finished
 
 Event = Literal["started", "finished", "failed"]
 
@@ -246,6 +248,21 @@ def _begun(file: Path) -> float:
 def logs_in(folder: str | Path = ".") -> list[Path]:
     """Snakemake's logs of a working directory, oldest first."""
     return sorted(Path(folder, ".snakemake", "log").glob("*.snakemake.log"))
+
+
+def finish_times(runs: Iterable[Run]) -> Finished:
+    """When jobs finished last, as far as Snakemake's logs say; runs in their order."""
+    found = Finished({}, {})
+    for run in runs:
+        done, planned = run.steps
+        whole = run.ended and done == planned
+        for when, log in run.finishes:
+            found.times[log] = when
+            if whole:
+                found.unused.pop(log, None)
+            else:
+                found.unused[log] = when
+    return found
 
 
 def is_of(run: Run, study_file: str, root: str) -> bool:

@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from convergent.ops import slurm
+from convergent.ops import records, slurm
 from convergent.ops.folder_listing import Found, is_there, listed
-from convergent.ops.runs import Run, RunReader, is_alive, is_of, logs_in
+from convergent.ops.runs import Run, RunReader, finish_times, is_alive, is_of, logs_in
 from convergent.study import Study
 from convergent.study.graph import SHARED, Job
 
@@ -240,11 +240,11 @@ class Watch:
         """Look at the study now."""
         begun = time.time()
         found = listed(self._study.paths.root, without=("figures",))
-        left = self._study.graph.left(partial(is_there, found))
         runs = self._runs()
+        left = self._study.graph.left(partial(is_there, found), finished=finish_times(runs))
         run = runs[-1] if runs else None
         alive = run is not None and is_alive(run)
-        notes: list[str] = []
+        notes = records.notes(self._study, found)
         queued = self._queued(runs, notes)
         states = States(found, left, run, alive, queued)
         rows = self._rows()

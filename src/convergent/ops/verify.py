@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from convergent.errors import StoreError
+from convergent.ops import records
 from convergent.ops.folder_listing import Found, is_there, listed
 from convergent.ops.gc import orphans
 from convergent.store import fingerprint
 from convergent.store.inspection import Seen, see, see_table
-from convergent.store.recorded import holds_metrics
+from convergent.store.recorded import FitIdentity
 from convergent.study import Study
 from convergent.study.graph import MODEL_TABLES, SHARED, Keys
 
@@ -156,7 +157,7 @@ class _Verifier:
         self._other_stimuli(sources)
         self._all(fits, self._fit)
         self._missing()
-        notes = []
+        notes = records.notes(self.study, self.found)[:1] if self.whole else []
         if self.alone:
             notes.append(
                 f"{self.alone:,} alignment stores were not compared with what they were made from, "
@@ -250,8 +251,7 @@ class _Verifier:
             return
         study, paths = self.study, self.study.paths
         keys = {key: value for key, value in item.keys.items() if key != "subject"}
-        same = seen.attrs.get("identity") == study.identity("fit", **keys)
-        if not same and not holds_metrics(study, keys, seen.attrs):
+        if not FitIdentity.of(study, **keys).is_of(seen.attrs):
             what = "computed with other settings than the study's"
             self.findings.append(Finding("settings", item.path, what, item.model))
             return

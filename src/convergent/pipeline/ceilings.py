@@ -33,7 +33,7 @@ def ceilings(study: Study, dataset: str) -> None:
     if study.config.fit.similarities:
         stimuli = read_stimuli(study, dataset)
         brains = []
-        for subject in study.dataset(dataset).subjects:
+        for subject in sorted(study.dataset(dataset).subjects):
             brain, store = read_responses(study, dataset, subject)
             if store.attrs["stimuli_sha256"] != stimuli.digest:
                 raise IdError(

@@ -28,6 +28,7 @@ def write_about(study: Study) -> None:
         "primary": study.config.fit.primary_metric,
         "configuration": study.config.model_dump(mode="json"),
         "families": study.families,
+        "identity": study.identity("correlate"),
         "software": software(),
     }
     with publish(study.paths.about) as temporary:
@@ -45,7 +46,8 @@ def correlate(study: Study) -> None:
     for table in ("coverage", "resampled"):  # the small ones
         write_table(study.paths.table(table), [scan_families(study, table).collect()], table)
     ceilings = [
-        read_table(study.paths.ceilings(dataset), "ceilings") for dataset in study.config.datasets
+        read_table(study.paths.ceilings(dataset), "ceilings")
+        for dataset in sorted(study.config.datasets)
     ]
     write_table(study.paths.table("ceilings"), ceilings, "ceilings")
     material = _material(study)
@@ -99,7 +101,7 @@ def models_table(study: Study) -> pl.DataFrame:
             "width": statistics.median(layer.width for layer in model.layers),
             "tags": " ".join(model.tags),
         }
-        for model in study.models.values()
+        for _, model in sorted(study.models.items())
     ]
     return pl.DataFrame(rows, schema=MODELS_SCHEMA, strict=False)
 
@@ -150,7 +152,7 @@ def _measured(path: str) -> list[tuple[str, str, str, float, str]]:
 def _truth(study: Study) -> pl.DataFrame:
     rows = [
         {"dataset": dataset, **{name: row[name] for name in TRUTH_SCHEMA if name != "dataset"}}
-        for dataset in study.config.datasets
+        for dataset in sorted(study.config.datasets)
         for row in truth_rows(reader_of(study, dataset))
     ]
     return pl.DataFrame(rows, schema=TRUTH_SCHEMA)

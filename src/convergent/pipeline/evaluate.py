@@ -32,7 +32,7 @@ def evaluate(study: Study, model: str) -> None:
         There is nothing to measure an evaluation on.
     """
     row = study.model(model)
-    names = study.config.performance.evaluations
+    names = sorted(study.config.performance.evaluations)
     if row.is_control or not names:
         raise ConfigError(
             f"nothing to evaluate for '{model}'",

@@ -71,7 +71,7 @@ class Choosing:
     def __init__(self, study: Study, model: Model, dataset: str, checkpoint: str) -> None:
         self._study = study
         self._common = keys(study, model, dataset, study.checkpoint(model.key, checkpoint))
-        self._subjects = study.dataset(dataset).subjects
+        self._subjects = sorted(study.dataset(dataset).subjects)
         self._seen: dict[str, _Seen] = {}
 
     def add(self, layer: Layer, subject: str, store: Store) -> None:

@@ -160,7 +160,7 @@ def _read(
     coverage: list[dict[str, Any]],
 ) -> Iterator[tuple[Layer, Stores]]:
     """Stores of a layer that hold scores, layer after layer; every one is added to the coverage."""
-    subjects = study.dataset(dataset).subjects
+    subjects = sorted(study.dataset(dataset).subjects)
     known = [study.layer(model.key, name) for name in layers]
     known.sort(key=lambda layer: (layer.index, layer.name))
     asked = (

@@ -7,10 +7,12 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from convergent.errors import StoreError
 from convergent.figures import draw_all
 from convergent.pipeline.data import read_responses, read_stimuli
 from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
 from convergent.store import publish, software, stamp
+from convergent.store.recorded import attributes
 from convergent.study import Study
 from convergent.tables.frames import read_table
 from convergent.tables.schemas import SHAPES
@@ -24,6 +26,7 @@ def write_report(study: Study) -> str:
     str
         Path of the report.
     """
+    _check_tables(study)
     inputs = _inputs(study)
     tables = report_tables(inputs)
     drawings, not_drawn = draw_all(tables)
@@ -44,6 +47,25 @@ def write_report(study: Study) -> str:
     with publish(study.paths.report) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return study.paths.report
+
+
+def _check_tables(study: Study) -> None:
+    """Refuse tables of other settings: another primary metric would give its numbers a wrong name.
+
+    Raises
+    ------
+    StoreError
+    """
+    said = attributes(study.paths.about)
+    if said.get("identity") == study.identity("correlate"):
+        return
+    primary, wanted = said.get("primary"), study.config.fit.primary_metric
+    other = f"the primary metric {primary}, and the study's is {wanted}"
+    raise StoreError(
+        f"the study's tables are of {other if primary != wanted else 'other settings'}",
+        where=study.paths.about,
+        fix="run `convergent correlate` again, or the workflow",
+    )
 
 
 def _inputs(study: Study) -> ReportInputs:

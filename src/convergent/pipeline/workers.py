@@ -16,6 +16,7 @@ from convergent.errors import ConfigError, StoreError
 from convergent.pipeline.remote_workers import at_address, checked, on_slurm
 from convergent.pipeline.worker_jobs import absent, keyword_mistakes
 from convergent.store import Store, read_store
+from convergent.store.recorded import FitIdentity
 from convergent.store.zarr_format import WantedArrays
 from convergent.study import AggregationConfig, Study
 
@@ -33,7 +34,7 @@ class StoreRequest:
     """An alignment store, and the settings that it must have been made with."""
 
     path: str
-    identity: str
+    identity: FitIdentity
     where: str
 
     @classmethod
@@ -45,7 +46,7 @@ class StoreRequest:
         keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint, "layer": layer}
         return cls(
             str(Path(path).absolute()),  # workers on other machines start in other directories
-            study.identity("fit", **keys),
+            FitIdentity.of(study, **keys),
             f"model '{model}', checkpoint '{checkpoint}', layer '{layer}', subject '{subject}'",
         )
 
@@ -59,7 +60,7 @@ def read_requested(asked: StoreRequest, wanted: WantedArrays) -> Store:
         It is missing, damaged, or of other settings.
     """
     store = read_store(asked.path, "alignment", where=asked.where, wanted=wanted)
-    if store.attrs["identity"] != asked.identity:
+    if not asked.identity.is_of(store.attrs):
         raise StoreError(
             "the store was computed with other settings than the study's",
             where=f"{asked.where} ({asked.path})",

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convergent.study import Study
-from convergent.study.graph import Rule
-
-_IDENTITY = re.compile(r"'([0-9a-f]{16})'")  # as Snakemake records it
 
 
 def attributes(path: str | Path) -> dict[str, Any]:
@@ -64,65 +61,47 @@ def is_current(study: Study, stage: str, keys: Mapping[str, str], path: str | Pa
     named = {key: value for key, value in keys.items() if key != "subject"}
     if any(said.get(key, value) != value for key, value in keys.items()):
         return False
-    if said["identity"] == study.identity(stage, **named):
-        return True
-    return stage == "fit" and holds_metrics(study, named, said)
+    if stage == "fit":
+        return FitIdentity.of(study, **named).is_of(said)
+    return bool(said["identity"] == study.identity(stage, **named))
 
 
-def holds_metrics(study: Study, keys: Mapping[str, str], said: Mapping[str, Any]) -> bool:
-    """Whether an alignment store has every metric that a study lists, with the study's settings.
+@dataclass(frozen=True)
+class FitIdentity:
+    """What an alignment store must be of, which may hold more metrics than a study lists.
 
-    Parameters
+    Attributes
     ----------
-    study : Study
-    keys : mapping of str to str
-        ``dataset``, ``model``, ``checkpoint``, ``layer``.
-    said : mapping
-        Attributes of the store.
+    whole : str
+        Identity of a store of these metrics alone.
+    metrics : dict of str to str
+        Identity of each metric.
+    features : str
+        Identity of the features, which is all that counts for a layer that failed.
     """
-    if said.get("status") != "ok":
-        # of a layer that failed there is nothing to compute, whatever the metrics
-        return bool(said.get("features_identity") == study.identity("extract", **keys))
-    there = said.get("metrics") or {}
-    return all(
-        # of ``unique`` the fingerprints of the nuisance features follow
-        str(there.get(name, {}).get("identity", "")).partition(" ")[0] == wanted
-        for name, wanted in study.metric_identities(**keys).items()
-    )
 
+    whole: str
+    metrics: Mapping[str, str]
+    features: str
 
-def known_identity(
-    rule: Rule, recorded: Callable[[Any], list[Any] | None]
-) -> Callable[[Mapping[str, str]], str]:
-    """Make the function that gives Snakemake a job's identity.
+    @classmethod
+    def of(cls, study: Study, **keys: str) -> FitIdentity:
+        """Ask for one layer: ``dataset``, ``model``, ``checkpoint``, ``layer``."""
+        return cls(
+            study.identity("fit", **keys),
+            study.metric_identities(**keys),
+            study.identity("extract", **keys),
+        )
 
-    It is the job's own. But where Snakemake knows the job's files under another identity and they
-    say themselves that they are what the study asks for, it is the one that Snakemake knows, and
-    nothing is made again. That is so after a metric, a subject or a checkpoint was removed, and for
-    files that were made while the Snakemake that had asked for them was gone.
-
-    Parameters
-    ----------
-    rule : Rule
-    recorded : callable
-        Gives the parameters that Snakemake recorded for a file.
-
-    Returns
-    -------
-    callable
-        ``identity(wildcards)``.
-    """
-    from snakemake.io import IOFile
-
-    def identity(wildcards: Mapping[str, str]) -> str:
-        wanted = rule.identity(wildcards)
-        study, keys = rule.graph.study, rule.keys(wildcards.items())
-        files = list(rule.graph.files(rule.stage, keys))
-        known = map(_IDENTITY.fullmatch, recorded(IOFile(files[0][0], rule=None)) or ())
-        before = next((found[1] for found in known if found), None)
-        if before is None or before == wanted:
-            return wanted
-        current = all(is_current(study, rule.stage, own, path) for path, own in files)
-        return before if current else wanted
-
-    return identity
+    def is_of(self, said: Mapping[str, Any]) -> bool:
+        """Whether the attributes of a store are those of such a store."""
+        if said.get("identity") == self.whole:
+            return True
+        if said.get("status") != "ok":
+            return bool(said.get("features_identity") == self.features)
+        there = said.get("metrics") or {}
+        return all(
+            # of ``unique`` the fingerprints of the nuisance features follow
+            str(there.get(name, {}).get("identity", "")).partition(" ")[0] == wanted
+            for name, wanted in self.metrics.items()
+        )

@@ -6,8 +6,10 @@ from convergent.study.config import (
     DatasetConfig,
     FitConfig,
     StudyConfig,
+    json_schema,
     parse_overrides,
     read_config,
+    read_files,
 )
 from convergent.study.environment import (
     check_code,
@@ -56,8 +58,10 @@ __all__ = [
     "final_models",
     "final_scores",
     "fits_anew",
+    "json_schema",
     "parse_overrides",
     "read_config",
+    "read_files",
     "same_weights",
     "scratch_folder",
     "share_with_jobs",

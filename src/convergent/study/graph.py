@@ -7,6 +7,7 @@ This is its only description. The rules of ``workflow/rules`` are made from it, 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -74,6 +75,22 @@ class Job:
     def name(self) -> str:
         """Keys of what it makes, for people."""
         return " ".join(self.keys.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """When jobs finished last, by their logs, as far as that is known.
+
+    Attributes
+    ----------
+    times : dict of str to float
+        Seconds since the epoch.
+    unused : dict of str to float
+        Those of runs that did not come to their end: jobs that read what was made may not have run.
+    """
+
+    times: dict[str, float]
+    unused: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -456,13 +473,19 @@ class Graph:
 
     # ---- what is left ------------------------------------------------------------------------
 
-    def left(self, has: Callable[[str], bool], targets: Sequence[str] | None = None) -> set[str]:
-        """Jobs that Snakemake would run, told from the files that are there.
+    def left(
+        self,
+        has: Callable[[str], bool],
+        targets: Sequence[str] | None = None,
+        finished: Finished | None = None,
+    ) -> set[str]:
+        """Jobs that Snakemake would run, judged by the files that are there.
 
         A job runs if it makes a target that is missing, if a job that runs reads one of its files
-        that is missing, or if a file that it reads is made by a job that runs. A missing file
-        whose readers have all run is not missed. Settings and the times of files play no part:
-        `convergent verify` and a dry run compare those.
+        that is missing, if a file that it reads is made by a job that runs, or was made after the
+        job's own files in a run that did not come to its end. A missing file whose readers have
+        all run is not missed. Settings play no part: `convergent verify` and a dry run compare
+        those.
 
         Parameters
         ----------
@@ -470,6 +493,8 @@ class Graph:
             Whether a file is there.
         targets : sequence of str, optional
             Files that are wanted; the report by default.
+        finished : Finished, optional
+            When jobs finished, as far as that is known.
 
         Returns
         -------
@@ -479,6 +504,8 @@ class Graph:
         wanted = [self.paths.report] if targets is None else list(targets)
         order = self._upstream(wanted)
         runs = set(self._makers(file for file in wanted if not has(file)))
+        if finished:
+            runs.update(number for number in order if self._outrun(number, finished))
         known = -1
         while known != len(runs):
             known = len(runs)
@@ -489,6 +516,12 @@ class Graph:
                 if number not in runs and not runs.isdisjoint(self._makers(self._reads[number])):
                     runs.add(number)
         return {self.jobs[number].log for number in runs}
+
+    def _outrun(self, number: int, finished: Finished) -> bool:
+        """Whether a file that a job reads was made after the job finished."""
+        own = finished.times.get(self.jobs[number].log, math.inf)
+        makers = self._makers(self._reads[number])
+        return any(finished.unused.get(self.jobs[maker].log, 0.0) > own for maker in makers)
 
     def upstream(self, targets: Sequence[str]) -> list[Job]:
         """Jobs that files are made by, from the first on, whether they are there or not."""

@@ -199,6 +199,7 @@ def _settings(study: Study, stage: str) -> dict[str, Any]:
     if stage in ("correlate", "report"):
         facts["primary"] = config.fit.primary_metric
         facts["metrics"] = sorted(config.fit.metrics)
+        facts["convergence"] = config.convergence and config.convergence.model_dump()
         facts["statistics"] = config.statistics.model_dump()
         chosen = {"benchmarks", "evaluations"}
         facts["performance"] = config.performance.model_dump(include=chosen)

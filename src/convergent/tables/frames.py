@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,8 @@ from convergent.tables.schemas import (
 __all__ = [
     "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA",
     "RESAMPLED_SCHEMA", "SCHEMAS",
-    "against_null", "frame", "keys", "read_table", "regions", "scan_families", "share_of_ceiling",
-    "write_table",
+    "against_null", "frame", "keys", "read_measurements", "read_table", "regions",
+    "scan_families", "share_of_ceiling", "write_table",
 ]  # fmt: skip
 
 
@@ -90,7 +91,57 @@ def scan_families(study: Study, table: str) -> pl.LazyFrame:
     StoreError, TableError
         A part is missing, damaged, or has other columns.
     """
-    return scan_tables((study.paths.family(family, table) for family in study.families), table)
+    return scan_tables(
+        (study.paths.family(family, table) for family in sorted(study.families)), table
+    )
+
+
+def read_measurements(
+    study: Study | str | Path, table: str = "measurements", *, partial: bool = False
+) -> pl.LazyFrame:
+    """Open the measurements of a study, without what has left it.
+
+    Files of families that the study does not have (any more) are not read, and rows of models,
+    checkpoints, data sets and subjects that it does not have are left out.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A study, or its YAML file.
+    table : {"measurements", "alignment", "coverage"}
+    partial : bool
+        Whether families that have not run may be missing.
+
+    Returns
+    -------
+    LazyFrame
+        One row per (data set, model, checkpoint, layer, subject, region, metric, scale).
+
+    Raises
+    ------
+    StoreError, TableError
+        A family's table is missing, damaged, or of another version.
+
+    Examples
+    --------
+    >>> import convergent
+    >>> rows = convergent.read_measurements("config/demo.yaml")  # doctest: +SKIP
+    """
+    if not isinstance(study, Study):
+        study = Study.load(study)
+    paths = [study.paths.family(family, table) for family in sorted(study.families)]
+    if partial:
+        paths = [path for path in paths if Path(path).is_file()]
+    known = [
+        {"dataset": dataset, "model": key, "checkpoint": checkpoint, "subject": subject}
+        for key, model in study.models.items()
+        for dataset in study.datasets_of(key)
+        for checkpoint in model.checkpoint_by_name
+        for subject in study.dataset(dataset).subjects
+    ]
+    names = ("dataset", "model", "checkpoint", "subject")
+    wanted = pl.LazyFrame(known, schema=dict.fromkeys(names, pl.String))
+    return scan_tables(paths, table).join(wanted, on=names, how="semi")
 
 
 def keys(study: Study, model: Model, dataset: str, checkpoint: Checkpoint) -> dict[str, Any]:

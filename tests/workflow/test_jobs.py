@@ -8,8 +8,8 @@ from collections import Counter
 import pytest
 
 from convergent.errors import UnknownKeyError
-from convergent.ops.jobs import SHARED, jobs_of
 from convergent.study import Study
+from convergent.study.graph import SHARED
 
 VARIANTS = [{}, {"fit_granularity": "subject"}, {"granularity": "model"}]
 
@@ -19,7 +19,7 @@ def test_jobs_and_their_logs_are_those_that_snakemake_plans(workflow, monkeypatc
     workflow.config |= settings
     planned = workflow.snakemake("--dry-run", "--forceall")
     monkeypatch.chdir(workflow.folder)
-    jobs = jobs_of(Study.load("study.yaml"))
+    jobs = Study.load("study.yaml").graph.jobs
 
     text = planned.stdout + planned.stderr
     logs = re.findall(r"^ +log: (\S+)$", text, flags=re.MULTILINE)
@@ -28,17 +28,19 @@ def test_jobs_and_their_logs_are_those_that_snakemake_plans(workflow, monkeypatc
 
 def test_outputs_are_the_files_that_snakemake_made(workflow, monkeypatch):
     monkeypatch.chdir(workflow.folder)
-    for job in jobs_of(Study.load("study.yaml")):
-        for path in job.paths:
-            assert (workflow.folder / path).is_file()
+    for job in Study.load("study.yaml").graph.jobs:
+        for path in job.outputs:
+            assert (workflow.folder / path).exists()
 
 
-def test_a_family_has_its_models_jobs_only(small):
-    study = small()
-    jobs = jobs_of(study, "tiny")
+def test_a_family_has_its_models_jobs_only(workflow, monkeypatch):
+    monkeypatch.chdir(workflow.folder)
+    workflow.write()
+    study = Study.load("study.yaml")
+    jobs = study.graph.jobs_of("tiny")
     assert {job.family for job in jobs} == {"tiny"}
-    assert len(jobs_of(study)) == sum(len(jobs_of(study, name)) for name in study.families) + sum(
-        job.family == SHARED for job in jobs_of(study)
-    )
+    assert len(study.graph.jobs) == sum(
+        len(study.graph.jobs_of(name)) for name in study.families
+    ) + sum(job.family == SHARED for job in study.graph.jobs)
     with pytest.raises(UnknownKeyError, match="did you mean 'tiny'"):
-        jobs_of(study, "tinny")
+        study.graph.jobs_of("tinny")
