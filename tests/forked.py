@@ -64,12 +64,13 @@ sys.exit(code)
 """
 
 
-def run(arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run Snakemake with those arguments in that folder, and in this process's environment."""
+def run(
+    arguments: list[str], folder: Path, name: str = "snakemake"
+) -> subprocess.CompletedProcess[str]:
+    """Run a program with those arguments in that folder, and in this process's environment."""
     return subprocess.run(
-        [program("snakemake"), *arguments],
-        cwd=folder, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [program(name), *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
 
 
 def program(name: str) -> str:

@@ -29,9 +29,11 @@ import typer.main
 from snakemake.cli import parse_args
 
 import forked
+import stand_ins
 import tables_fixtures
 from convergent.cli import app
 from convergent.study import Study
+from convergent.study.graph import STAGES
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 PAGES = (
@@ -77,9 +79,8 @@ def _study(file: str) -> Study:
 def _files(file: str) -> set[str]:
     """Everything that Snakemake can be asked for by the name of a file."""
     study = _study(file)
-    optional = {
-        path(name) for path in (study.paths.maps, study.paths.cube) for name in study.config.datasets
-    }
+    kinds = (study.paths.maps, study.paths.cube)
+    optional = {path(name) for path in kinds for name in study.config.datasets}
     return optional | {path for job in study.graph.jobs for path in job.outputs}
 
 
@@ -152,9 +153,21 @@ def _exists(word: str) -> None:
     assert OF_THE_READER.fullmatch(word) or (REPOSITORY / word).exists(), f"there is no {word}"
 
 
+def _commands(group: Any) -> Iterator[set[str]]:
+    """Names of the options of each command."""
+    for command in group.commands.values():
+        if hasattr(command, "commands"):
+            yield from _commands(command)
+        else:
+            yield {name for option in command.params for name in option.opts}
+
+
 def read_convergent(command: Command) -> None:
     """Every option and argument is one of the command's."""
     found, (_, *words) = typer.main.get_command(app), command.words
+    if command.partial and words[0].startswith("-"):  # of some command: `convergent ... --set x=1`
+        assert words[0] in {name for one in _commands(found) for name in one}, words[0]
+        return
     while hasattr(found, "commands"):
         assert words, "which command?"
         assert words[0] in found.commands, f"there is no command {words[0]}"
@@ -174,7 +187,8 @@ def read_snakemake(command: Command) -> None:
     words = command.words[1:]
     _, arguments = parse_args(list(words))
     assert Path(arguments.snakefile or REPOSITORY / "Snakefile").exists()
-    rules = {rule.name for stage in ("fit", "extract") for rule in _study(command.study).graph.rules(stage)}
+    graph = _study(command.study).graph
+    rules = {rule.name for stage in STAGES for rule in graph.rules(stage)}
     meant = [word for word in words if word.startswith("results/") or word in ("all", "families")]
     assert list(arguments.targets) == meant, "an option takes a target for its own value"
     for file in arguments.configfile or ():
@@ -186,7 +200,8 @@ def read_snakemake(command: Command) -> None:
 
 def read_make(command: Command) -> None:
     """Make has the target."""
-    subprocess.run(["make", "-n", *command.words[1:]], cwd=REPOSITORY, check=True, capture_output=True)
+    words = ["make", "-n", *command.words[1:]]
+    subprocess.run(words, cwd=REPOSITORY, check=True, capture_output=True)
 
 
 def read_python(command: Command) -> None:
@@ -232,7 +247,7 @@ def read_editor(command: Command) -> None:
 
 # Forms of these programs that were tried on a cluster. Others are tried before they are added.
 SQUEUE_FIELDS = {"JobID", "State", "Partition", "TimeUsed", "Comment", "Name", "Reason"}
-OF_ALLOCATIONS = {"JobID", "JobName", "State", "ExitCode", "Elapsed", "Comment", "AllocTRES", "ReqMem"}
+OF_JOBS = {"JobID", "JobName", "State", "ExitCode", "Elapsed", "Comment", "AllocTRES", "ReqMem"}
 OF_STEPS = {"MaxRSS", "AveRSS", "TRESUsageInTot"}  # empty with -X, which leaves the steps out
 
 
@@ -242,13 +257,15 @@ def _fields(text: str, separator: str) -> set[str]:
 
 def squeue_fields(text: str) -> set[str]:
     """Names of ``squeue -O``."""
-    assert (names := _fields(text, ":")) <= SQUEUE_FIELDS, names - SQUEUE_FIELDS
+    names = _fields(text, ":")
+    assert names <= SQUEUE_FIELDS, names - SQUEUE_FIELDS
     return names
 
 
 def sacct_fields(text: str) -> set[str]:
     """Names of ``sacct -o``."""
-    assert (names := _fields(text, "%")) <= OF_ALLOCATIONS | OF_STEPS, names
+    names = _fields(text, "%")
+    assert names <= OF_JOBS | OF_STEPS, names - OF_JOBS - OF_STEPS
     return names
 
 
@@ -271,8 +288,8 @@ OTHERS = {
         ("verb", {"choices": ["build"]}), ("image", {"nargs": "?"}), ("recipe", {"nargs": "?"})
     ),
     "aws": _parser(
-        ("service", {"choices": ["s3"]}), ("verb", {"choices": ["sync"]}), ("source", {}), ("to", {}),
-        ("--no-sign-request", FLAG), ("--exclude", {}), ("--include", {"action": "append"}),
+        ("service", {"choices": ["s3"]}), ("verb", {"choices": ["sync"]}), ("source", {}),
+        ("to", {}), ("--no-sign-request", FLAG), ("--exclude", {}), ("--include", {}),
     ),
     "git": _parser(("verb", {"choices": ["pull"]})),
     "hf": _parser(("group", {"choices": ["auth"]}), ("verb", {"choices": ["login"]})),
@@ -314,8 +331,15 @@ RUN = {
     "data": (0,),
     "models inspect": (0,),
 }
-# All of it is tried elsewhere: data that has to be downloaded, an own model, no end, a SLURM.
-NOT_RUN = {"config/alice.yaml", "path:my-model", "--live", "--test-job", "--delete"}
+# Data that a reader has or has to download, an own model, no end, a SLURM: tried elsewhere.
+NOT_RUN = {
+    "config/alice.yaml",
+    "config/own-data.yaml",
+    "path:my-model",
+    "--live",
+    "--test-job",
+    "--delete",
+}
 
 
 @pytest.fixture
@@ -328,8 +352,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path in (REPOSITORY / "config").iterdir():
         (tmp_path / "config" / path.name).symlink_to(path)
     shutil.copy(REPOSITORY / "config/demo.yaml", tmp_path / "config/my.yaml")
+    (tmp_path / "convergent.sif").touch()
+    family = next(iter(_study("config/demo.yaml").families))
+    rows = tables_fixtures.measurement_rows("vit").with_columns(family=pl.lit(family))
     for name in ("demo", "before", "after"):
-        tables_fixtures.write_results(tmp_path / "results" / name)
+        tables_fixtures.write_results(tmp_path / "results" / name, measurements={family: rows})
+    stand_ins.make_apptainer(tmp_path / "programs")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'programs'}:{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -355,3 +384,27 @@ def test_a_command_in_a_sentence_is_written_as_its_program_takes_it(where, monke
     monkeypatch.chdir(REPOSITORY)
     for command in split(inline()[where], partial=True):
         PROGRAMS[command.words[0]](command)
+
+
+@pytest.mark.parametrize(
+    "where", [where for where, text in blocks().items() if "convergent " in text]
+)
+def test_the_commands_of_a_block_run(where, place):
+    for command in commands(blocks()[where]):
+        codes = _runs(command.words) if command.words[0] == "convergent" else None
+        if codes is not None:
+            done = forked.run(list(command.words[1:]), place, "convergent")
+            assert done.returncode in codes, (command.words, done.stdout, done.stderr)
+            assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "where", [where for where, text in blocks().items() if "snakemake " in text]
+)
+def test_snakemake_plans_what_a_block_asks_for(where, place):
+    asked = [command.words[1:] for command in commands(blocks()[where])
+             if command.words[0] == "snakemake"]  # fmt: skip
+    for words in dict.fromkeys(asked):
+        done = forked.run(["--dry-run", *words], place)
+        assert done.returncode == 0, (words, done.stdout, done.stderr)
