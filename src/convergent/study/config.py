@@ -198,11 +198,7 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
-<<<<<<< HEAD
         Annotated[tuple[Key, ...], Field(min_length=1), Different, _ONE_OR_MORE],
-=======
-        Annotated[tuple[Key, ...], Field(min_length=1), Different, _OneOrMore],
->>>>>>> main
     ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None
