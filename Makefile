@@ -41,7 +41,7 @@ endif
 test: setup  ## Run the tests (those that need a SLURM are in test-slurm).
 	$(BIN)/python -m pytest -m "not slurm" $(WORKERS)
 
-test-slurm: setup  ## Run the workflow on a one-node SLURM that the test starts (root, Debian).
+test-slurm: setup  ## Run the workflow on a SLURM of three nodes that the test starts (root, Debian).
 	$(BIN)/python -m pytest -m slurm $(SLURM_TESTS)
 
 lint: setup  ## Style, types, layers, spelling, workflow.

@@ -2,13 +2,13 @@
 
     python benchmarks/slurm.py FOLDER --way single --models 4 --layers 25     # 200 layer jobs
 
-needs a SLURM that answers (`tests/slurm/slurm-up.sh` starts one with 8 pretended GPUs). The models
+needs a SLURM that answers (`tests/slurm/slurm-up.sh` starts one with 12 simulated GPUs). The models
 are small ViTs of random weights, so that nearly all of a job's time is overhead. The same layers'
 commands, called one after the other without Snakemake and SLURM, say what the work itself costs.
 Prints one JSON object a way: seconds of SLURM jobs a layer, beyond that work, jobs submitted a
 second, memory of the controller, and whether the stores are the first way's, byte for byte.
 
-With 8 jobs on fewer processors the jobs wait for each other: `--at-once 1` on a machine with
+With several jobs on fewer processors the jobs wait for each other: `--at-once 1` on a machine with
 nothing else to do gives the overhead. SLURM's own processor seconds are not used: without cgroups
 it samples them, and misses processes that end between two samples.
 """

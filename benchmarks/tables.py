@@ -41,6 +41,7 @@ from convergent.tables.files import scan_tables, writing
 from convergent.tables.frames import write_table
 from convergent.tables.schemas import ALIGNMENT_SCHEMA, CEILING_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
 
+IDENTITY = "0" * 16  # of tables that no study made
 STEPS = ("write", "query-duckdb", "query-polars", "correlate", "cube", "compare", "report")
 SUBJECTS = ("subj01", "subj02", "subj05", "subj07")
 SCALES = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)
@@ -184,7 +185,8 @@ def write(paths: Paths, rows: int) -> None:
             ("measurements", maker.layers, MEASUREMENT_SCHEMA),
             ("alignment", maker.chosen, ALIGNMENT_SCHEMA),
         ):
-            with writing(paths.family(family, table), SHAPES[table]) as file:
+            said = {"study": "tables", "family": family, "identity": IDENTITY}
+            with writing(paths.family(family, table), table, said) as file:
                 for model in mine:
                     for row in checkpoints(model):
                         made = maker.rows(base, row["learned"], row, schema)
@@ -289,7 +291,7 @@ def query_polars(paths: Paths) -> None:
 
 
 def correlate(paths: Paths) -> None:
-    from convergent.pipeline.claims import CLAIMS, Material
+    from convergent.pipeline.claims import Material, claimed
 
     material = Material(
         alignment=scan(paths, "alignment"), measurements=scan(paths, "measurements"),
@@ -298,19 +300,24 @@ def correlate(paths: Paths) -> None:
         primary="ridge_r", benchmarks=BENCHMARKS, threshold=0.05, seed=0, bootstraps=2000,
         permutations=2000,
     )  # fmt: skip
-    for names, function in CLAIMS.items():
+    begun = time.perf_counter()
+    for name, table in claimed(material):  # the first table of a claim takes the time of all
+        table.write_parquet(paths.table(name))
+        timed(name, begun)
         begun = time.perf_counter()
-        made = function(material)
-        for name, table in made.items():
-            table.write_parquet(paths.table(name))
-        timed(", ".join(names)[:44], begun)
 
 
 def cube(paths: Paths) -> None:
     from convergent.pipeline.cube import open_cube, write_cube
 
     study = SimpleNamespace(
-        name="tables", paths=paths, families=families(paths), dataset=lambda name: name
+        name="tables",
+        file="tables.yaml",
+        paths=paths,
+        families=families(paths),
+        dataset=lambda name: name,
+        family=lambda name: [],
+        identity=lambda stage, **keys: IDENTITY,
     )
     for dataset in MODALITIES.values():
         begun = time.perf_counter()
@@ -331,8 +338,8 @@ def compare(paths: Paths) -> None:
 
 def report(paths: Paths) -> None:
     from convergent.figures import draw_all
+    from convergent.registry import CLAIMS, GATHERED
     from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
-    from convergent.study.study import STUDY_TABLES
 
     statistics = {"bootstraps": 2000, "permutations": 2000, "seed": 0, "ceiling_threshold": 0.05}
     fit = {"metrics": {"ridge": None, "cka": None, "cka_rbf": {"scales": list(SCALES)}},
@@ -347,7 +354,8 @@ def report(paths: Paths) -> None:
                 "coverage": {"minimum": 1.0}},
         datasets=[DatasetFacts(name, modality, "items", SUBJECTS, True, stimuli=1000, regions=360)
                   for modality, name in MODALITIES.items()],
-        tables={name: pl.read_parquet(paths.table(name)) for name in STUDY_TABLES},
+        tables={name: pl.read_parquet(paths.table(name))
+                for name in (*GATHERED, *CLAIMS.names())},
     )  # fmt: skip
     begun = time.perf_counter()
     tables = report_tables(inputs)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from convergent.registry import ALL
 
 pytest_plugins = ["workflow_fixtures"]
 
@@ -29,6 +32,28 @@ settings.load_profile("untimed")
 def pytest_xdist_auto_num_workers() -> int:
     """Workers of ``-n auto``: one for each processor that this process may use."""
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Forget afterwards what a test registers."""
+    before = {registry: dict(registry._registered) for registry in ALL}
+    yield
+    for registry, names in before.items():
+        registry._registered = names
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what became of the cases of ``tests/fuzz``, from all workers."""
+    outcomes: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            found = dict(getattr(report, "user_properties", ())).get("outcomes", {})
+            outcomes.update(found if getattr(report, "when", "") == "teardown" else {})
+    if outcomes:
+        counted = ", ".join(f"{kind} {number:,}" for kind, number in sorted(outcomes.items()))
+        faults = {kind: outcomes[kind] for kind in ("TRACEBACK", "SILENT")}
+        terminalreporter.write_line(f"fuzzer: {outcomes.total():,} cases: {counted} ({faults})")
 
 
 @pytest.fixture(scope="session")

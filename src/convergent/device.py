@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from convergent.errors import DeviceError
+from convergent.names import DEVICE_FIX, device_error
 
 
 def resolve_device(device: str) -> str:
@@ -27,9 +26,8 @@ def resolve_device(device: str) -> str:
     """
     if device == "cpu":
         return device
-    match = re.fullmatch(r"cuda(?::(\d+))?", device)
-    if not match:
-        raise DeviceError(f"unknown device '{device}'", fix="write cpu, cuda or cuda:<number>")
+    if (reason := device_error(device)) is not None:
+        raise DeviceError(reason, fix=DEVICE_FIX)
     import torch
 
     if not torch.cuda.is_available():
@@ -38,7 +36,7 @@ def resolve_device(device: str) -> str:
             fix="run on a GPU node, or set the device to cpu",
         )
     count = torch.cuda.device_count()
-    if int(match[1] or 0) >= count:
+    if int(device.partition(":")[2] or 0) >= count:
         raise DeviceError(
             f"device '{device}' does not exist, there are {count}",
             fix=f"use cuda:0 to cuda:{count - 1}",

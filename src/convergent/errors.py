@@ -31,12 +31,19 @@ class ConvergentError(Exception):
             text = f"{self.where}: {text}"
         if self.fix:
             text = f"{text}. Fix: {self.fix}"
-        return " ".join(text.split())
+        return printable(" ".join(text.split()))
 
     def __reduce__(self) -> tuple[object, ...]:
         # Exceptions with keyword-only arguments do not survive pickling by themselves,
         # and worker processes send their errors home pickled.
         return _rebuild, (type(self), self.what, self.where, self.fix)
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would not show as it is: a message never hides what is wrong."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def _rebuild(

@@ -64,7 +64,7 @@ def test_every_mistake_of_every_subject_is_told_at_once(run, images):
     assert "answer unknown stimuli: image17" in err
     assert "NaN or infinite responses in 3 targets" in err
     assert "region 'L_FFCC' is not in atlas" in err
-    assert err.strip().endswith("mistake(s)")
+    assert err.strip().endswith("error(s)")
 
 
 def test_what_is_no_mistake_is_a_warning(run, images):
@@ -109,7 +109,7 @@ def test_wrong_files_and_kinds_are_one_line(run, tmp_path, images):
     status, _, err = run("data", "check", tmp_path / "nothing.yaml")
     assert status == 2
     assert err.startswith("error: ")
-    assert "cannot be read" in err
+    assert "there is no such file" in err
     assert run("data", "check", images, "--picture", "x.pdf")[2].count("\n") == 1
     status, _, err = run("data", "example", tmp_path / "new", "--kind", "image")
     assert status == 2

@@ -146,7 +146,7 @@ def test_what_evaluations_need_is_checked_before_anything_runs(tmp_path):
         check_evaluations(["bits_per_byte", "top1"], Material())
     with pytest.raises(DataError, match="no such folder of images"):
         check_evaluations(["top1"], Material(images=tmp_path / "none"))
-    with pytest.raises(DataError, match="no such text"):
+    with pytest.raises(DataError, match="none.txt: there is no such file"):
         check_evaluations(["bits_per_byte"], Material(text=tmp_path / "none.txt"))
     check_evaluations(["bits_per_byte", "probe_top1"], Material())
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import snakemake_executor_plugin_slurm  # noqa: F401  it asks for SLURM's commands, here the real ones
 import yaml
 from typer.testing import CliRunner
 
@@ -17,6 +18,7 @@ from convergent.ops import disk
 from convergent.ops.cluster import cluster
 from convergent.ops.disk import Needs, needs, rows_of_a_job
 from convergent.ops.folder_listing import listed
+from convergent.ops.limits import count_gpus, parse_minutes
 from convergent.ops.plan import estimate
 from convergent.ops.test_job import answer, compared, run_test_job
 
@@ -101,6 +103,113 @@ def test_a_partition_whose_jobs_would_be_lost_when_they_make_way_is_told(
     assert len(found) == (fix is not None)
     for check in found:
         assert check.level == "warning" and "'gpu'" in check.text and fix in check.fix
+
+
+LIMITED = (
+    "batch*|up|(null)|idle|OFF|infinite|128000+|32\n"
+    "gpu|up|gpu:a100:2(S:0-1)|mix|OFF|{time}|{memory}|32\n"
+)
+ACCOUNTS = """\
+case "$4" in
+user) echo lab ;;
+assoc) echo 'lab||||100||||'; echo "lab|$(/usr/bin/id -un)||{jobs}||{wall}|||normal" ;;
+qos) echo 'normal||||gres/gpu=4|'; echo 'urgent|1||00:01:00||' ;;
+esac
+"""
+
+
+def limits_of(study, folder):
+    return [check for check in cluster(study, folder) if check.about == "cluster: limits"]
+
+
+@pytest.fixture
+def limited(slurm, profile):
+    """A site with limits, and a profile with three attempts, without one word of them."""
+
+    def make(time="1-00:00:00", memory="256000", jobs="", wall=""):
+        slurm("sinfo", LIMITED.format(time=time, memory=memory))
+        slurm("sacctmgr", script=ACCOUNTS.format(jobs=jobs, wall=wall))
+        return profile({"batch": {}, "gpu": {"max_gpu": 4}}, retries=2, cores=8, jobs=50)
+
+    return make
+
+
+def test_jobs_that_no_attempt_takes_over_a_limit_are_well(small, limited):
+    (found,) = limits_of(small(), limited())
+    assert (found.level, found.text) == ("ok", "jobs of every attempt fit the partitions")
+
+
+@pytest.mark.parametrize(
+    ("time", "level", "words"),
+    [("00:45:00", "problem", "the 0.75 h of"), ("2:00:00", "warning", "at attempt 3, ")],
+)
+def test_jobs_that_ask_more_time_than_a_partition_gives_are_counted(
+    small, limited, time, level, words
+):
+    study = small()
+    found = [check for check in limits_of(study, limited(time)) if check.level == level]
+    layers = sum(job.stage == "extract" for job in study.graph.jobs)
+    (said,) = found
+    assert words in said.text and f"{layers} of " in said.text and "'gpu'" in said.text
+    assert "tiny-vit" in said.text and "resources.max_minutes: " in said.fix
+    minutes = {"00:45:00": 45, "2:00:00": 120}[time]
+    capped = small(resources={"max_minutes": max(60, minutes)})
+    assert not [check for check in limits_of(capped, limited("2:00:00")) if check.level != "ok"]
+
+
+def test_jobs_that_need_more_than_the_study_allows_are_a_problem(small, limited):
+    study = small(resources={"max_minutes": 60, "read_mb_s": 1e-3})
+    (found,) = limits_of(study, limited())[:1]
+    assert found.level == "problem" and "need more time than resources.max_minutes" in found.text
+
+
+def test_memory_and_gpus_are_compared_with_a_nodes(small, limited):
+    (found,) = limits_of(small(), limited(memory="9000"))
+    assert found.level == "warning" and found.text.startswith("at attempt 3, ")
+    assert "ask more memory than the 9 GB of partition 'gpu'" in found.text
+    assert "resources.node_mb: 9000" in found.fix
+
+
+def test_fewer_jobs_than_the_profile_submits_are_a_warning(small, limited):
+    (found, well) = limits_of(small(), limited(jobs="20"))
+    assert (found.level, well.level) == ("warning", "ok")
+    assert "50 jobs are submitted at once" in found.text and "account 'lab' takes 20" in found.text
+    assert "jobs: 20" in found.fix
+
+
+def test_the_time_of_an_account_counts_like_a_partitions(small, limited):
+    (found,) = [c for c in limits_of(small(), limited(wall="00:45:00")) if c.level == "problem"]
+    assert "the 0.75 h of" in found.text and "account 'lab'" in found.text
+
+
+def test_without_accounting_the_limits_of_accounts_are_not_known(small, slurm, profile):
+    slurm("sacctmgr", script="echo 'not running a supported accounting_storage' >&2; exit 1")
+    found = limits_of(small(), profile({"batch": {}, "gpu": {"max_gpu": 4}}))
+    assert {check.level for check in found} == {"ok"}
+    assert "not running a supported accounting_storage" in found[0].text
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [
+        ("30", 30),
+        ("30:00", 30),
+        ("2:30:00", 150),
+        ("1-00:00:00", 1440),
+        ("2-12", 3600),
+        ("infinite", None),
+    ],
+)
+def test_times_are_read_as_slurm_writes_them(text, minutes):
+    assert parse_minutes(text) == minutes
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [("gpu:4", 4), ("gpu:a100:2(S:0-1),gpu:h100:4", 6), ("gres/gpu=3,cpu=4", 3), ("(null)", 0)],
+)
+def test_gpus_are_counted(text, gpus):
+    assert count_gpus(text) == gpus
 
 
 def test_without_slurm_one_warning_says_so(small, commands, profile):

@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from convergent.cli import _status as cli_status
 from convergent.cli import app
-from convergent.ops import status as module
-from convergent.ops.status import Watch
+from convergent.ops import runs as runs_module
+from convergent.ops.status import Family, Watch
 from convergent.study.graph import SHARED
 
 from .conftest import touch
@@ -141,7 +141,7 @@ def test_jobs_of_a_killed_run_are_waiting_and_not_running(small, commands, monke
     assert rows(found)["tiny"] == {"waiting": 12}
     told = "\n".join(cli_status._plain(found))
     assert "`scancel --name=convergent_47866558-7f1e-463c-a983-d23514c4d1cf` ends its jobs" in told
-    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    monkeypatch.setattr(runs_module, "is_alive", lambda run: True)
     assert rows(Watch(study).look())["tiny"] == {"running": 4, "waiting": 8}
 
 
@@ -161,12 +161,12 @@ def test_what_failed_before_waits_once_a_new_run_is_at_work(small, commands, mon
     os.utime(log, (0, 0))
     leave_log(LOG.read_text())
     assert rows(Watch(study).look())["tiny"]["failed"] == 3
-    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    monkeypatch.setattr(runs_module, "is_alive", lambda run: True)
     assert rows(Watch(study).look())["tiny"]["failed"] == 2
 
 
 def test_a_screen_that_is_too_low_shows_where_something_happens():
-    families = [module.Family(f"family-{number:02}") for number in range(40)]
+    families = [Family(f"family-{number:02}") for number in range(40)]
     for row in families:
         row.jobs["waiting"] = 5
     families[30].jobs["running"] = 1
@@ -180,7 +180,7 @@ def test_a_screen_that_is_too_low_shows_where_something_happens():
 
 
 def test_the_end_is_estimated_from_the_rate_of_the_run(failed_on_slurm, monkeypatch):
-    monkeypatch.setattr(module, "is_alive", lambda run: True)
+    monkeypatch.setattr(runs_module, "is_alive", lambda run: True)
     watch = Watch(failed_on_slurm)
     run = watch.look().run
     now = time.time()
@@ -266,3 +266,35 @@ def test_status_works_from_another_shell_while_snakemake_runs(workflow, monkeypa
     assert workflow.plan() == {}
     assert after["all"]["done"] == after["all"]["jobs"]
     assert Path("study.yaml").read_text() == text
+
+
+SLOW = """\
+rule slow:
+    output: "made"
+    log: "results/small/logs/slow.log"
+    shell: "while [ ! -e enough ]; do sleep 0.1; done; touch {output}"
+"""
+
+
+def test_a_start_that_the_lock_refuses_is_no_run(small):
+    study = small()
+    Path("Snakefile").write_text(SLOW)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--configfile", study.file]
+
+    def plain() -> str:
+        return "\n".join(cli_status._plain(Watch(study).look()))
+
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while not list(Path(".snakemake/log").glob("*")) or "Snakemake runs on" not in plain():
+            assert first.poll() is None
+            time.sleep(0.1)
+        for more in ([], ["no-such-file"]):  # refused by the lock, and before it
+            assert subprocess.run([*command, *more], capture_output=True).returncode != 0
+        assert "Snakemake runs on" in plain() and "--unlock" not in plain()
+        assert "came to no job (Error: Directory cannot be locked" in plain()
+    finally:
+        Path("enough").touch()
+        first.wait()
+    assert first.returncode == 0
+    assert "has ended, 1 of 1 planned jobs done" in plain() and "--unlock" not in plain()

@@ -14,16 +14,9 @@ import pytest
 import scores_fixtures as made
 from convergent.errors import ConfigError, StoreError
 from convergent.pipeline import measure as aggregate
-from convergent.pipeline import remote_workers, worker_jobs
 from convergent.pipeline.maps import write_maps
-from convergent.pipeline.remote_workers import SameVersions
-from convergent.pipeline.workers import (
-    FAN_IN,
-    StoreRequest,
-    read_requested,
-    worker_mistakes,
-    workers,
-)
+from convergent.pipeline.workers import FAN_IN, worker_mistakes, workers
+from convergent.store import StoreRequest, read_store
 from convergent.study import AggregationConfig, Study
 
 TABLES = ("measurements", "alignment", "coverage", "resampled")
@@ -77,6 +70,7 @@ def test_workers_of_a_dask_cluster_write_the_same_bytes(study, local):
 
 def test_jobs_of_slurm_are_asked_for_as_configured_and_let_go(study, local, monkeypatch):
     dask_jobqueue = pytest.importorskip("dask_jobqueue")
+    pytest.importorskip("cryptography")
     told = []
 
     class Cluster:
@@ -84,23 +78,23 @@ def test_jobs_of_slurm_are_asked_for_as_configured_and_let_go(study, local, monk
             told.append(options)
             self.opened = local(1)
 
-        def __getattr__(self, name):
-            return getattr(self.opened, name)
-
-        def scale(self, **options):
+        def adapt(self, **options):
             told.append(options)
 
-        def close(self):
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
             told.append("closed")
 
     def client(cluster, **options):
-        return distributed.Client(cluster.scheduler_address, **options)
+        return connect(cluster.opened.scheduler_address, **options)
 
     import distributed
 
+    connect = distributed.Client
     monkeypatch.setattr(dask_jobqueue, "SLURMCluster", Cluster)
-    monkeypatch.setattr(remote_workers, "_client_class", lambda _: client)
-    monkeypatch.setattr(worker_jobs, "_cancel", lambda name: told.append(name))
+    monkeypatch.setattr(distributed, "Client", client)
     alone = results(with_workers(study, workers=1))
     config = AggregationConfig(
         scheduler="slurm", workers=3, slurm={"queue": "cpu", "memory": "8GB", "cores": 2}
@@ -108,17 +102,17 @@ def test_jobs_of_slurm_are_asked_for_as_configured_and_let_go(study, local, monk
     with workers(config, "logs") as readers:
         assert readers.count == 6
         assert list(readers.each(str, range(30))) == [str(k) for k in range(30)]
-    options, scaled, *end = told
-    assert scaled == {"jobs": 3}
+    options, kept, end = told
+    assert kept == {"minimum_jobs": 3, "maximum_jobs": 3}
     asked = {"cores": 2, "processes": 1, "memory": "8GB", "queue": "cpu", "log_directory": "logs"}
     assert asked.items() <= options.items()
+    assert options["security"] is True
     assert options["job_name"].startswith("convergent-workers-")
-    assert end == ["closed", options["job_name"]]
+    assert end == "closed"
     assert results(with_workers(study, scheduler="slurm")) == alone
 
 
-def test_a_scheduler_without_workers_is_an_error_that_says_so(local, monkeypatch):
-    monkeypatch.setattr(remote_workers, "LOOK_SECONDS", 0.05)
+def test_a_scheduler_without_workers_is_an_error_that_says_so(local):
     address = local(0).scheduler_address
     config = AggregationConfig(scheduler=address, wait_minutes=0.002)
     with (
@@ -141,11 +135,45 @@ def test_an_error_of_a_task_is_its_own(local):
         list(readers.each(fail, [1]))
 
 
-def test_a_worker_with_other_packages_refuses():
-    own = remote_workers.versions()
-    assert SameVersions(len, own)("four") == 4
-    with pytest.raises(ConfigError, match=rf"has Python {own[0]}.*what asks has Python 3.1,"):
-        SameVersions(len, ("3.1", *own[1:]))("four")
+@pytest.fixture
+def readers(local):
+    with workers(AggregationConfig(scheduler=local(1).scheduler_address)) as opened:
+        yield opened
+
+
+def test_a_worker_with_other_packages_is_refused(readers, monkeypatch):
+    import distributed
+
+    asked = distributed.Client.get_versions
+
+    def older(*arguments, **options):
+        found = asked(*arguments, **options)
+        (worker,) = found["workers"].values()
+        worker["packages"] |= {"numpy": "1.0"}
+        return found
+
+    monkeypatch.setattr(distributed.Client, "get_versions", older)
+    with pytest.raises(ConfigError, match=r"a worker has Python 3.*numpy 1\.0.*this process has"):
+        list(readers.each(str, [1]))
+
+
+@pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        (lambda d: d.KilledWorker("task", None, 3), "workers died while they read a store"),
+        (lambda d: d.scheduler.NoWorkerError("task", 60.0), "no worker is left"),
+        (lambda d: d.comm.CommClosedError("in reading"), "the dask scheduler is gone"),
+    ],
+)
+def test_what_ends_the_workers_is_an_error_in_one_line(readers, monkeypatch, cause, words):
+    import distributed
+
+    def fail(*_, **__):
+        raise cause(distributed)
+
+    monkeypatch.setattr(distributed.Client, "gather", fail)
+    with pytest.raises(ConfigError, match=rf"{words}\. Fix: .*threads"):
+        list(readers.each(str, [1]))
 
 
 @pytest.mark.parametrize("scheduler", ["slurm", "tcp://127.0.0.1:8786"])
@@ -158,6 +186,7 @@ def test_a_missing_package_is_seen_before_a_job_is_submitted(monkeypatch, schedu
 
 def test_an_unknown_keyword_is_seen_before_a_job_is_submitted():
     pytest.importorskip("dask_jobqueue")
+    pytest.importorskip("cryptography")
     config = AggregationConfig(scheduler="slurm", slurm={"queue": "cpu", "accounts": "tests"})
     (mistake,) = worker_mistakes(config)
     assert "unknown keyword 'accounts'" in str(mistake) and "'account'" in str(mistake)
@@ -167,10 +196,14 @@ def test_a_scheduler_that_does_not_answer_is_named(monkeypatch):
     def refuse(*place, **options):
         raise OSError("timed out")
 
-    monkeypatch.setitem(sys.modules, "distributed", SimpleNamespace(Client=refuse))
+    monkeypatch.setitem(
+        sys.modules, "distributed", SimpleNamespace(Client=refuse, __spec__=object())
+    )
     config = AggregationConfig(scheduler="tcp://nowhere:8786")
     with (
-        pytest.raises(ConfigError, match=r"no dask scheduler answers at 'tcp://nowhere:8786'"),
+        pytest.raises(
+            ConfigError, match=r"the dask scheduler at 'tcp://nowhere:8786' does not answer"
+        ),
         workers(config),
     ):
         pass
@@ -232,13 +265,9 @@ def test_a_reduction_holds_few_results_at_once():
 
 
 def test_tables_need_nothing_that_is_said_of_single_targets(study):
-    path = study.paths.alignment("scenes", "net-b", "final", "layers.0", "s1")
-    identity = study.identity(
-        "fit", dataset="scenes", model="net-b", checkpoint="final", layer="layers.0"
-    )
-    store = read_requested(
-        StoreRequest(path, identity, "here"), lambda _, dims: "target" not in dims
-    )
+    keys = {"dataset": "scenes", "model": "net-b", "checkpoint": "final", "layer": "layers.0"}
+    asked = StoreRequest.of(study, "fit", {**keys, "subject": "s1"})
+    store = read_store(asked, wanted=lambda _, dims: "target" not in dims)
     assert {"region_fold_r", "region", "cka_null"} <= set(store.arrays)
     assert not {"fold_r", "r", "target_region", "noise_ceiling"} & set(store.arrays)
     np.testing.assert_array_equal(store["region"], made.REGIONS)

@@ -1,4 +1,4 @@
-"""A one-node SLURM for the tests, and a fresh copy of the workflow to run on it."""
+"""A SLURM of three nodes for the tests, and a fresh copy of the workflow to run on it."""
 
 from __future__ import annotations
 

@@ -7,8 +7,11 @@ STATE=/var/lib/convergent-slurm
 MARK="# written by Convergent's tests/slurm/slurm-up.sh"
 status=0
 
-for daemon in slurmd slurmctld slurmdbd mariadbd munged; do
-  pid=$(cat "$STATE/run/$daemon.pid" 2>/dev/null) || continue
+# Nodes first: a controller that is gone would keep them waiting.
+for file in "$STATE"/run/node*.pid "$STATE"/run/{slurmctld,slurmdbd,mariadbd,munged}.pid; do
+  daemon=$(basename "$file" .pid)
+  [[ $daemon == node* ]] && daemon=slurmd
+  pid=$(cat "$file" 2>/dev/null) || continue
   # A process id may have been given to somebody else since.
   [ "$(cat "/proc/$pid/comm" 2>/dev/null)" = $daemon ] || continue
   kill "$pid"

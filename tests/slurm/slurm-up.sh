@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# A real SLURM on one machine, for the tests: sbatch, squeue, sacct, pretended processors and GPUs.
+# A real SLURM on one machine, for the tests: sbatch, squeue, sacct, and three nodes with simulated
+# processors and GPUs of their own (a slurmd for each, on a port of its own).
 #
 #   tests/slurm/slurm-up.sh      start (or do nothing, if it runs already); prints what it offers
 #   tests/slurm/slurm-down.sh    stop it and remove its state
@@ -12,11 +13,13 @@ set -euo pipefail
 
 STATE=/var/lib/convergent-slurm
 MARK="# written by Convergent's tests/slurm/slurm-up.sh"
-PROCESSORS=${CONVERGENT_SLURM_CPUS:-32}
+NODES=${CONVERGENT_SLURM_NODES:-3}
+PROCESSORS=${CONVERGENT_SLURM_CPUS:-32} # of each node, as are memory and GPUs
 MEMORY_MB=${CONVERGENT_SLURM_MEMORY_MB:-128000}
-GPUS=${CONVERGENT_SLURM_GPUS:-8}
+GPUS=${CONVERGENT_SLURM_GPUS:-4}
 DATABASE_PORT=33316
-NODE=$(hostname -s)
+NODE_PORT=17010 # node1 listens on the next one
+HOST=$(hostname -s)
 export PATH=/usr/sbin:/sbin:$PATH DEBIAN_FRONTEND=noninteractive
 
 fail() { echo "slurm-up: $*" >&2; exit 1; }
@@ -52,17 +55,20 @@ for program in slurmctld slurmd slurmdbd sacct munged mariadbd; do
   command -v $program >/dev/null || { install_packages; break; }
 done
 
-mkdir -p "$STATE"/{log,run,controller,node,database,gpu} /etc/slurm
+mkdir -p "$STATE"/{log,run,controller,database,gpu} /etc/slurm
 chown slurm: "$STATE"/{log,run,controller}
 chown mysql: "$STATE/database"
 for ((gpu = 0; gpu < GPUS; gpu++)); do
   [ -e "$STATE/gpu/$gpu" ] || mknod "$STATE/gpu/$gpu" c 1 3 2>/dev/null || touch "$STATE/gpu/$gpu"
 done
+for ((node = 1; node <= NODES; node++)); do
+  mkdir -p "$STATE/node$node"
+done
 
 cat >/etc/slurm/slurm.conf <<CONF
 $MARK
 ClusterName=convergent
-SlurmctldHost=$NODE(127.0.0.1)
+SlurmctldHost=$HOST(127.0.0.1)
 SlurmUser=slurm
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 MpiDefault=none
@@ -73,7 +79,7 @@ TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=2
 JobAcctGatherParams=OverMemoryKill,UsePss
-# The node claims more than the machine has.
+# The nodes claim more than the machine has.
 SlurmdParameters=config_overrides
 GresTypes=gpu
 SelectType=select/cons_tres
@@ -86,16 +92,17 @@ AccountingStorageTRES=gres/gpu,gres/gpu:h100
 AccountingStorageEnforce=associations,limits,qos
 AccountingStoreFlags=job_comment
 StateSaveLocation=$STATE/controller
-SlurmdSpoolDir=$STATE/node
+SlurmdSpoolDir=$STATE/%n
 SlurmctldPidFile=$STATE/run/slurmctld.pid
-SlurmdPidFile=$STATE/run/slurmd.pid
+SlurmdPidFile=$STATE/run/%n.pid
 SlurmctldLogFile=$STATE/log/slurmctld.log
-SlurmdLogFile=$STATE/log/slurmd.log
-NodeName=$NODE NodeAddr=127.0.0.1 CPUs=$PROCESSORS RealMemory=$MEMORY_MB Gres=gpu:h100:$GPUS Feature=nvlink State=UNKNOWN
+SlurmdLogFile=$STATE/log/%n.log
+NodeName=node[1-$NODES] NodeHostname=$HOST NodeAddr=127.0.0.1 Port=[$((NODE_PORT + 1))-$((NODE_PORT + NODES))] \\
+  CPUs=$PROCESSORS RealMemory=$MEMORY_MB Gres=gpu:h100:$GPUS Feature=nvlink State=UNKNOWN
 # Jobs of spot make way for those of urgent.
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=DEFAULT Nodes=$NODE DefaultTime=00:10:00 DefMemPerCPU=1000 PreemptMode=OFF State=UP
+PartitionName=DEFAULT Nodes=node[1-$NODES] DefaultTime=00:10:00 DefMemPerCPU=1000 PreemptMode=OFF State=UP
 PartitionName=cpu Default=YES MaxTime=1-00:00:00
 PartitionName=gpu MaxTime=1-00:00:00
 PartitionName=spot MaxTime=1-00:00:00 PreemptMode=REQUEUE
@@ -103,7 +110,7 @@ PartitionName=urgent MaxTime=1-00:00:00 PriorityTier=10
 CONF
 cat >/etc/slurm/gres.conf <<CONF
 $MARK
-NodeName=$NODE Name=gpu Type=h100 File=$STATE/gpu/[0-$((GPUS - 1))]
+NodeName=node[1-$NODES] Name=gpu Type=h100 File=$STATE/gpu/[0-$((GPUS - 1))]
 CONF
 install -o slurm -g slurm -m 600 /dev/stdin /etc/slurm/slurmdbd.conf <<CONF
 $MARK
@@ -164,6 +171,8 @@ known show qos urgent || sacctmgr -Qi add qos urgent priority=10 >/dev/null
 sacctmgr -Qi modify account tests set qos=normal,urgent >/dev/null
 running "$STATE/run/slurmctld.pid" || slurmctld
 ready 60 slurmctld sh -c 'scontrol ping | grep -q UP'
-running "$STATE/run/slurmd.pid" || slurmd
-ready 60 "the node" sh -c 'sinfo -h -o %T | grep -qE "^(idle|mixed|allocated)"'
+for ((node = 1; node <= NODES; node++)); do
+  running "$STATE/run/node$node.pid" || slurmd -N "node$node"
+done
+ready 60 "a node" sh -c '! sinfo -h -N -o %T | grep -qvE "^(idle|mixed|allocated)$"'
 sinfo -o '%P %T %c cpus %m MB %G'

@@ -14,12 +14,13 @@ import pytest
 
 import scores_fixtures as made
 from convergent.errors import ConfigError, StoreError
-from convergent.pipeline import remote_workers
-from convergent.pipeline.workers import StoreRequest, read_requested, workers
+from convergent.pipeline.workers import workers
+from convergent.store import StoreRequest, read_store
 from convergent.study import AggregationConfig, Study
 
-pytest.importorskip("dask_jobqueue", reason="the extra dask-slurm is not installed")
-pytestmark = pytest.mark.slurm
+for package in ("dask_jobqueue", "cryptography"):
+    pytest.importorskip(package, reason="the extra dask-slurm is not installed")
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("cluster")]
 OPTIONS = {"queue": "cpu", "account": "tests", "memory": "1GB", "walltime": "00:05:00"}
 LATER = {"job_extra_directives": ["--begin=now+1hour"]}
 TABLES = ("measurements", "alignment", "coverage", "resampled")
@@ -57,6 +58,7 @@ def where_it_runs(_: int) -> dict[str, str]:
         "python": sys.executable,
         "path": os.environ["PATH"],
         "job": os.environ.get("SLURM_JOB_ID", ""),
+        "pid": str(os.getppid()),
     }
 
 
@@ -72,19 +74,17 @@ def study(tmp_path, monkeypatch) -> Study:
     return made.made_study(tmp_path)
 
 
-@pytest.fixture(autouse=True)
-def _often(monkeypatch, cluster):
-    monkeypatch.setattr(remote_workers, "LOOK_SECONDS", 0.5)
-
-
 def test_a_worker_is_as_configured_and_is_replaced_when_its_job_ends(study, tmp_path):
-    asked = StoreRequest.of(study, "scenes", "net-a", "final", "layers.0", "s1")
-    missing = StoreRequest.of(study, "scenes", "net-a", "final", "layers.1", "s1")
+    keys = {"dataset": "scenes", "model": "net-a", "checkpoint": "final", "subject": "s1"}
+    asked, missing = (
+        StoreRequest.of(study, "fit", {**keys, "layer": f"layers.{k}"}).absolute() for k in (0, 1)
+    )
     Path(missing.path).unlink()
     with workers(on_slurm("dask-replaced"), str(tmp_path / "logs")) as readers:
         (first,) = readers.each(sent(where_it_runs), [0])
         job = call("scontrol", "show", "job", "-o", first["job"])
         assert "Partition=cpu" in job and "Account=tests" in job and "TimeLimit=00:05:00" in job
+        assert "tls://" in Path(f"/proc/{first['pid']}/cmdline").read_text()
         assert first["python"] == sys.executable and first["path"] == os.environ["PATH"]
         with pytest.raises(StoreError, match=r"the store is missing|does not exist"):
             list(readers.each(_read_all, [asked, missing]))
@@ -97,7 +97,7 @@ def test_a_worker_is_as_configured_and_is_replaced_when_its_job_ends(study, tmp_
 
 
 def _read_all(asked: StoreRequest):
-    return read_requested(asked, lambda *_: True)
+    return read_store(asked)
 
 
 _read_all.__module__ = "__main__"
@@ -151,8 +151,10 @@ def test_a_killed_process_leaves_no_worker_in_the_queue(study, tmp_path):
         f"with workers(AggregationConfig(**{config.model_dump()!r})) as readers:\n"
         "    list(readers.each(str, [1]))\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", script])
+    process = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path)
     until(lambda: queued("dask-killed"))
+    assert list(tmp_path.glob(".dask-jobqueue.worker.key.*"))  # workers are asked for a key
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 128 + signal.SIGTERM
     assert not queued("dask-killed")
+    assert not list(tmp_path.glob(".dask-jobqueue.worker.*"))

@@ -23,7 +23,7 @@ HUNGRY, SLOW, CANCELLED, REQUEUED, KILLED, UNTOUCHED = LAYERS
 
 @dataclass(frozen=True)
 class Broken:
-    """A finished run, what SLURM recorded of it, and what was seen while the node was drained."""
+    """A finished run, SLURM's record of it, and the jobs' states while the nodes were drained."""
 
     place: Place
     right: dict[str, str]
@@ -94,13 +94,13 @@ def _break(place: Place, layer: str, queue: dict[str, tuple[str, str]]) -> bool:
 
 @pytest.fixture(scope="module")
 def broken(cluster, tmp_path_factory) -> Broken:
-    """Submit six layers to a drained node, resume it, and break five of them."""
+    """Submit six layers while all nodes are drained, resume these, and break five layers."""
     place = make_place(tmp_path_factory.mktemp("faults") / "study", 1, 3, {"cka": None})
     right = chaos.undisturbed(place)
     place.forget()
     chaos.allow_requeue(place)
-    node = _call("sinfo", "-h", "-o%n").split()[0]
-    _call("scontrol", "update", f"nodename={node}", "state=drain", "reason=test")
+    nodes = f"nodename={_call('sinfo', '-h', '-pcpu', '-o%N').strip()}"
+    _call("scontrol", "update", nodes, "state=drain", "reason=test")
     log = place.root / "faults.log"
     try:
         controller = place.start(f"{OPTIONS} --retries 2 -- {' '.join(place.targets)}", log)
@@ -111,7 +111,7 @@ def broken(cluster, tmp_path_factory) -> Broken:
         _call("scontrol", "update", f"jobid={queue[HUNGRY][0]}", "MinMemoryNode=150")
         _call("scontrol", "update", f"jobid={queue[SLOW][0]}", "TimeLimit=1")
     finally:
-        _call("scontrol", "update", f"nodename={node}", "state=resume")
+        _call("scontrol", "update", nodes, "state=resume")
     todo = [SLOW, CANCELLED, REQUEUED, KILLED]
     try:
         while controller.poll() is None:
@@ -142,7 +142,7 @@ def test_the_study_is_finished_with_the_right_bytes(broken):
     assert broken.place.temporaries() == []
 
 
-def test_jobs_wait_for_a_drained_node(broken):
+def test_jobs_wait_for_drained_nodes(broken):
     assert broken.drained == {"PENDING"}
     assert {layer for layer, jobs in broken.jobs.items() if jobs[-1].state == "COMPLETED"} == set(
         LAYERS

@@ -28,13 +28,26 @@ def test_a_preempted_layer_returns_under_its_number_and_gives_the_same_stores(cl
     chaos.allow_requeue(place)
     assert not [c for c in partitions(place.study, profile) if c.about == "cluster: preemption"]
 
+    nodes = subprocess.run(
+        ["sinfo", "-h", "-p", "urgent", "-o", "%D"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     log = place.root / "run.log"
     controller = place.start(f"{chaos.OPTIONS} -- {' '.join(place.targets)}", log)
     try:
         urgent = False
         while controller.poll() is None:
             if not urgent and chaos.workers(place.root):
-                everything = ["-p", "urgent", "--gres=gpu:8", "-t", "1", "-o", "/dev/null"]
+                everything = [
+                    "-p",
+                    "urgent",
+                    "-N",
+                    nodes,
+                    "--gres=gpu:4",
+                    "-t",
+                    "1",
+                    "-o",
+                    "/dev/null",
+                ]
                 subprocess.run(["sbatch", *everything, "--wrap", "sleep 1"], check=True)
                 urgent = True
             chaos.hurry()

@@ -45,7 +45,12 @@ def test_a_data_set_section_has_its_unknown_keys_named(files):
     ("table", "old", "new", "message"),
     [
         ("models", "\tcls\t", "\tclass\t", r"line 3, column 'pooling': unknown value 'class'"),
-        ("models", "\t1000\t", "\tmany\t", r"line 3, column 'parameters': 'many' is not a number"),
+        (
+            "models",
+            "\t1000\t",
+            "\tmany\t",
+            r"line 3, column 'parameters': 'many' is not a whole number",
+        ),
         ("models", "4;8;16", "4;8", r"line 4, column 'width': 2 widths for 3 layers"),
         ("models", "blocks.{0-2}", "blocks.{2-0}", r"column 'layers': '2-0' counts down"),
         ("models", "net-b\t", "net-a\t", r"line 4, column 'model': model 'net-a' is already"),
@@ -60,7 +65,7 @@ def test_a_data_set_section_has_its_unknown_keys_named(files):
         ("checkpoints", "\t\t\t0\t", "\t\t\t\t", r"line 4, column 'seed': random weights need a"),
         ("checkpoints", "step10", "step0", r"checkpoint 'net-a/step0' is already in line 2"),
         ("checkpoints", "net-a\tstep0", "net-x\tstep0", r"unknown model 'net-x'"),
-        ("performance", "0.25", "nan", r"column 'score': 'nan' is not finite"),
+        ("performance", "0.25", "nan", r"column 'score': 'nan' is not a number"),
         ("performance", "step10", "step11", r"no checkpoint 'step11'.*did you mean 'step10'"),
     ],
 )
@@ -89,7 +94,7 @@ def test_all_mistakes_are_told_and_load_says_how_many_more(files):
 
 def test_a_missing_table_is_named(files):
     files.config["tables"]["models"] = ["model.tsv"]
-    with pytest.raises(TableError, match=r"model\.tsv: no such table"):
+    with pytest.raises(TableError, match=r"model\.tsv: there is no such file"):
         Study.load(files.path)
 
 
@@ -100,7 +105,7 @@ def test_a_model_without_a_data_set_of_its_modality_is_a_mistake(files):
 
 
 def test_a_missing_configuration_is_named(tmp_path):
-    with pytest.raises(ConfigError, match="nothing.yaml: no such configuration file"):
+    with pytest.raises(ConfigError, match="nothing.yaml: there is no such file"):
         read_config(tmp_path / "nothing.yaml")
 
 
@@ -136,5 +141,5 @@ def test_later_files_add_to_and_replace_what_earlier_ones_say(files, tmp_path):
 def test_overrides_of_the_command_line_are_yaml(files):
     config = read_config(files.path, parse_overrides(["fit.folds=7", "fit.delays=[1, 2]"]))
     assert (config.fit.folds, config.fit.delays) == (7, (1, 2))
-    with pytest.raises(ConfigError, match="'fit.folds' is no key=value"):
+    with pytest.raises(ConfigError, match="'fit.folds' is not key=value"):
         parse_overrides(["fit.folds"])

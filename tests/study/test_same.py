@@ -6,9 +6,7 @@ import pytest
 
 from convergent.errors import TableError, WeightsError
 from convergent.models import WeightsManifest, check_distinct
-from convergent.study import same_weights
-from convergent.study.rows import build_checkpoint
-from convergent.study.tables import Row
+from convergent.study import Study, same_weights
 from convergent.study.types import Checkpoint, Model
 
 
@@ -63,8 +61,11 @@ def test_declared_copies_are_no_mistake_and_others_are():
         check_distinct([manifest("a", "step1", "same"), manifest("a", "step2", "same")], copies)
 
 
-@pytest.mark.parametrize("text", ["step0", "a/b/c"])
-def test_a_row_that_names_itself_or_a_path_is_refused(text):
-    row = Row("t.tsv", 2, {"model": "a", "checkpoint": "step0", "same_as": text})
-    with pytest.raises(TableError, match="is no other checkpoint"):
-        build_checkpoint(row, {"a": model("a")})
+@pytest.mark.parametrize("text", ["step0", "net-a/step0", "a/b/c", "step5", "net-x/step0"])
+def test_a_row_that_names_no_other_checkpoint_is_refused(files, text):
+    table = files.folder / "checkpoints.tsv"
+    lines = table.read_text().splitlines()
+    columns = [lines[0] + "\tsame_as", lines[1] + f"\t{text}", *(f"{row}\t" for row in lines[2:])]
+    table.write_text("\n".join(columns))
+    with pytest.raises(TableError, match="line 2, column 'same_as': .* is no other checkpoint"):
+        Study.load(files.path)

@@ -56,7 +56,7 @@ def test_unknown_names_and_repeated_seeds_are_mistakes(files):
     assert any("'twins.models' names unknown 'gtp'" in text and "'gpt'" in text for text in found)
     assert any("'twins.families' names unknown 'nest'" in text for text in found)
     files.config["twins"] = {"seeds": [0, 0]}
-    assert "a seed is listed twice" in str(Study.mistakes(files.path)[0])
+    assert "'0' is listed twice" in str(Study.mistakes(files.path)[0])
 
 
 def test_a_row_that_runs_code_gives_a_reason(files):

@@ -87,3 +87,14 @@ def test_validate_finds_what_fits_no_node(sizes):
     assert done.exit_code == 2
     assert "model 'm72B' has 145 GB of weights and asks 13 GPUs of 16 GB" in done.stderr
     assert "m7B" not in done.stderr
+
+
+@pytest.mark.parametrize("granularity", ["layer", "checkpoint"])
+def test_gpus_are_asked_of_one_node_and_a_group_adds_up_no_nodes(sizes, granularity):
+    sizes.config |= {"granularity": granularity, "fit_granularity": "subject"}
+    done = sizes.snakemake("--dry-run", "results/sizes/models/m70M.parquet")
+    jobs = re.findall(r"rule (\w+)\S*:\n(?:.+\n)*? +resources: (.*)", done.stdout + done.stderr)
+    declared = {(rule.split("_")[0], "nodes=1" in asked.split(", ")) for rule, asked in jobs}
+    assert ("extract", True) in declared and ("fit", False) in declared
+    for rule, asked in jobs:
+        assert ("nodes=1" in asked.split(", ")) == bool(re.search(r"\bgpu=[1-9]", asked)), rule

@@ -9,6 +9,7 @@ from snakemake.path_modifier import PathModifier
 
 from convergent.errors import ConvergentError
 from convergent.ops.records import known_identity
+from convergent.ops.submission import wait_at_limits
 from convergent.study import Study, environment
 
 # The configuration as Snakemake has merged it: files, --config, and what a module was given.
@@ -53,6 +54,11 @@ try:
 except ConvergentError as error:
     raise WorkflowError(str(error)) from None
 graph, paths = study.graph, study.paths
+
+# Where SLURM takes no more jobs for now, submitting waits, and says so in this run's log.
+if workflow.is_main_process:
+    wait_at_limits(logger.warning)
+
 
 # All jobs run in the image that the study names (--config container=convergent.sif).
 if image:

@@ -53,9 +53,9 @@ def check(
             target = picture if len(readers) == 1 else picture.with_stem(f"{picture.stem}-{name}")
             _draw(report, target)
     if mistakes:
-        typer.echo(f"{mistakes} mistake(s)", err=True)
+        typer.echo(f"{mistakes} error(s)", err=True)
         raise typer.Exit(2)
-    typer.echo("no mistakes found")
+    typer.echo("no errors found")
 
 
 @data_app.command()

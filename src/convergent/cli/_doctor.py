@@ -87,9 +87,9 @@ def _checks(
     yield Check("ok", "study", f"{file}: configuration and tables are well-formed")
     if data:
         # the readers say what is missing of a data set, and whether its agreement is accepted
-        from convergent.cli._inspect import _data_mistakes
+        from convergent.pipeline.validate import study_errors
 
-        wrong = _data_mistakes(study, True)
+        wrong = study_errors(study)
         yield from _told("data and models", wrong)
         if not wrong:
             names = ", ".join(study.config.datasets)

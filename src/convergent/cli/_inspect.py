@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated
 
 import typer
 
 from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load, settings
-from convergent.errors import ConvergentError
-from convergent.study import Study, Unit, resources
+from convergent.errors import printable
+from convergent.study import Study, Unit
 
 _PANEL = "Inspect"
 
@@ -19,65 +18,23 @@ def validate(
     study: StudyFile = DEFAULT_STUDY,
     overrides: Overrides = [],
     data: Annotated[
-        bool, typer.Option("--data/--no-data", help="Also open the data sets' files.")
+        bool, typer.Option("--data/--no-data", help="Also open the files of data sets and weights.")
     ] = True,
 ) -> None:
-    """Check a study's configuration, tables and data sets; tell every mistake."""
+    """Check a study's configuration, tables and data sets; report all errors together."""
     chosen = settings(overrides)
-    mistakes = Study.mistakes(study, chosen)
-    if not mistakes:
+    errors = Study.mistakes(study, chosen)
+    if not errors:
+        from convergent.pipeline.validate import study_errors
+
         loaded = Study.load(study, chosen)
-        mistakes = _data_mistakes(loaded, data)
-    for mistake in mistakes:
-        typer.echo(f"error: {mistake}", err=True)
-    if mistakes:
-        typer.echo(f"{len(mistakes)} mistake(s) in {study}", err=True)
+        errors = study_errors(loaded, read=data)
+    for error in errors:
+        typer.echo(f"error: {error}", err=True)
+    if errors:
+        typer.echo(f"{len(errors)} error(s) in {printable(study)}", err=True)
         raise typer.Exit(2)
-    typer.echo(f"{study}: no mistakes found; {_counts(loaded)}")
-
-
-def _data_mistakes(study: Study, read: bool) -> list[ConvergentError]:
-    from convergent.alignment.similarity import check_metrics
-    from convergent.brains import open_dataset
-    from convergent.evaluation import check_evaluations
-    from convergent.extraction import check_pooling
-    from convergent.models import Options, source
-    from convergent.pipeline.evaluate import material_of
-    from convergent.pipeline.metric_validity import metric_mistakes
-    from convergent.pipeline.workers import worker_mistakes
-    from convergent.zoo import unpinned_mistake
-
-    mistakes: list[ConvergentError] = resources.mistakes(study)
-    mistakes += worker_mistakes(study.config.aggregation)
-    unpinned = unpinned_mistake(study.models.values())
-    if unpinned is not None:
-        mistakes.append(unpinned)
-    if study.config.fit.similarities:
-        try:
-            check_metrics(study.config.fit.similarities)
-        except ConvergentError as error:
-            mistakes.append(error)
-    try:
-        check_evaluations(study.config.performance.evaluations, material_of(study))
-    except ConvergentError as error:
-        mistakes.append(error)
-    with contextlib.suppress(ConvergentError):  # said below, data set by data set
-        mistakes += metric_mistakes(study)
-    for model in study.models.values():
-        try:
-            Options(model, source(model.source).options)
-            for name in [] if model.is_control else study.datasets_of(model.key):
-                check_pooling(model, study.dataset(name).design)
-        except ConvergentError as error:
-            mistakes.append(error)
-    for name, config in study.config.datasets.items():
-        try:
-            reader = open_dataset(name, config)
-            if read:
-                reader.stimuli()
-        except ConvergentError as error:
-            mistakes.append(error)
-    return mistakes
+    typer.echo(f"{study}: no errors found; {_counts(loaded)}")
 
 
 def _counts(study: Study) -> str:

@@ -146,9 +146,9 @@ def check(
     for error in report.errors:
         typer.echo(f"error: {error}", err=True)
     if report.errors:
-        typer.echo(f"{len(report.errors)} mistake(s)", err=True)
+        typer.echo(f"{len(report.errors)} error(s)", err=True)
         raise typer.Exit(2)
-    typer.echo("no mistakes found")
+    typer.echo("no errors found")
 
 
 def _progress(name: str) -> Callable[[int, int], None]:

@@ -20,6 +20,7 @@ from convergent.cli._app import (
     load,
 )
 from convergent.ops.plan import Estimate, Plan, estimate
+from convergent.study import json_schema
 from convergent.study.graph import targets as targets_of
 
 _PANEL = "Inspect"
@@ -70,6 +71,12 @@ def targets(
     )
     for path in chosen:
         typer.echo(path)
+
+
+@app.command(rich_help_panel=_PANEL)
+def schema() -> None:
+    """Print the JSON schema of a study's configuration, for editors and other workflows."""
+    typer.echo(json.dumps(json_schema(), indent=2))
 
 
 def _print(made: Plan) -> None:

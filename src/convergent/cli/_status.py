@@ -151,6 +151,8 @@ def _run(found: Status) -> str:
     steps = f", {run.steps[0]:,} of {run.steps[1]:,} planned jobs done" if run.steps[1] else ""
     if found.alive:
         return f"Snakemake runs on {run.host} since {begun}{steps}"
+    if not run.began:
+        return f"Snakemake's last start, of {begun}, came to no job"
     if run.ended:
         return f"Snakemake's last run, of {begun}, has ended{steps}"
     return f"Snakemake's last run, of {begun} on {run.host}, did not end by itself{steps}"
@@ -162,7 +164,7 @@ def _below(found: Status) -> list[str]:
     run = found.run
     if run is not None:
         lines += [f"Snakemake: {problem}" for problem in run.problems[-3:]]
-        if not found.alive and not run.ended:
+        if run.began and not found.alive and not run.ended:
             end = f"`scancel --name={run.slurm}` ends its jobs; " if run.slurm else ""
             lines.append(f"it was killed: {end}`snakemake --unlock`, then start it again")
     for failure in found.failures:

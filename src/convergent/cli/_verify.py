@@ -82,16 +82,15 @@ def adopt(
 
 
 def _refuse_while_running(study: Study) -> None:
-    from convergent.ops.runs import RunReader, is_alive, is_of, logs_in
+    from convergent.ops.runs import current, runs_of
 
-    for file in logs_in():
-        run = RunReader(file).update()
-        if not run.ended and is_of(run, study.file, study.paths.root) and is_alive(run):
-            raise ConfigError(
-                "Snakemake is at work on this study: nothing is removed",
-                where=str(file),
-                fix="wait for it or stop it; without --delete, verify may run meanwhile",
-            )
+    run, alive = current(runs_of(study))
+    if run is not None and alive:
+        raise ConfigError(
+            "Snakemake is at work on this study: nothing is removed",
+            where=str(run.file),
+            fix="wait for it or stop it; without --delete, verify may run meanwhile",
+        )
 
 
 @contextmanager

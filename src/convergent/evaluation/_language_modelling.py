@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import DataError, ModelError
-from convergent.evaluation._registry import Needs, register_evaluation
+from convergent.evaluation._evaluate import Needs, evaluation
+from convergent.evaluation._material import read_evaluated
 from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.models import FastTokenizer as Tokenizer
@@ -60,14 +61,14 @@ class Window:
     scored: int
 
 
-@register_evaluation("bits_per_byte", is_causal_lm, needs=Needs(text=True))
+@evaluation(is_causal_lm, needs=Needs(text=True))
 def bits_per_byte(subject: Subject) -> tuple[float, str]:
     """Bits a byte of UTF-8: comparable between models with other tokenizers; lower is better."""
     found = subject.cached("predictions", lambda: predict(subject))
     return found.nats / found.bytes / math.log(2), f"{found.source}, {found.bytes} bytes"
 
 
-@register_evaluation("next_token_accuracy", is_causal_lm, needs=Needs(text=True))
+@evaluation(is_causal_lm, needs=Needs(text=True))
 def next_token_accuracy(subject: Subject) -> tuple[float, str]:
     """Share of tokens that are the model's first guess."""
     found = subject.cached("predictions", lambda: predict(subject))
@@ -134,13 +135,7 @@ def _text_windows(
 ) -> tuple[list[Window], int, str]:
     path = subject.material.text
     assert path is not None
-    try:
-        content = path.read_bytes()
-        text = content.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(
-            f"cannot read the text ({error})", where=str(path), fix="give a UTF-8 file"
-        ) from error
+    text = read_evaluated(path)
     running = tokenizer.running_text(text)
     if running.unknown:
         raise DataError(
@@ -154,7 +149,7 @@ def _text_windows(
     window = min(subject.material.window, tokenizer.max_tokens)
     stride = min(subject.material.stride, max(1, window // 2))
     windows = cut_windows(running.ids, start, window=window, stride=stride, opens=running.opens)
-    return list(windows), len(content), f"{path.name}, windows of {window} tokens by {stride}"
+    return list(windows), len(text.encode()), f"{path.name}, windows of {window} tokens by {stride}"
 
 
 def _benchmark_windows(

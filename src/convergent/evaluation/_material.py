@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergent.errors import DataError
+from convergent.names import shown
+from convergent.text_files import MB, read_cells, read_text
 
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".ppm"})
 _COLUMNS = ("folder", "index", "name")
@@ -81,6 +83,17 @@ class ImageFolder:
             yield self.labels[chosen], [_read(path) for path in self.files[chosen]]
 
 
+def read_evaluated(path: Path) -> str:
+    """Read the text that language models are measured on, as it is.
+
+    Raises
+    ------
+    DataError
+        No such file, not UTF-8, or larger than 1 GB.
+    """
+    return read_text(path, error=DataError, largest=1024 * MB, as_is=True)
+
+
 def image_folder(folder: Path, classes: Path | None) -> ImageFolder:
     """List a folder of one folder of images a class.
 
@@ -132,24 +145,31 @@ def image_folder(folder: Path, classes: Path | None) -> ImageFolder:
 
 
 def _table(path: Path) -> list[tuple[str, int, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as handle:
-            reader = csv.DictReader(handle, delimiter="\t")
-            header = tuple(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read the table of classes ({error})", where=str(path)) from error
-    missing = [name for name in _COLUMNS if name not in header]
-    if missing:
-        raise DataError(
-            f"column '{missing[0]}' is missing",
-            where=str(path),
-            fix=f"columns {', '.join(_COLUMNS)}, separated by tabs",
-        )
-    try:
-        found = [(row["folder"], int(row["index"]), row["name"]) for row in rows]
-    except (TypeError, ValueError) as error:
-        raise DataError(f"an index is no whole number ({error})", where=str(path)) from error
+    header: list[str] = []
+    found = []
+    for number, cells in read_cells(path, error=DataError):
+        if not header:
+            header = cells
+            missing = [name for name in _COLUMNS if name not in header]
+            if missing:
+                raise DataError(
+                    f"column '{missing[0]}' is missing",
+                    where=str(path),
+                    fix=f"columns {', '.join(_COLUMNS)}, separated by tabs",
+                )
+            continue
+        row = dict(zip(header, cells, strict=False))
+        if len(cells) != len(header) or not re.fullmatch(r"[0-9]{1,9}", row["index"]):
+            raise DataError(
+                f"{len(cells)} cells for {len(header)} columns"
+                if len(cells) != len(header)
+                else f"index '{shown(row['index'])}' is no whole number",
+                where=f"{path}, line {number}",
+                fix=f"columns {', '.join(_COLUMNS)}, separated by tabs",
+            )
+        found.append((row["folder"], int(row["index"]), row["name"]))
+    if not found:
+        raise DataError("the table has no rows", where=str(path), fix="give one per folder")
     for column, number in (("folder", 0), ("index", 1)):
         values = [str(row[number]) for row in found]
         twice = next((value for value in values if values.count(value) > 1), None)
@@ -164,7 +184,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
     try:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError) as error:
+    except Exception as error:  # Pillow raises what it likes on a broken file
         raise DataError(
             f"cannot read this image ({error})", where=str(path), fix="replace or remove the file"
         ) from error

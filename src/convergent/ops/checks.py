@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
-from convergent.ops.runs import RunReader, is_alive, is_of, logs_in
+from convergent.ops.runs import RunReader, current, is_alive, logs_in, runs_of
 from convergent.study import Study
 
 Level = Literal["ok", "warning", "problem"]
@@ -84,15 +84,14 @@ def _some(names: list[str]) -> str:
 
 def earlier_runs(study: Study) -> Iterator[Check]:
     """Whether Snakemake runs already, or a killed one left its lock."""
-    runs = [RunReader(file).update() for file in logs_in()[-20:]]
-    for run in reversed(runs):
-        if is_of(run, study.file, study.paths.root) and is_alive(run):
-            fix = "wait for it, or stop it; `convergent status` tells how far it is"
-            yield Check("problem", "Snakemake", f"it runs already, on {run.host}", fix)
-            return
+    run, alive = current(runs_of(study))
+    if run is not None and alive:
+        fix = "wait for it, or stop it; `convergent status` tells how far it is"
+        yield Check("problem", "Snakemake", f"it runs already, on {run.host}", fix)
+        return
     locks = Path(".snakemake", "locks")
     if locks.is_dir() and any(locks.iterdir()):
-        if any(is_alive(run) for run in runs):
+        if any(is_alive(RunReader(file).update()) for file in logs_in()[-20:]):
             yield Check(
                 "warning",
                 "Snakemake",

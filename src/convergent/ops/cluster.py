@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import yaml
-
+from convergent.errors import ConfigError
 from convergent.ops.checks import Check
+from convergent.ops.limits import Limits, compared, node_limits
 from convergent.ops.slurm import ask
 from convergent.study import Study
+from convergent.text_files import read_yaml
 
 COMMANDS = ("sbatch", "squeue", "sacct", "sinfo")
 _UNUSABLE = ("down", "drain", "drng", "fail", "inval", "maint")
@@ -50,7 +51,7 @@ def cluster(study: Study, profile: Path) -> Iterator[Check]:
 
 
 def _settings(profile: Path) -> dict[str, object]:
-    return yaml.safe_load((profile / "config.yaml").read_text()) or {}
+    return read_yaml(profile / "config.yaml", fix="give the folder with --profile")
 
 
 def wanted_partitions(profile: Path) -> dict[str, dict[str, object]]:
@@ -58,17 +59,17 @@ def wanted_partitions(profile: Path) -> dict[str, dict[str, object]]:
 
     Raises
     ------
-    OSError, yaml.YAMLError, ValueError
+    ConfigError
         The profile's files cannot be read.
     """
     settings = _settings(profile)
     name = settings.get("slurm-partition-config")
     if name is None:
         return {}
-    listed = yaml.safe_load((profile / str(name)).read_text()) or {}
+    listed = read_yaml(profile / str(name), fix="list partitions in it")
     found = listed.get("partitions")
     if not isinstance(found, dict):
-        raise ValueError(f"{name} lists no partitions")
+        raise ConfigError(f"{name} lists no partitions", where=str(profile))
     return {str(key): value or {} for key, value in found.items()}
 
 
@@ -77,12 +78,11 @@ def partitions(study: Study, profile: Path) -> Iterator[Check]:
     about = "cluster: partitions"
     try:
         wanted = wanted_partitions(profile)
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        said = " ".join(str(error).split())
-        yield Check("problem", about, f"{profile}: {said}", "give the folder with --profile")
+    except ConfigError as error:
+        yield Check("problem", about, str(error), "give the folder with --profile")
         return
     notes: list[str] = []
-    site = _site(ask(["sinfo", "-h", "-o", "%P|%a|%G|%t|%M"], notes))
+    site = _site(ask(["sinfo", "-h", "-o", "%P|%a|%G|%t|%M|%l|%m|%c"], notes))
     if notes:
         yield Check("problem", about, notes[0], "SLURM must answer before jobs can be submitted")
         return
@@ -106,6 +106,9 @@ def partitions(study: Study, profile: Path) -> Iterator[Check]:
     if wanted and not any(limits.get("max_gpu") for limits in wanted.values()):
         fix = f"give max_gpu to a partition in {file}"
         yield Check("problem", about, "no partition takes jobs with GPUs", fix)
+    else:
+        allowed = {name: one.limits for name, one in site.items()}
+        yield from compared(study, profile, _settings(profile), allowed)
     if study.config.extraction.device == "cpu":
         yield Check(
             "warning",
@@ -135,19 +138,24 @@ class _Partition:
     up: bool
     gpus: str
     preempted: str
+    limits: Limits
 
 
 def _site(text: str) -> dict[str, _Partition]:
-    """Partitions of ``sinfo``: whether a node is up, their GPUs, what becomes of preempted jobs."""
-    found: dict[str, _Partition] = {}
+    """Partitions of ``sinfo``: whether a node is up, their GPUs, their limits."""
+    rows: dict[str, list[list[str]]] = {}
     for line in text.splitlines():
-        name, available, resources, nodes, mode = (*line.strip().split("|"), *[""] * 4)[:5]
-        gpus = resources if "gpu" in resources else ""
-        usable = available == "up" and not nodes.startswith(_UNUSABLE)
-        name = name.rstrip("*")
-        known = found.get(name, _Partition(up=False, gpus="", preempted=mode))
-        found[name] = _Partition(known.up or usable, known.gpus or gpus, known.preempted)
-    return found
+        name, *row = [*line.strip().split("|"), *[""] * 8][:8]
+        rows.setdefault(name.rstrip("*"), []).append(row)
+    return {
+        name: _Partition(
+            up=any(up == "up" and not state.startswith(_UNUSABLE) for up, _, state, *_ in found),
+            gpus=next((gres for _, gres, *_ in found if "gpu" in gres), ""),
+            preempted=found[0][3],
+            limits=node_limits(name, [(row[4], row[5], row[6], row[1]) for row in found]),
+        )
+        for name, found in rows.items()
+    }
 
 
 def gpu_partition(profile: Path) -> str | None:

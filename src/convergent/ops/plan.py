@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from convergent.ops.folder_listing import is_there, listed
-from convergent.ops.runs import RunReader, finish_times, logs_in
+from convergent.ops.runs import finish_times, runs_of
 from convergent.study import resources
 from convergent.study.graph import Job
 from convergent.study.study import Study
@@ -117,8 +117,7 @@ class _Counting:
             targets = self.graph.outputs("family", {"family": family})
         self.found = listed(self.paths.root, without=("figures", "logs"))
         self.jobs = self.graph.upstream(targets)
-        runs = (RunReader(file).update() for file in logs_in())
-        self.left = self.graph.left(self._has, targets, finish_times(runs))
+        self.left = self.graph.left(self._has, targets, finish_times(runs_of(study)))
 
     def plan(self) -> Plan:
         """Add up the jobs of each family, and of what families share."""

@@ -6,11 +6,12 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from convergent.study import Study
 from convergent.study.graph import Finished
 
 Event = Literal["started", "finished", "failed"]
@@ -27,6 +28,8 @@ _COMMAND = re.compile(r"Command '.*> (\S+\.log) 2>&1' (?:returned|died)")
 _SLURM_FAILED = re.compile(r"(?:message: )?((?:SLURM-job|Job) '\S+' failed.*)")
 _OUTPUT = re.compile(r" {4}log: (.+) \(check log file")
 _GPU = re.compile(r"\bgpu=(\d+)")
+# What Snakemake says only once the workflow is read and the lock is its own.
+_BEGAN = ("Using shell: ", "Provided ", "Select jobs ", "SLURM run ID: ", "Nothing to be done")
 # A run that has not ended and that nobody can look at is believed for so long.
 _SILENT_SECONDS = 15 * 60
 
@@ -42,6 +45,9 @@ class Run:
     begun, updated : float
         Seconds since the epoch.
     host : str
+    began : bool
+        It had the lock and came to its jobs. A start that the lock refused, or that ended with an
+        error while the workflow was read, is no run.
     ended : bool
         Snakemake said its last words.
     slurm : str
@@ -70,6 +76,7 @@ class Run:
     begun: float
     updated: float = 0.0
     host: str = ""
+    began: bool = False
     ended: bool = False
     slurm: str = ""
     files: tuple[str, ...] = ()
@@ -192,6 +199,7 @@ class RunReader:
 
     def _about_the_run(self, text: str) -> None:
         run = self.run
+        run.began = run.began or text.startswith(_BEGAN)
         if self._trouble and text and not text.startswith("At least one job did not"):
             run.problems.append(text)
         self._trouble = text in ("WorkflowError:", "Error:") or (
@@ -228,6 +236,7 @@ class RunReader:
         self.run.gpu_seconds[log] = self.run.gpu_seconds.get(log, 0.0) + seconds
 
     def _mark(self, log: str, event: Event) -> None:
+        self.run.began = True
         if log:
             self.run.states[log] = event
             self.run.times[log] = self._now
@@ -248,6 +257,41 @@ def _begun(file: Path) -> float:
 def logs_in(folder: str | Path = ".") -> list[Path]:
     """Snakemake's logs of a working directory, oldest first."""
     return sorted(Path(folder, ".snakemake", "log").glob("*.snakemake.log"))
+
+
+def runs_of(study: Study, readers: dict[Path, RunReader] | None = None) -> list[Run]:
+    """Runs of a study in the working directory, oldest first.
+
+    Parameters
+    ----------
+    study : Study
+    readers : dict, optional
+        What was read before, which is then read on; new logs are added to it.
+
+    Returns
+    -------
+    list of Run
+        With starts that never came to a job (`Run.began`).
+    """
+    readers = {} if readers is None else readers
+    runs = []
+    for file in logs_in():
+        reader = readers.setdefault(file, RunReader(file))
+        run = reader.run if reader.run.ended else reader.update()
+        if is_of(run, study.file, study.paths.root):
+            runs.append(run)
+    return runs
+
+
+def current(runs: Sequence[Run]) -> tuple[Run | None, bool]:
+    """The run that a study's state follows from, and whether it is still at work.
+
+    That is one that is at work, else the last that came to its jobs, else the last start.
+    """
+    for run in reversed(runs):
+        if is_alive(run):
+            return run, True
+    return next((run for run in reversed(runs) if run.began), runs[-1] if runs else None), False
 
 
 def finish_times(runs: Iterable[Run]) -> Finished:
@@ -286,7 +330,7 @@ def is_alive(run: Run, processes: Callable[[], Iterator[Path]] | None = None) ->
     On the machine where it was started, the process that has the log open says it. Elsewhere a log
     that has not ended is believed while Snakemake's lock is there, or for a quarter of an hour.
     """
-    if run.ended:
+    if run.ended or (run.problems and not run.began):
         return False
     if run.host == socket.gethostname() and Path("/proc/self/fd").is_dir():
         target = run.file.resolve()

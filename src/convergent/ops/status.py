@@ -20,7 +20,8 @@ from typing import Literal
 
 from convergent.ops import records, slurm
 from convergent.ops.folder_listing import Found, is_there, listed
-from convergent.ops.runs import Run, RunReader, finish_times, is_alive, is_of, logs_in
+from convergent.ops.runs import Run, RunReader, current, finish_times, runs_of
+from convergent.ops.submission import refusals
 from convergent.study import Study
 from convergent.study.graph import SHARED, Job
 
@@ -69,6 +70,8 @@ class States:
         Whether it still runs.
     queued : dict of str to State
         Jobs in SLURM's queue, by their log.
+    held : bool
+        SLURM takes no more jobs for now: what was started and is not in its queue waits.
     """
 
     def __init__(
@@ -78,8 +81,9 @@ class States:
         run: Run | None,
         alive: bool,
         queued: dict[str, State],
+        held: bool = False,
     ) -> None:
-        self._found, self._left = found, left
+        self._found, self._left, self._held = found, left, held
         self._run, self._alive, self._queued = run, alive, queued
         self._events = run.states if run else {}
 
@@ -89,7 +93,7 @@ class States:
             return in_queue
         event = self._events.get(job.log)
         if event == "started" and self._alive:
-            return "running"
+            return "queued" if self._held else "running"
         if job.log not in self._left:
             return "done"
         if event == "failed":
@@ -240,13 +244,20 @@ class Watch:
         """Look at the study now."""
         begun = time.time()
         found = listed(self._study.paths.root, without=("figures",))
-        runs = self._runs()
+        starts = runs_of(self._study, self._readers)
+        run, alive = current(starts)
+        notes = [_refused(start) for start in starts if _is_refused(start, run, alive)][-1:]
+        runs = [start for start in starts if start.began]
         left = self._study.graph.left(partial(is_there, found), finished=finish_times(runs))
-        run = runs[-1] if runs else None
-        alive = run is not None and is_alive(run)
-        notes = records.notes(self._study, found)
+        notes += records.notes(self._study, found)
         queued = self._queued(runs, notes)
-        states = States(found, left, run, alive, queued)
+        refused = [one for one in refusals() if run and one.run == run.slurm]
+        held = [one for one in refused if alive and one.follows == "waits"]
+        if held:
+            notes.append(
+                f"SLURM takes no more jobs for now, they are submitted later: {held[0].said}"
+            )
+        states = States(found, left, run, alive, queued, bool(held))
         rows = self._rows()
         failed: list[Job] = []
         for job in self._jobs:
@@ -257,6 +268,13 @@ class Watch:
                 rows[job.family].jobs[state] += 1
         failed = self._really_failed(failed, states, rows)
         ends = self._count_gpus(runs, rows, notes)
+        for one in refused:
+            if one.follows == "failed" and (
+                named := slurm.job_named(one.comment, self._by_comment)
+            ):
+                ends |= {
+                    job.log: f"SLURM refuses it: {one.said}" for job in self._by_comment[named]
+                }
         whole = Family("all")
         for row in rows.values():
             whole.jobs.update(row.jobs)
@@ -277,16 +295,6 @@ class Watch:
 
     def _rows(self) -> dict[str, Family]:
         return {name: Family(name) for name in dict.fromkeys(job.family for job in self._jobs)}
-
-    def _runs(self) -> list[Run]:
-        """Runs of this study, oldest first; what was read of their logs is kept."""
-        runs = []
-        for file in logs_in():
-            reader = self._readers.setdefault(file, RunReader(file))
-            run = reader.run if reader.run.ended else reader.update()
-            if is_of(run, self._study.file, self._study.paths.root):
-                runs.append(run)
-        return runs
 
     def _queued(self, runs: Sequence[Run], notes: list[str]) -> dict[str, State]:
         """State of jobs that are in SLURM's queue, by their log."""
@@ -373,3 +381,15 @@ class Watch:
             )
             for job in newest
         ]
+
+
+def _is_refused(start: Run, run: Run | None, alive: bool) -> bool:
+    """Whether a start came to nothing while the run is at work, or after its end."""
+    if run is None or start.began or not start.problems:
+        return False
+    return start.begun > (run.begun if alive else run.updated)
+
+
+def _refused(start: Run) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M", time.localtime(start.begun))
+    return f"a start of Snakemake at {when} came to no job ({start.problems[0]})"

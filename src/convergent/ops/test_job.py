@@ -15,8 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from convergent import __version__
 from convergent.errors import ConfigError
 from convergent.ops.checks import Check, gigabytes
@@ -24,6 +22,7 @@ from convergent.ops.cluster import gpu_partition
 from convergent.ops.disk import rows_of_a_job, weights_cache
 from convergent.ops.status import last_lines
 from convergent.study import Study
+from convergent.text_files import read_yaml
 
 _ABOUT = "test job"
 _LATENCY = 60  # seconds that a network file system may take to show a file
@@ -55,8 +54,8 @@ def run_test_job(study: Study, overrides: list[str], profile: Path, wait: int) -
     command = [*own, "--study", study.file, *(part for one in overrides for part in ("--set", one))]
     try:
         asked = [*_options(study, profile), f"--chdir={here}", f"--output={output}"]
-    except (OSError, yaml.YAMLError, ValueError) as error:
-        yield Check("problem", _ABOUT, f"{profile}: {error}", "give the folder with --profile")
+    except ConfigError as error:
+        yield Check("problem", _ABOUT, str(error), "give the folder with --profile")
         return
     begun = time.monotonic()
     script = "#!/bin/sh\nexec " + " ".join(map(shlex.quote, command)) + "\n"
@@ -90,7 +89,7 @@ def run_test_job(study: Study, overrides: list[str], profile: Path, wait: int) -
 
 
 def _options(study: Study, profile: Path) -> list[str]:
-    settings = yaml.safe_load((profile / "config.yaml").read_text()) or {}
+    settings = read_yaml(profile / "config.yaml", fix="give the folder with --profile")
     defaults = settings.get("default-resources") or {}
     options = [
         "--job-name=convergent_doctor",

@@ -1,49 +1,53 @@
-"""Workers of dask elsewhere: jobs of SLURM, or those of a scheduler that runs already."""
+"""Workers of dask elsewhere: jobs of SLURM, or those of a scheduler that runs already.
+
+dask-jobqueue submits, replaces and cancels jobs; distributed waits for workers and gives up. Added
+here: errors in one line, with SLURM's words for a job that it refuses or keeps waiting, workers of
+other versions refused, and an end by SIGTERM that leaves no job in the queue.
+"""
 
 from __future__ import annotations
 
-import functools
-import platform
+import inspect
+import signal
+import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from importlib import metadata
-from typing import Any
+from importlib.util import find_spec
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
 
-from convergent.errors import ConfigError
-from convergent.pipeline.worker_jobs import WorkerJobs, absent, open_cluster
+from convergent.errors import ConfigError, did_you_mean
+from convergent.ops.slurm import queue
 from convergent.study import AggregationConfig
 
+_SLURM, _SCHEDULER = "aggregation.slurm", "aggregation.scheduler"
 _ANSWER_SECONDS = 30
-# How long one looks away while workers work.
-LOOK_SECONDS = 5.0
-# What decides the bytes of results.
 _PACKAGES = ("convergent", "numpy", "zarr")
+_FIX = (
+    "give workers more memory, another queue, or more time to start (aggregation.wait_minutes), or "
+    "set aggregation.scheduler: threads"
+)
+# Neither server shows itself on a web page, because many people share a login node.
+_DEFAULTS: Mapping[str, Any] = {
+    "cores": 1,
+    "processes": 1,
+    "memory": "4GB",
+    "security": True,  # TLS, with credentials for this cluster alone
+    "scheduler_options": {"dashboard": False, "dashboard_address": ":0"},
+    "worker_extra_args": ["--no-dashboard"],
+}
 
 
 @dataclass(frozen=True)
 class Remote:
-    """A client of a scheduler, with what is known of its workers.
-
-    Attributes
-    ----------
-    client : distributed.Client
-    name : str
-        The scheduler, for messages.
-    wait : float
-        Seconds without any worker that are borne.
-    where : str
-        Key of the configuration that chose these workers.
-    jobs : WorkerJobs or None
-        Those that SLURM runs for this process.
-    """
+    """A client of a scheduler that has at least one worker, and the key that chose these."""
 
     client: Any
-    name: str
-    wait: float
     where: str
-    jobs: WorkerJobs | None = None
 
     def compute(self, tasks: Sequence[Any]) -> list[Any]:
         """Results of delayed tasks, in their order.
@@ -51,7 +55,7 @@ class Remote:
         Raises
         ------
         ConfigError
-            No worker starts in time, workers die, or the scheduler is gone.
+            Workers die or have other packages, none is left, or the scheduler is gone.
         ConvergentError
             A task's own.
         """
@@ -59,121 +63,30 @@ class Remote:
 
         from distributed import KilledWorker
         from distributed.comm import CommClosedError
+        from distributed.scheduler import NoWorkerError
 
-        futures: list[Any] = []
         try:
-            futures = self.client.compute(list(tasks))
-            return self._gather(futures)
-        except KilledWorker as error:
-            raise ConfigError(
-                f"a store could not be read: {error.allowed_failures + 1} workers died over it",
-                where=self.where,
-                fix=f"give them more memory{self._logs()}",
-            ) from None
-        except (CancelledError, CommClosedError, OSError) as error:
-            if _failed(futures):
-                raise  # a task's own
-            raise ConfigError(
-                f"the dask scheduler at '{self.name}' is gone ({_first_line(error)})",
-                where=self.where,
-                fix="start it again and rerun, or set aggregation.scheduler: threads",
-            ) from None
-        except (RuntimeError, ImportError) as error:
-            if isinstance(error, RuntimeError) and "deserializ" not in str(error):
-                raise
-            raise ConfigError(
-                f"the scheduler or a worker cannot take its work ({_first_line(error)})",
-                where=self.where,
-                fix="start them with the Python that runs convergent",
-            ) from error
-
-    def _gather(self, futures: Sequence[Any]) -> list[Any]:
-        """Wait for results and fetch them, with an eye on the workers.
-
-        Results that lie on a worker that dies are computed again, so that fetching, too, may have
-        to wait for another worker.
-        """
-        from distributed import wait
-
-        seen, patience = time.monotonic(), LOOK_SECONDS
-        while True:
-            try:
-                with self.client.as_current():
-                    wait(futures, timeout=LOOK_SECONDS)
-                results: list[Any] = self.client.sync(
-                    lambda: self.client.gather(futures, asynchronous=True),
-                    callback_timeout=patience,
-                )
-                return results
-            except TimeoutError:
-                if _failed(futures):
-                    raise
-                if all(future.done() for future in futures):
-                    patience *= 2  # they may be large
-                seen = self._look(seen)
-
-    def _look(self, seen: float) -> float:
-        """Replace jobs that ended; the last time at which there was a worker."""
-        if self.jobs is not None:
-            self.jobs.look()
-        now = time.monotonic()
-        if self.client.nthreads():
-            return now
-        if now - seen < self.wait:
-            return seen
-        minutes = f"{self.wait / 60:g} minutes"
-        if self.jobs is None:
-            raise ConfigError(
-                f"the dask scheduler at '{self.name}' has had no worker for {minutes}",
-                where=self.where,
-                fix=f"start some (`dask worker {self.name}`), or set threads",
-            )
-        raise ConfigError(
-            f"no worker has started within {minutes} ({self.jobs.said()})",
-            where=self.where,
-            fix="choose another queue or less memory and time, raise aggregation.wait_minutes, or "
-            f"set aggregation.scheduler: threads{self._logs()}",
-        )
-
-    def _logs(self) -> str:
-        return f"; their logs are in {self.jobs.logs}" if self.jobs and self.jobs.logs else ""
+            results: list[Any] = self.client.gather(self.client.compute(list(tasks)))
+            versions = self.client.get_versions(packages=_PACKAGES)
+        except KilledWorker:
+            _fail("workers died while they read a store", _FIX, self.where)
+        except NoWorkerError:
+            _fail("no worker is left", _FIX, self.where)
+        except (CancelledError, CommClosedError):
+            _fail("the dask scheduler is gone", "start it again, or set threads", self.where)
+        here = _versions(versions["client"])
+        for other in map(_versions, versions["workers"].values()):
+            if other != here:
+                fix = "start workers with the Python that runs convergent"
+                _fail(f"a worker has {other}, and this process has {here}", fix, self.where)
+        return results
 
 
-@dataclass(frozen=True)
-class SameVersions:
-    """A function that refuses to run elsewhere with other packages."""
-
-    function: Callable[..., Any]
-    versions: tuple[str, ...]
-
-    def __call__(self, *arguments: Any) -> Any:
-        """Call the function.
-
-        Raises
-        ------
-        ConfigError
-            The worker's packages are not those of the process that asked.
-        """
-        here = versions()
-        if here != self.versions:
-            raise ConfigError(
-                f"the worker on {platform.node()} has {_listed(here)}, and what asks has "
-                f"{_listed(self.versions)}",
-                where="aggregation.scheduler",
-                fix="start the workers with the Python that runs convergent",
-            )
-        return self.function(*arguments)
-
-
-@functools.lru_cache(maxsize=1)
-def versions() -> tuple[str, ...]:
-    """Versions of Python, and of the packages that decide what stores and sums are."""
-    return (".".join(platform.python_version_tuple()[:2]), *map(metadata.version, _PACKAGES))
-
-
-def checked(function: Callable[..., Any]) -> SameVersions:
-    """Let a function run only where versions are those of this process."""
-    return SameVersions(function, versions())
+def _versions(found: Mapping[str, Any]) -> str:
+    """Versions that decide the bytes of results."""
+    packages = found["packages"]
+    python = ".".join(packages["python"].split(".")[:2])
+    return ", ".join((f"Python {python}", *(f"{name} {packages[name]}" for name in _PACKAGES)))
 
 
 @contextmanager
@@ -185,50 +98,148 @@ def on_slurm(config: AggregationConfig, logs: str | None) -> Iterator[tuple[Remo
     Remote
     int
         Threads that they have.
+
+    Raises
+    ------
+    ConfigError
+        A package is missing, a keyword is unknown, SLURM refuses the jobs, or none starts in time.
     """
-    client_of = _client_class("slurm")
+    for mistake in slurm_mistakes(config):
+        raise mistake
+    import dask
+    from dask_jobqueue import SLURMCluster
+    from distributed import Client
+
+    jobs = f"{config.slurm.get('job_name', 'convergent-workers')}-{uuid.uuid4().hex[:8]}"
+    folder = Path(logs or ".").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    options = {**_DEFAULTS, "log_directory": logs, "shared_temp_directory": str(folder)}
+    options |= {**config.slurm, "job_name": jobs}
+    refused: list[str] = []
+    seconds = 60 * config.wait_minutes
     with (
-        open_cluster(config, logs) as jobs,
-        closing(client_of(jobs.cluster, set_as_default=False)) as client,
+        _closed_at_signals(),
+        dask.config.set({"distributed.scheduler.no-workers-timeout": seconds}),
     ):
-        remote = Remote(client, "slurm", 60 * config.wait_minutes, "aggregation.slurm", jobs)
-        yield remote, config.workers * int(config.slurm.get("cores", 1))
+        try:
+            cluster = SLURMCluster(job_cls=_job_class(refused), **options)
+        except (TypeError, ValueError, OSError) as error:
+            fix = "see the keywords of dask_jobqueue.SLURMCluster"
+            _fail(f"no cluster can be made ({_first_line(error)})", fix)
+        with ExitStack() as files, cluster, Client(cluster, set_as_default=False) as client:
+            # dask-jobqueue leaves the workers' keys to the garbage collection
+            for name in {"_job_key", "_job_cert", "_job_ca_file"} & vars(cluster).keys():
+                files.enter_context(closing(vars(cluster)[name]))
+            cluster.adapt(minimum_jobs=config.workers, maximum_jobs=config.workers)
+            end = time.monotonic() + seconds
+            while not _has_worker(client, min(1.0, seconds)):
+                if refused:
+                    _fail(f"SLURM refuses the workers: {refused[0]}", f"correct {_SLURM}")
+                if time.monotonic() > end:
+                    said = "; ".join(
+                        f"{job.id} {job.state} {job.reason}" for job in queue([jobs], [])
+                    )
+                    minutes = f"{config.wait_minutes:g} minutes"
+                    _fail(f"no worker has started within {minutes} ({said})", _FIX)
+            yield Remote(client, _SLURM), config.workers * int(options["cores"])
 
 
 @contextmanager
 def at_address(config: AggregationConfig) -> Iterator[tuple[Remote, int]]:
     """Ask a scheduler that runs already, and leave it and its workers as they are."""
-    client_of = _client_class(config.scheduler)
-    where = "aggregation.scheduler"
+    for mistake in lacking(config.scheduler, "distributed"):
+        raise mistake
+    from distributed import Client
+
+    said = f"the dask scheduler at '{config.scheduler}'"
     try:
-        opened = client_of(config.scheduler, timeout=_ANSWER_SECONDS, set_as_default=False)
+        opened = Client(config.scheduler, timeout=_ANSWER_SECONDS, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
-        raise ConfigError(
-            f"no dask scheduler answers at '{config.scheduler}' ({_first_line(error)})",
-            where=where,
-            fix="start it (`dask scheduler`), or set threads",
-        ) from None
-    with closing(opened) as client:
-        threads = sum(client.nthreads().values())
-        remote = Remote(client, config.scheduler, 60 * config.wait_minutes, where)
-        yield remote, max(config.workers, threads)
+        fix = "start it (`dask scheduler`), or set threads"
+        _fail(f"{said} does not answer ({_first_line(error)})", fix, _SCHEDULER)
+    with opened as client:
+        if not _has_worker(client, 60 * config.wait_minutes):
+            fix = f"start some (`dask worker {config.scheduler}`), or set threads"
+            _fail(f"{said} has had no worker for {config.wait_minutes:g} minutes", fix, _SCHEDULER)
+        yield Remote(client, _SCHEDULER), max(config.workers, sum(client.nthreads().values()))
 
 
-def _client_class(scheduler: str) -> Any:
+def _fail(what: str, fix: str, where: str = _SLURM) -> NoReturn:
+    raise ConfigError(what, where=where, fix=fix) from None
+
+
+def lacking(scheduler: str, *modules: str) -> list[ConfigError]:
+    """Errors of packages that are not installed."""
+    said = "scheduler '{}' needs the package {}, which is not installed"
+    return [
+        ConfigError(
+            said.format(scheduler, module.replace("_", "-")),
+            where=_SCHEDULER,
+            fix="pip install 'convergent[dask-slurm]'",
+        )
+        for module in modules
+        if find_spec(module) is None
+    ]
+
+
+def slurm_mistakes(config: AggregationConfig) -> list[ConfigError]:
+    """Missing packages, else keywords under ``aggregation.slurm`` that dask-jobqueue lacks."""
+    if mistakes := lacking("slurm", "distributed", "dask_jobqueue", "cryptography"):
+        return mistakes
+    from dask_jobqueue.core import Job, JobQueueCluster
+    from dask_jobqueue.slurm import SLURMJob
+
+    makers = (JobQueueCluster.__init__, Job.__init__, SLURMJob.__init__)
+    known = {name for maker in makers for name in inspect.signature(maker).parameters}
+    known -= {"self", "scheduler", "name", "n_workers", "job_cls", "loop", "asynchronous"}
+    known -= {"base_class_kwargs", "job_kwargs"}
+    return [
+        ConfigError(f"unknown keyword '{key}'", where=_SLURM, fix=did_you_mean(key, known))
+        for key in config.slurm
+        if key not in known
+    ]
+
+
+def _job_class(refused: list[str]) -> Any:
+    """Make a job that writes down that SLURM refuses it, where dask would print a traceback."""
+    from dask_jobqueue.slurm import SLURMJob
+    from distributed.deploy.spec import ProcessInterface
+
+    class Job(SLURMJob):  # type: ignore[misc]
+        async def start(self) -> None:
+            try:
+                await super().start()
+            except (OSError, RuntimeError) as error:
+                refused.append(" ".join(str(error).rpartition("stderr:")[2].split()))
+                await ProcessInterface.start(self)  # so that it can be closed
+
+    return Job
+
+
+def _has_worker(client: Any, seconds: float) -> bool:
     try:
-        from distributed import Client
-    except ImportError:
-        raise absent("distributed", scheduler) from None
-    return Client
+        client.wait_for_workers(1, timeout=seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
-def _failed(futures: Sequence[Any]) -> bool:
-    return any(future.status == "error" for future in futures)
+@contextmanager
+def _closed_at_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this process by an exception, which closes the cluster."""
 
+    def stop(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
 
-def _listed(found: tuple[str, ...]) -> str:
-    names = ("Python", *_PACKAGES)
-    return ", ".join(f"{name} {version}" for name, version in zip(names, found, strict=True))
+    numbers = [signal.SIGTERM, signal.SIGHUP]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    earlier = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
 
 
 def _first_line(error: BaseException) -> str:

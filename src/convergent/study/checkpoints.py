@@ -40,6 +40,15 @@ def add_twins(
             for name in names
             if name not in known
         ]
+    errors += [
+        ConfigError(
+            f"'twins.models' names baseline '{name}', which has no weights",
+            where=where,
+            fix="leave it out",
+        )
+        for name in twins.models
+        if name in models and models[name].is_control
+    ]
     return {
         key: _with_twins(twins, model, where, errors) if _meant(twins, model) else model
         for key, model in models.items()
@@ -92,7 +101,7 @@ def same_weights(models: Iterable[Model]) -> dict[Name, Name]:
     same weights: their rows say so in the column ``same_as``, and are then no mistake.
     """
     copies = {
-        (model.key, checkpoint.name): _name(model, checkpoint.same_as)
+        (model.key, checkpoint.name): name_of_weights(model, checkpoint.same_as)
         for model in models
         for checkpoint in model.checkpoints
         if checkpoint.same_as
@@ -100,7 +109,8 @@ def same_weights(models: Iterable[Model]) -> dict[Name, Name]:
     return {copy: _origin(copy, copies) for copy in copies}
 
 
-def _name(model: Model, text: str) -> Name:
+def name_of_weights(model: Model, text: str) -> Name:
+    """(model, checkpoint) that a cell of ``same_as`` names."""
     key, slash, checkpoint = text.partition("/")
     return (key, checkpoint) if slash else (model.key, text)
 

@@ -6,21 +6,24 @@ import copy
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from convergent.errors import ConfigError, did_you_mean
+from convergent.errors import ConfigError, ConvergentError
+from convergent.names import Folder, Key, Location, location_error, same_but_case, shown
+from convergent.registry import FITTED, has_scales
+from convergent.sections import Count, Device, Different, Real, Section, Seed, Whole, explain
+from convergent.text_files import merge, parse_yaml, read_yaml
 
-Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 Names = tuple[str, ...]
 
 
-class Section(BaseModel):
-    """A section: unknown keys are refused."""
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+
+_ONE_OR_MORE = BeforeValidator(_one_or_more, json_schema_input_type=Key | tuple[Key, ...])
 
 
 class Twins(Section):
@@ -29,16 +32,9 @@ class Twins(Section):
     Families and models say which; all with weights if neither does.
     """
 
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    families: Names = ()
-    models: Names = ()
-
-    @field_validator("seeds")
-    @classmethod
-    def _distinct(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("a seed is listed twice")
-        return value
+    seeds: Annotated[tuple[Seed, ...], Different] = ()
+    families: Annotated[Names, Different] = ()
+    models: Annotated[Names, Different] = ()
 
 
 class ConvergenceConfig(Section):
@@ -49,15 +45,15 @@ class ConvergenceConfig(Section):
     datasets : tuple of str
         A data set of vision and one of language whose items are the same, by id.
     models : int
-        At most so many final trained models of each: first one a family, in the order of the table,
+        At most so many final trained models of each: first one of each family, by name,
         then a second one, and so on. Performance plays no part.
     stimuli : int
         At most so many of the common items, drawn at random.
     """
 
-    datasets: tuple[str, str]
-    models: int = Field(default=24, ge=2)
-    stimuli: int = Field(default=1000, ge=16)
+    datasets: Annotated[tuple[str, str], Different]
+    models: Whole = Field(default=24, ge=2)
+    stimuli: Whole = Field(default=1000, ge=16)
 
 
 class UniqueConfig(Section):
@@ -71,8 +67,8 @@ class UniqueConfig(Section):
         Models of the study with source ``baseline``, whose features count as nuisance.
     """
 
-    nuisance: Names = ()
-    baselines: Names = ()
+    nuisance: Annotated[Names, Different] = ()
+    baselines: Annotated[Names, Different] = ()
 
     @model_validator(mode="after")
     def _something(self) -> UniqueConfig:
@@ -93,7 +89,7 @@ class WeightsConfig(Section):
         Whether each job hashes every file again.
     """
 
-    cache: str | None = None
+    cache: Location | None = None
     check: Literal["quick", "full"] = "quick"
 
 
@@ -108,6 +104,9 @@ class ResourcesConfig(Section):
         GPUs of one node.
     node_mb : int or None
         Memory of one node, MB; not checked unless given.
+    max_minutes : int or None
+        The longest time limit that the site gives a job. Later attempts, and the spare time of the
+        first, stop there; unless given nothing limits what jobs ask for.
     teraflops : float
         Sustained rate of one GPU in float32; half precision counts four times as much.
     read_mb_s : float
@@ -121,14 +120,15 @@ class ResourcesConfig(Section):
         variables of the job's environment (``$TMPDIR``); beside the results unless given.
     """
 
-    gpu_mb: int = Field(default=80_000, ge=1000)
-    gpus: int = Field(default=8, ge=1)
-    node_mb: int | None = Field(default=None, ge=1000)
-    teraflops: float = Field(default=10.0, gt=0)
-    read_mb_s: float = Field(default=200.0, gt=0)
-    fit_seconds: float = Field(default=60.0, gt=0)
-    alignment_mb: float = Field(default=0.5, gt=0)
-    scratch: str | None = None
+    gpu_mb: Count = Field(default=80_000, ge=1000)
+    gpus: Whole = Field(default=8, ge=1)
+    node_mb: Count | None = Field(default=None, ge=1000)
+    max_minutes: Count | None = Field(default=None, ge=60)
+    teraflops: Real = Field(default=10.0, gt=0)
+    read_mb_s: Real = Field(default=200.0, gt=0)
+    fit_seconds: Real = Field(default=60.0, gt=0)
+    alignment_mb: Real = Field(default=0.5, gt=0)
+    scratch: Location | None = None
 
     @field_validator("scratch")
     @classmethod
@@ -155,9 +155,9 @@ class AggregationConfig(Section):
     """
 
     scheduler: str = Field(default="threads", pattern=r"^(threads|slurm|[a-z]+://\S+)$")
-    workers: int = Field(default=4, ge=1)
-    slurm: dict[str, Any] = {}
-    wait_minutes: float = Field(default=15, gt=0)
+    workers: Whole = Field(default=4, ge=1)
+    slurm: dict[str, Any] = Field(default={})
+    wait_minutes: Real = Field(default=15, gt=0)
 
     @property
     def threads(self) -> int:
@@ -169,6 +169,9 @@ class AggregationConfig(Section):
         if self.slurm and self.scheduler != "slurm":
             raise ValueError("options of slurm are given, and the scheduler is another")
         return self
+
+
+_OneOrMore = BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
 
 
 class PerformanceConfig(Section):
@@ -193,14 +196,17 @@ class PerformanceConfig(Section):
         Tokens of a window of ``text``, and by how many it moves on.
     """
 
-    benchmarks: dict[Literal["vision", "language"], str | Names] = {}
-    evaluations: Names = ()
-    text: str | None = None
-    images: str | None = None
-    classes: str | None = None
+    benchmarks: dict[
+        Literal["vision", "language"],
+        Annotated[tuple[Key, ...], Field(min_length=1), Different, _ONE_OR_MORE],
+    ] = Field(default={})
+    evaluations: Annotated[Names, Different] = ()
+    text: Location | None = None
+    images: Location | None = None
+    classes: Location | None = None
     templates: Names = ("a photo of a {}.",)
-    window: int = Field(default=1024, ge=2)
-    stride: int = Field(default=512, ge=1)
+    window: Whole = Field(default=1024, ge=2)
+    stride: Whole = Field(default=512, ge=1)
 
     @field_validator("templates")
     @classmethod
@@ -208,6 +214,12 @@ class PerformanceConfig(Section):
         if not value or any(text.count("{}") != 1 for text in value):
             raise ValueError("each template has one {} for the name of a class")
         return value
+
+    @model_validator(mode="after")
+    def _classes_are_of_images(self) -> PerformanceConfig:
+        if self.classes is not None and self.images is None:
+            raise ValueError("classes names the folders of 'images', which is not given")
+        return self
 
     @model_validator(mode="after")
     def _windows_overlap(self) -> PerformanceConfig:
@@ -228,9 +240,9 @@ class PerformanceConfig(Section):
 class Tables(Section):
     """Tables of the study, relative to the configuration file."""
 
-    models: Names = Field(min_length=1)
-    checkpoints: Names = ()
-    performance: Names = ()
+    models: Annotated[tuple[Location, ...], Field(min_length=1), Different]
+    checkpoints: Annotated[tuple[Location, ...], Different] = ()
+    performance: Annotated[tuple[Location, ...], Different] = ()
 
 
 class DatasetConfig(Section):
@@ -242,38 +254,46 @@ class DatasetConfig(Section):
     reader: str
     modality: Literal["vision", "language"]
     design: Literal["items", "story"]
-    subjects: tuple[Key, ...] = Field(min_length=1)
-    stimuli: int = Field(default=10_000, ge=1)
+    subjects: Annotated[tuple[Key, ...], Field(min_length=1), Different]
+    stimuli: Count = Field(default=10_000, ge=1)
     options: dict[str, Any] = Field(default={})
 
     @field_validator("subjects")
     @classmethod
-    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if len(set(value)) != len(value):
-            raise ValueError("a subject is listed twice")
+    def _differ_in_more_than_case(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one, other in same_but_case(value):
+            raise ValueError(f"'{one}' and '{other}' differ in case only")
+        return value
+
+    @field_validator("options")
+    @classmethod
+    def _can_be_paths(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for key, given in value.items():
+            if isinstance(given, str) and given and (reason := location_error(given)) is not None:
+                raise ValueError(f"'{key}': {reason}")
         return value
 
 
 class Select(Section):
     """Which rows of the models table take part; empty means all."""
 
-    families: Names = ()
-    models: Names = ()
-    exclude: Names = ()
+    families: Annotated[Names, Different] = ()
+    models: Annotated[Names, Different] = ()
+    exclude: Annotated[Names, Different] = ()
 
 
 class ExtractionConfig(Section):
     """How activations are computed."""
 
-    device: str = "cpu"
+    device: Device = "cpu"
     offload: Literal["none", "cpu"] = "none"
     batch_size: int | Literal["auto"] = "auto"
-    memory_gb: float | None = Field(default=None, gt=0)
+    memory_gb: Real | None = Field(default=None, gt=0)
     precision: Literal["float32", "bfloat16", "float16"] | None = None
     store: Literal["float32", "float16"] = "float32"
-    projection: int | None = Field(default=None, ge=1)
-    projection_seed: int = 0
-    context_words: int = Field(default=64, ge=1)
+    projection: Whole | None = Field(default=None, ge=1)
+    projection_seed: Seed = 0
+    context_words: Whole = Field(default=64, ge=1)
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -281,8 +301,8 @@ class ExtractionConfig(Section):
         text = str(value)
         if text == "auto":
             return text
-        if not text.isdigit() or int(text) < 1:
-            raise ValueError("a number of at least 1, or auto")
+        if not (text.isascii() and text.isdigit() and 1 <= int(text[:10]) <= 1_000_000):
+            raise ValueError("give a number from 1 to 1,000,000, or auto")
         return int(text)
 
     @property
@@ -300,15 +320,15 @@ class ExtractionConfig(Section):
 class Alphas(Section):
     """Logarithmic grid of ridge penalties, as powers of ten."""
 
-    low: float = -1.0
-    high: float = 8.0
-    number: int = Field(default=19, ge=2)
+    low: Real = Field(default=-1.0, ge=-30, le=30)
+    high: Real = Field(default=8.0, ge=-30, le=30)
+    number: Whole = Field(default=19, ge=2, le=1000)
 
-
-# Metrics that are fitted, and do not compare pairs of stimuli.
-ENCODING = ("ridge", "unique")
-# Endings of metrics that are a curve over scales, and no single number.
-OF_SCALES = ("_rbf", "_rbf_biased")
+    @model_validator(mode="after")
+    def _rise(self) -> Alphas:
+        if self.low >= self.high:
+            raise ValueError(f"low ({self.low:g}) must be smaller than high ({self.high:g})")
+        return self
 
 
 class FitConfig(Section):
@@ -325,23 +345,25 @@ class FitConfig(Section):
         min_length=1,
     )
     primary: str | None = None
-    device: str = "cpu"
+    device: Device = "cpu"
     dtype: Literal["float64", "float32"] = "float32"
     alphas: Alphas = Alphas()
-    folds: int = Field(default=5, ge=2)
-    inner_folds: int = Field(default=5, ge=2)
+    folds: Whole = Field(default=5, ge=2)
+    inner_folds: Whole = Field(default=5, ge=2)
     selection: Literal["gcv", "loo", "folds"] = "gcv"
     standardize: bool = True
-    pca: int | None = Field(default=None, ge=1)
-    seed: int = 0
-    delays: tuple[int, ...] = (1, 2, 3, 4)
-    trim_volumes: int = Field(default=5, ge=0)
-    permutations: int = Field(default=100, ge=0)
-    bootstraps: int = Field(default=0, ge=0)
+    pca: Whole | None = Field(default=None, ge=1)
+    seed: Seed = 0
+    delays: Annotated[
+        tuple[Annotated[Whole, Field(ge=0, le=1000)], ...], Field(min_length=1), Different
+    ] = (1, 2, 3, 4)
+    trim_volumes: Whole = Field(default=5, ge=0)
+    permutations: Whole = Field(default=100, ge=0)
+    bootstraps: Whole = Field(default=0, ge=0)
     shifts: bool = True
-    block: int = Field(default=20, ge=1)
-    similarity_stimuli: int | None = Field(default=None, ge=8)
-    fixed_depth: float = Field(default=0.5, ge=0.0, le=1.0)
+    block: Whole = Field(default=20, ge=1)
+    similarity_stimuli: Whole | None = Field(default=None, ge=8)
+    fixed_depth: Real = Field(default=0.5, ge=0.0, le=1.0)
 
     def facts(self) -> dict[str, Any]:
         """All that decides the scores; keys that came later count once they are used."""
@@ -356,13 +378,16 @@ class FitConfig(Section):
         return "ridge_r" if name == "ridge" else name
 
     def _default_primary(self) -> str:
-        single = [name for name in self.metrics if not name.endswith(OF_SCALES)]
-        return "ridge" if "ridge" in single else single[0]
+        if "ridge" in self.metrics:
+            return "ridge"
+        return next(name for name in self.metrics if not has_scales(name))
 
     @model_validator(mode="after")
     def _one_is_primary(self) -> FitConfig:
-        single = [name for name in self.metrics if not name.endswith(OF_SCALES)]
-        if self.primary is None and "ridge" not in single and len(single) != 1:
+        if self.primary is None and "ridge" in self.metrics:
+            return self
+        single = [name for name in self.metrics if not has_scales(name)]
+        if self.primary is None and len(single) != 1:
             raise ValueError(
                 "primary: name the metric that stands for alignment, a single number: "
                 + (", ".join(sorted(single)) or "none of these is")
@@ -377,7 +402,7 @@ class FitConfig(Section):
     @property
     def similarities(self) -> dict[str, dict[str, Any] | None]:
         """The metrics that compare pairs of stimuli, with their options."""
-        return {name: options for name, options in self.metrics.items() if name not in ENCODING}
+        return {name: options for name, options in self.metrics.items() if name not in FITTED}
 
     @property
     def unique(self) -> UniqueConfig | None:
@@ -388,32 +413,37 @@ class FitConfig(Section):
 
     @field_validator("metrics")
     @classmethod
-    def _ridge_is_configured_here(
+    def _exist_and_have_options(
         cls, value: dict[str, dict[str, Any] | None]
     ) -> dict[str, dict[str, Any] | None]:
+        for name in value:
+            try:
+                has_scales(name)
+            except ConvergentError as error:
+                raise ValueError(str(error)) from None
         if value.get("ridge"):
             raise ValueError("ridge has no options of its own: its keys are those of 'fit'")
         if "unique" in value:
             try:
                 UniqueConfig.model_validate(value["unique"] or {})
             except ValidationError as error:
-                raise ValueError("unique: " + "; ".join(_explain(error))) from None
+                raise ValueError("unique: " + "; ".join(explain(error, UniqueConfig))) from None
         return value
 
 
 class StatisticsConfig(Section):
     """How the study's claims are tested."""
 
-    bootstraps: int = Field(default=2000, ge=100)
-    permutations: int = Field(default=2000, ge=100)
-    seed: int = 0
-    ceiling_threshold: float = Field(default=0.05, ge=0.0, lt=1.0)
+    bootstraps: Whole = Field(default=2000, ge=100)
+    permutations: Whole = Field(default=2000, ge=100)
+    seed: Seed = 0
+    ceiling_threshold: Real = Field(default=0.05, ge=0.0, lt=1.0)
 
 
 class CoverageConfig(Section):
     """How much of the study must be there before a headline is printed."""
 
-    minimum: float = Field(default=1.0, gt=0.0, le=1.0)
+    minimum: Real = Field(default=1.0, gt=0.0, le=1.0)
 
 
 Granularity = Literal["layer", "checkpoint", "model"]
@@ -423,9 +453,9 @@ class StudyConfig(Section):
     """A whole study."""
 
     study: Key
-    title: str
+    title: str = Field(min_length=1, max_length=1000)
     description: str = ""
-    results: str = "results"
+    results: Folder = "results"
     tables: Tables
     datasets: dict[Key, DatasetConfig] = Field(min_length=1)
     select: Select = Select()
@@ -442,8 +472,15 @@ class StudyConfig(Section):
     training: dict[str, dict[str, Any]] = Field(default={})
     granularity: Granularity = "layer"
     # how jobs get their software, of no consequence to what they compute
-    container: str | None = Field(default=None, min_length=1)
+    container: Location | None = None
     fit_granularity: Literal["layer", "subject"] = "layer"
+
+    @field_validator("datasets")
+    @classmethod
+    def _differ_in_more_than_case(cls, value: dict[str, DatasetConfig]) -> dict[str, DatasetConfig]:
+        for one, other in same_but_case(value):
+            raise ValueError(f"'{one}' and '{other}' differ in case only")
+        return value
 
 
 # Keys of earlier versions, and what they are called now.
@@ -479,33 +516,11 @@ def read_files(paths: str | Path) -> tuple[dict[str, Any], Path]:
     files = [Path(name) for name in str(paths).split(os.pathsep)]
     base = files[0].parent
     for file in files:
-        content = _read_mapping(file)
+        content = read_yaml(file, fix="start from config/demo.yaml")
         if "tables" in content:
             base = file.parent
-        _merge(raw, content)
+        merge(raw, content)
     return raw, base
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            "no such configuration file", where=str(path), fix="give the path of a study's YAML"
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", where=str(path)) from None
-    if not isinstance(raw, dict):
-        raise ConfigError("the file holds no mapping", where=str(path), fix="start from demo.yaml")
-    return raw
-
-
-def _merge(into: dict[str, Any], more: Mapping[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, Mapping) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
-        else:
-            into[key] = value
 
 
 def build_config(
@@ -538,7 +553,8 @@ def build_config(
     try:
         return StudyConfig.model_validate(content)
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(error)), where=where) from None
+        sentences = explain(error, StudyConfig, RENAMED)
+        raise ConfigError("; ".join(sentences), where=where) from None
 
 
 def json_schema() -> dict[str, Any]:
@@ -565,52 +581,20 @@ def _override(raw: dict[str, Any], key: str, value: Any) -> None:
     node[last] = value
 
 
-def _explain(error: ValidationError) -> list[str]:
-    """One sentence a mistake, naming the key and, for unknown ones, the closest known."""
-    sentences = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if key in RENAMED:
-            sentences.append(f"key '{key}' is now '{RENAMED[key]}'")
-        elif item["type"] == "extra_forbidden":
-            hint = did_you_mean(str(item["loc"][-1]), _known_keys(item["loc"][:-1]))
-            sentences.append(f"unknown key '{key}' ({hint})")
-        elif item["type"] == "missing":
-            sentences.append(f"key '{key}' is missing")
-        else:
-            reason = item["msg"].removeprefix("Value error, ")
-            given = item["input"]  # a whole section says nothing
-            told = "" if isinstance(given, Mapping | BaseModel) else f" (given: {given!r})"
-            sentences.append(f"'{key}': {reason}{told}")
-    return sentences
-
-
-def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = StudyConfig
-    for part in location:
-        if isinstance(section, type) and issubclass(section, BaseModel):
-            section = section.model_fields[str(part)].annotation
-        else:  # a mapping of sections: its values' type
-            section = get_args(section)[-1]
-    if isinstance(section, type) and issubclass(section, BaseModel):
-        return list(section.model_fields)
-    return []
-
-
 def parse_overrides(assignments: list[str]) -> dict[str, Any]:
     """Turn ``key=value`` texts into overrides; values are YAML.
 
     Raises
     ------
     ConfigError
-        A text without ``=``.
+        A text without ``=``, or a value that is not YAML.
     """
     overrides: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise ConfigError(
-                f"'{text}' is no key=value", where="--set", fix="for example fit.folds=5"
+                f"'{shown(text)}' is not key=value", where="--set", fix="for example fit.folds=5"
             )
-        overrides[key] = yaml.safe_load(value)
+        overrides[key] = parse_yaml(value, where=f"--set {shown(key)}")
     return overrides

@@ -329,15 +329,16 @@ def tables_folder(files: Sequence[str], config: Mapping[str, Any]) -> Path:
     config : mapping
         The result.
     """
+    # all are read: Snakemake takes keys that are given twice, and other slips
+    contents = [read_files(file) for file in files]
     tables = config.get("tables")
-    for file in reversed(files):
-        raw, base = read_files(file)
-        if tables is not None and any(part.get("tables") == tables for part in _sections(raw)):
-            return base
-    for file in reversed(files):
-        if "tables" in read_files(file)[0]:
-            return Path(file).parent
-    return Path()
+    same = [
+        base
+        for raw, base in contents
+        if tables is not None and any(part.get("tables") == tables for part in _sections(raw))
+    ]
+    bases = same or [base for raw, base in contents if raw.get("tables") is not None]
+    return bases[-1] if bases else Path()
 
 
 def _sections(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -59,7 +59,7 @@ class Request:
 
 
 def request(study: Study, stage: str, keys: Mapping[str, str], attempt: int = 1) -> Request:
-    """Say what a job asks for; a later attempt asks for a multiple.
+    """Say what a job asks for; a later attempt asks for a multiple, up to the site's limits.
 
     Parameters
     ----------
@@ -69,20 +69,78 @@ def request(study: Study, stage: str, keys: Mapping[str, str], attempt: int = 1)
         What the job is of: see `convergent.study.graph`.
     attempt : int
         From 1.
+
+    Raises
+    ------
+    ConfigError
+        ``resources.max_minutes`` is less than what the job needs.
     """
+    first, _ = _first(study, stage, keys)
+    machine = study.config.resources
+    memory = attempt * first.memory_mb
+    if machine.node_mb is not None:
+        memory = min(memory, max(first.memory_mb, machine.node_mb))
+    if machine.max_minutes is None:
+        return Request(first.gpus, memory, attempt * first.minutes)
+    return Request(first.gpus, memory, _within(study, stage, keys, attempt, machine.max_minutes))
+
+
+def _first(study: Study, stage: str, keys: Mapping[str, str]) -> tuple[Request, int]:
+    """What a job asks for at first where nothing limits it, and the minutes that it needs."""
     if stage in ("extract", "evaluate"):
-        unit = Unit(keys["model"], keys.get("checkpoint"), keys.get("layer"))
-        return Request(
-            gpus(study, unit),
-            extract_mb(study, unit, attempt),
-            extract_minutes(study, unit, attempt, keys.get("dataset")),
-        )
+        unit, dataset = _unit(keys), keys.get("dataset")
+        expected = extract_seconds(study, unit, dataset) / 60
+        minutes = math.ceil(_BASE_MINUTES + _SPARE * expected)
+        asked = Request(gpus(study, unit), extract_mb(study, unit), minutes)
+        return asked, math.ceil(_BASE_MINUTES + expected)
     memory, minutes = _PLAIN.get(stage, (1000, 60))
     if stage == "fit" and "subject" in keys:
         memory, minutes = _ONE_FIT
     elif stage == "fit" and "dataset" in keys:
-        minutes = fit_minutes(study, keys["dataset"], 1)
-    return Request(1 if stage == "train" else 0, memory * attempt, minutes * attempt)
+        minutes = 20 + 5 * len(study.dataset(keys["dataset"]).subjects)
+    return Request(1 if stage == "train" else 0, memory, minutes), minutes
+
+
+def _within(study: Study, stage: str, keys: Mapping[str, str], attempt: int, limit: int) -> int:
+    """Minutes of a job where a SLURM job may last so many.
+
+    A layer's extraction and fits are one SLURM job, whose minutes are their sum: fits come first,
+    the extraction has the rest, and neither gets less than at the first attempt.
+    """
+    first, needed = _first(study, stage, keys)
+    if stage not in ("extract", "fit") or "layer" not in keys:
+        if needed > limit:
+            raise _too_long(study, keys, needed, limit)
+        return min(attempt * first.minutes, limit)
+    subjects = study.dataset(keys["dataset"]).subjects
+    fits = 1
+    member = {key: value for key, value in keys.items() if key != "subject"}
+    if study.config.fit_granularity == "subject":
+        fits, member = len(subjects), {**member, "subject": ""}
+    one = _first(study, "fit", member)[0].minutes
+    extraction, needed = _first(study, "extract", member)
+    if needed + one > limit:
+        raise _too_long(study, keys, needed + one, limit)
+    all_fits = min(fits * one, limit - needed)  # as many as run at once take no more than one
+    least = min(extraction.minutes, limit - all_fits)
+    all_fits = min(attempt * all_fits, limit - least)
+    if stage == "extract":
+        return min(attempt * extraction.minutes, limit - all_fits)
+    return max(1, all_fits // fits)
+
+
+def _too_long(study: Study, keys: Mapping[str, str], needed: int, limit: int) -> ConfigError:
+    return ConfigError(
+        f"{' '.join(keys.values())} needs {needed / 60:.0f} hours, a job may last {limit / 60:.0f}",
+        where="resources.max_minutes",
+        fix=_SHORTER,
+    )
+
+
+_SHORTER = (
+    "use a partition with a longer limit, raise resources.teraflops and read_mb_s if the GPUs are "
+    "faster than that, choose a smaller precision, or exclude the model"
+)
 
 
 def weights_mb(study: Study, model: Model) -> int:
@@ -115,19 +173,13 @@ def gpus(study: Study, unit: Unit) -> int:
     return min(needed, machine.gpus) if study.config.extraction.offload == "cpu" else needed
 
 
-def extract_mb(study: Study, unit: Unit, attempt: int) -> int:
-    """Host memory of a unit's extraction, in MB."""
+def extract_mb(study: Study, unit: Unit) -> int:
+    """Host memory of a unit's extraction at the first attempt, in MB."""
     model = study.model(unit.model)
     held = _HOST * _loaded_mb(study, unit)
     if any(checkpoint.role == "random" for checkpoint in _checkpoints(study, unit)):
         held = _HOST * weights_mb(study, model)  # drawn whole, whatever the layer
-    return math.ceil(_BASE_MB + held) * attempt
-
-
-def extract_minutes(study: Study, unit: Unit, attempt: int, dataset: str | None = None) -> int:
-    """Time limit of a unit's extraction, in minutes: several times what it should take."""
-    expected = _SPARE * extract_seconds(study, unit, dataset) / 60
-    return math.ceil(_BASE_MINUTES + expected) * attempt
+    return math.ceil(_BASE_MB + held)
 
 
 def extract_seconds(study: Study, unit: Unit, dataset: str | None = None) -> float:
@@ -146,11 +198,6 @@ def extract_seconds(study: Study, unit: Unit, dataset: str | None = None) -> flo
     return (read + compute + wait) * len(_checkpoints(study, unit))
 
 
-def fit_minutes(study: Study, dataset: str, attempt: int) -> int:
-    """Time limit of the fits of one layer, in minutes: so much a subject."""
-    return (20 + 5 * len(study.dataset(dataset).subjects)) * attempt
-
-
 def features_bytes(study: Study, layers: Sequence[Layer], stimuli: int) -> int:
     """Bytes of the features of some layers, by their declared widths: flattening makes more."""
     extraction = study.config.extraction
@@ -160,12 +207,12 @@ def features_bytes(study: Study, layers: Sequence[Layer], stimuli: int) -> int:
 
 def mistakes(study: Study) -> list[ConvergentError]:
     """Models whose jobs fit no node, told before anything is submitted."""
-    machine = study.config.resources
+    machine, too_long = study.config.resources, _too_long_jobs(study)
     found: list[ConvergentError] = []
     for model in study.models.values():
         units = _units(study, model)
         most = max((gpus(study, unit) for unit in units), default=1)
-        memory = max((extract_mb(study, unit, 1) for unit in units), default=0)
+        memory = max((extract_mb(study, unit) for unit in units), default=0)
         size = weights_mb(study, model) / 1000
         if most > machine.gpus:
             found.append(
@@ -186,7 +233,32 @@ def mistakes(study: Study) -> list[ConvergentError]:
                     fix="correct resources.node_mb, choose a smaller precision, or exclude it",
                 )
             )
+        if late := too_long.get(model.key):
+            found.append(
+                ConfigError(
+                    f"{len(late)} jobs of model '{model.key}' need more than the "
+                    f"{machine.max_minutes} minutes of resources.max_minutes, such as {late[0]}",
+                    where=model.source_location,
+                    fix=_SHORTER,
+                )
+            )
     return found
+
+
+def _too_long_jobs(study: Study) -> dict[str, list[str]]:
+    """Jobs of each model that would not end within ``resources.max_minutes``."""
+    found: dict[str, list[str]] = {}
+    for job in study.graph.jobs if study.config.resources.max_minutes else ():
+        if job.stage in ("extract", "evaluate"):
+            try:
+                request(study, job.stage, job.keys)
+            except ConfigError:
+                found.setdefault(job.keys["model"], []).append(job.name)
+    return found
+
+
+def _unit(keys: Mapping[str, str]) -> Unit:
+    return Unit(keys["model"], keys.get("checkpoint"), keys.get("layer"))
 
 
 def _units(study: Study, model: Model) -> list[Unit]:

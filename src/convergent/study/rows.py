@@ -15,8 +15,11 @@ from convergent.errors import (
     UnknownKeyError,
     did_you_mean,
 )
+from convergent.names import LAYER_FIX, layer_error, same_but_case, shown
+from convergent.registry import SOURCES
+from convergent.study.checkpoints import name_of_weights
 from convergent.study.config import StudyConfig
-from convergent.study.tables import Row, expand_braces, read_rows
+from convergent.study.tables import MOST_EXPANDED, Row, expand_braces, read_rows
 from convergent.study.types import Checkpoint, Layer, Layout, Modality, Model, Performance, Pooling
 
 MODEL_COLUMNS = (
@@ -39,7 +42,6 @@ CHECKPOINT_OPTIONAL = (
 )
 PERFORMANCE_COLUMNS = ("model", "checkpoint", "benchmark", "score", "source")
 
-SOURCES = ("transformers", "open_clip", "timm", "baseline")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 T = TypeVar("T")
@@ -75,7 +77,7 @@ def build_model(row: Row) -> Model:
     layout: Layout = row.choice("layout", get_args(Layout))  # type: ignore[assignment]
     pooling: Pooling = row.choice("pooling", get_args(Pooling))  # type: ignore[assignment]
     _check_pooling(row, layout, pooling)
-    source = row.choice("source", SOURCES)
+    source = row.choice("source", SOURCES.names())
     attention = row.choice("attention", ("causal", "bidirectional", ""), default="")
     if modality == "language" and source != "baseline" and not attention:
         raise row.error(
@@ -83,10 +85,8 @@ def build_model(row: Row) -> Model:
             "a language model needs to say how its tokens attend",
             "'causal' or 'bidirectional'",
         )
-    parameters = row.number("parameters", int)
+    parameters = row.number("parameters", int, low=0, high=1e15)
     assert parameters is not None
-    if parameters < 0:
-        raise row.error("parameters", f"{parameters} is negative", "give the number of parameters")
     preprocessing = _pairs(row, "preprocessing")
     if "remote_code" in preprocessing and not row.values.get("notes"):
         raise row.error(
@@ -135,19 +135,25 @@ def _layers(row: Row) -> tuple[Layer, ...]:
         raise row.error("layers", str(error), "write ranges as {0-5} or {0,2,4}") from None
     if not names:
         raise row.error("layers", "no layer is named", "give module paths separated by ';'")
-    seen: set[str] = set()
-    for name in names:
-        if "/" in name or name[0] == "." or " " in name:
-            raise row.error("layers", f"'{name}' is no module path", "for example encoder.layer.3")
-        if name in seen:
-            raise row.error("layers", f"layer '{name}' is listed twice", "name each layer once")
-        seen.add(name)
     return _described(names, tuple(_widths(row, len(names))))
 
 
 @cache
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name for part in text.split(";") for name in expand_braces(part.strip()) if name)
+    """Layers of a cell; ValueError where they cannot be."""
+    names: dict[str, None] = {}
+    for part in text.split(";"):
+        for name in expand_braces(part.strip()) if part.strip() else ():
+            if (reason := layer_error(name)) is not None:
+                raise ValueError(f"{reason}: {LAYER_FIX}")
+            if name in names:
+                raise ValueError(f"layer '{name}' is listed twice")
+            names[name] = None
+        if len(names) > MOST_EXPANDED:
+            raise ValueError(f"more than {MOST_EXPANDED:,} layers")
+    for one, other in same_but_case(names):
+        raise ValueError(f"layers '{one}' and '{other}' differ in case only")
+    return tuple(names)
 
 
 @cache
@@ -161,11 +167,14 @@ def _described(names: tuple[str, ...], widths: tuple[int, ...]) -> tuple[Layer, 
 
 
 def _widths(row: Row, n_layers: int) -> list[int]:
-    cells = row.text("width").split(";")
-    try:
-        widths = [int(cell) for cell in cells]
-    except ValueError:
-        raise row.error("width", f"'{row.values['width']}' holds no whole numbers") from None
+    cells = [cell.strip() for cell in row.text("width").split(";")]
+    if not all(cell.isascii() and cell.isdigit() and len(cell) <= 9 for cell in cells):
+        raise row.error(
+            "width",
+            f"'{shown(row.values['width'])}' holds no whole numbers",
+            "give the number of features, for all layers or one per layer, separated by ';'",
+        )
+    widths = [int(cell) for cell in cells]
     if len(widths) == 1:
         widths *= n_layers
     if len(widths) != n_layers:
@@ -184,7 +193,9 @@ def _pairs(row: Row, column: str) -> dict[str, str]:
     for part in row.values.get(column, "").split():
         key, equals, value = part.partition("=")
         if not equals or not key or not value:
-            raise row.error(column, f"'{part}' is no key=value pair", "for example size=224")
+            raise row.error(column, f"'{shown(part)}' is no key=value pair", "for example size=224")
+        if key in pairs:
+            raise row.error(column, f"'{shown(key)}' is given twice", "keep one of the two")
         pairs[key] = value
     return pairs
 
@@ -198,7 +209,7 @@ def build_checkpoint(row: Row, models: dict[str, Model]) -> tuple[str, Checkpoin
     role = row.choice("role", ("trained", "random"), default="trained")
     if model.is_control:
         raise row.error("model", f"baseline '{model.key}' has no weights", "delete this row")
-    seed = row.number("seed", int, optional=True)
+    seed = row.number("seed", int, optional=True, low=0, high=2**32 - 1)
     if role == "random" and seed is None:
         raise row.error("seed", "random weights need a seed", "for example 0")
     if role == "trained" and seed is not None:
@@ -211,24 +222,13 @@ def build_checkpoint(row: Row, models: dict[str, Model]) -> tuple[str, Checkpoin
     return model.key, Checkpoint(
         name=row.key("checkpoint"),
         role=role,  # type: ignore[arg-type]
-        step=row.number("step", int, optional=True),
+        step=row.number("step", int, optional=True, low=0, high=1e12),
         reference=row.values.get("reference", "") or model.reference,
         revision=row.values.get("revision", "") or inherited,
         seed=seed,
         final=final,
-        same_as=_same_as(row),
+        same_as=row.values.get("same_as", ""),
     )
-
-
-def _same_as(row: Row) -> str:
-    text = row.values.get("same_as", "")
-    if text and (text.count("/") > 1 or text == row.values.get("checkpoint")):
-        raise row.error(
-            "same_as",
-            f"'{text}' is no other checkpoint",
-            "write <checkpoint> or <model>/<checkpoint>",
-        )
-    return text
 
 
 def default_checkpoint(model: Model) -> Checkpoint:
@@ -255,11 +255,9 @@ def build_performance(row: Row, models: dict[str, Model]) -> Performance:
         raise row.error(
             "checkpoint", f"model '{key}' has no checkpoint '{name}'", did_you_mean(name, known)
         )
-    score = row.number("score", float)
+    score = row.number("score", float, low=-1e12, high=1e12)
     assert score is not None
-    if score != score or score in (float("inf"), float("-inf")):
-        raise row.error("score", f"'{row.values['score']}' is not finite", "leave the row out")
-    return Performance(key, name, row.text("benchmark"), score, row.text("source"))
+    return Performance(key, name, row.key("benchmark"), score, row.text("source"))
 
 
 def no_duplicates(
@@ -297,6 +295,8 @@ def read_models(
     table = _read(base, files, MODEL_COLUMNS, MODEL_OPTIONAL, errors)
     good, kept = collect(table, build_model, errors)
     errors += no_duplicates(good, lambda m: m.key, kept, "model", "model")
+    errors += _case_errors("model", (m.key for m in good), kept)
+    errors += _case_errors("family", (m.family for m in good), kept)
     models = {model.key: model for model in good}
     wrong = frozenset(row.values.get("model", "") for row in table) - models.keys()
     table = _read(base, checkpoint_files, CHECKPOINT_COLUMNS, CHECKPOINT_OPTIONAL, errors)
@@ -304,6 +304,15 @@ def read_models(
         _not_about(wrong, table), lambda row: build_checkpoint(row, models), errors
     )
     errors += no_duplicates(found, lambda f: (f[0], f[1].name), kept, "checkpoint", "checkpoint")
+    errors += _case_errors("checkpoint", (f"{key}/{one.name}" for key, one in found), kept)
+    for role, column in (("trained", "step"), ("random", "seed")):
+        values = [
+            ((key, value), row)
+            for (key, one), row in zip(found, kept, strict=True)
+            if one.role == role and (value := getattr(one, column)) is not None
+        ]
+        names, places = [name for name, _ in values], [row for _, row in values]
+        errors += no_duplicates(names, lambda name: name, places, column, column)
     checkpoints: dict[str, list[Checkpoint]] = {}
     for key, checkpoint in found:
         checkpoints.setdefault(key, []).append(checkpoint)
@@ -318,7 +327,46 @@ def read_models(
                 )
             )
         models[key] = replace(model, checkpoints=tuple(own))
+    errors += _copy_errors(found, kept, models, wrong)
     return models, wrong
+
+
+def _case_errors(column: str, names: Iterable[str], rows: list[Row]) -> list[TableError]:
+    """Names that would be one file where the file system ignores case."""
+    places = dict(zip(names, rows, strict=True))
+    return [
+        places[other].error(
+            column, f"'{one}' and '{other}' differ in case only", "rename one, or use one spelling"
+        )
+        for one, other in same_but_case(places)
+    ]
+
+
+def _copy_errors(
+    found: list[tuple[str, Checkpoint]],
+    rows: list[Row],
+    models: dict[str, Model],
+    wrong: frozenset[str],
+) -> list[TableError]:
+    """Checkpoints whose ``same_as`` is no other checkpoint."""
+    errors = []
+    for (key, checkpoint), row in zip(found, rows, strict=True):
+        if not checkpoint.same_as:
+            continue
+        model, name = name_of_weights(models[key], checkpoint.same_as)
+        if model in wrong:
+            continue
+        names = [one.name for one in models[model].checkpoints] if model in models else []
+        if name not in names or (model, name) == (key, checkpoint.name):
+            known = [f"{model}/{one}" for one in names] if names else models
+            errors.append(
+                row.error(
+                    "same_as",
+                    f"'{shown(checkpoint.same_as)}' is no other checkpoint",
+                    f"write <checkpoint> or <model>/<checkpoint>; {did_you_mean(name, known)}",
+                )
+            )
+    return errors
 
 
 def read_performance(
@@ -336,7 +384,41 @@ def read_performance(
     errors += no_duplicates(
         scores, lambda s: (s.model, s.checkpoint, s.benchmark), kept, "benchmark", "score"
     )
+    errors += _case_errors("benchmark", (score.benchmark for score in scores), kept)
+    errors += _unit_errors(scores, kept)
     return scores
+
+
+def _unit_errors(scores: list[Performance], rows: list[Row]) -> list[TableError]:
+    """Benchmarks with scores in fractions and in percent.
+
+    A percentage may be below 1, and a loss above: only a wide gap between the two says that the
+    units differ.
+    """
+    by_benchmark: dict[str, list[tuple[float, Row]]] = {}
+    for score, row in zip(scores, rows, strict=True):
+        by_benchmark.setdefault(score.benchmark, []).append((score.score, row))
+    errors = []
+    for benchmark, found in by_benchmark.items():
+        values = [value for value, _ in found]
+        fraction = max((pair for pair in found if pair[0] <= 1), key=_first, default=None)
+        percent = min((pair for pair in found if pair[0] > 1), key=_first, default=None)
+        if fraction is None or percent is None or min(values) < 0 or not 10 < max(values) <= 100:
+            continue
+        if fraction[0] > 0.1 and percent[0] > 5 * fraction[0]:
+            errors.append(
+                fraction[1].error(
+                    "score",
+                    f"benchmark '{benchmark}' has scores in two units: {fraction[0]:g} here and "
+                    f"{percent[0]:g} in line {percent[1].line} of {percent[1].file}",
+                    "give all scores of a benchmark as fractions, or all as percentages",
+                )
+            )
+    return errors
+
+
+def _first(pair: tuple[float, Row]) -> float:
+    return pair[0]
 
 
 def _not_about(models: frozenset[str], table: list[Row]) -> list[Row]:

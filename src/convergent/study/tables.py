@@ -1,20 +1,24 @@
-"""Tab-separated tables, read with the file, row and column of every mistake."""
+"""Tab-separated tables, read with the file, row and column of every error."""
 
 from __future__ import annotations
 
-import csv
+import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from convergent.errors import TableError, did_you_mean
+from convergent.names import KEY_FIX, key_error, shown
+from convergent.text_files import read_cells
 
-T = TypeVar("T")
-_KEY = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+T = TypeVar("T", int, float)
+_NUMBER = re.compile(r"[-+]?[0-9]+(_[0-9]{3})*(\.[0-9]*)?([eE][-+]?[0-9]{1,4})?|[-+]?\.[0-9]+")
+# A network has some hundred layers: more is a slip in a range.
+MOST_EXPANDED = 10_000
 _BRACES = re.compile(r"\{([^{}]*)\}")
-_RANGE = re.compile(r"\s*(\d+)-(\d+)\s*")
+_RANGE = re.compile(r"\s*([0-9]+)-([0-9]+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,8 @@ class Row:
     def key(self, column: str) -> str:
         """A cell that becomes part of a file name."""
         value = self.text(column)
-        if not _KEY.match(value):
-            raise self.error(
-                column,
-                f"'{value}' can't be part of a file name",
-                "use letters, digits, '.', '_' and '-', starting with a letter or digit",
-            )
+        if (reason := key_error(value)) is not None:
+            raise self.error(column, reason, KEY_FIX)
         return value
 
     def choice(self, column: str, known: Iterable[str], default: str | None = None) -> str:
@@ -67,19 +67,38 @@ class Row:
         if value is None:
             raise self.error(column, "the cell is empty", did_you_mean("", known))
         if value not in set(known):
-            raise self.error(column, f"unknown value '{value}'", did_you_mean(value, known))
+            raise self.error(column, f"unknown value '{shown(value)}'", did_you_mean(value, known))
         return value
 
-    def number(self, column: str, kind: Callable[[str], T], optional: bool = False) -> T | None:
-        """A numeric cell; thousands may be separated by ``_``."""
+    def number(
+        self,
+        column: str,
+        kind: type[T],
+        *,
+        optional: bool = False,
+        low: float = -math.inf,
+        high: float = math.inf,
+    ) -> T | None:
+        """A finite number from ``low`` to ``high``; thousands may be separated by ``_``."""
         value = self.values.get(column, "")
         if not value and optional:
             return None
+        whole = "a whole number" if kind is int else "a number"
         try:
-            return kind(self.text(column))
+            number = kind(self.text(column)) if _NUMBER.fullmatch(value) or not value else None
         except ValueError:
-            name = getattr(kind, "__name__", "number")
-            raise self.error(column, f"'{value}' is not a number of kind {name}") from None
+            number = None
+        if number is None or not math.isfinite(number):
+            raise self.error(
+                column,
+                f"'{shown(value)}' is not {whole}",
+                "write it with digits, a decimal point and no unit",
+            )
+        if not low <= number <= high:
+            raise self.error(
+                column, f"{shown(value)} is outside {low:,.0f} to {high:,.0f}", "correct the number"
+            )
+        return number
 
 
 def read_rows(path: Path, required: Iterable[str], optional: Iterable[str] = ()) -> list[Row]:
@@ -96,45 +115,27 @@ def read_rows(path: Path, required: Iterable[str], optional: Iterable[str] = ())
     Raises
     ------
     TableError
-        Missing file, missing, unknown or repeated column, or a row with the wrong number of cells.
+        The file cannot be read (`convergent.text_files.read_text`), a column is missing, unknown or
+        repeated, or a row has too many cells.
     """
     required, optional = tuple(required), tuple(optional)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise TableError(
-            "no such table", where=str(path), fix="check 'tables' in the study"
-        ) from None
-    except UnicodeDecodeError as error:
-        raise TableError(f"not UTF-8 text ({error.reason})", where=str(path)) from None
-    lines = [
-        (number, line)
-        for number, line in enumerate(text.splitlines(), start=1)
-        if line.strip() and not line.lstrip().startswith("#")
-    ]
+    lines = read_cells(path, comments=True)
     if not lines:
         raise TableError("the table is empty", where=str(path), fix="give at least a header")
-    header = _cells(lines[0][1])
+    header = lines[0][1]
     _check_header(path, header, required, optional)
     rows = []
     file, columns = str(path), len(header)
-    for number, line in lines[1:]:
-        cells = _cells(line)
+    for number, cells in lines[1:]:
         if len(cells) > columns:
             raise TableError(
                 f"{len(cells)} cells for {columns} columns",
                 where=f"{path}, line {number}",
                 fix="separate cells by single tabs",
             )
-        cells += [""] * (columns - len(cells))
-        rows.append(Row(file, number, dict(zip(header, cells, strict=True))))
+        filled = cells + [""] * (columns - len(cells))
+        rows.append(Row(file, number, dict(zip(header, filled, strict=True))))
     return rows
-
-
-def _cells(line: str) -> list[str]:
-    # a reader of CSV takes three times as long, and is needed for quotes only
-    cells = next(csv.reader([line], delimiter="\t")) if '"' in line else line.split("\t")
-    return [cell.strip() for cell in cells]
 
 
 def _check_header(
@@ -144,7 +145,8 @@ def _check_header(
     for name in header:
         if name not in known:
             raise TableError(
-                f"unknown column '{name}' ({did_you_mean(name, known)})", where=f"{path}, header"
+                f"unknown column '{shown(name)}' ({did_you_mean(name, known)})",
+                where=f"{path}, header",
             )
         if header.count(name) > 1:
             raise TableError(f"column '{name}' occurs twice", where=f"{path}, header")
@@ -160,29 +162,50 @@ def _check_header(
 def expand_braces(pattern: str) -> list[str]:
     """Expand ``{0-5}`` and ``{0,2,4}`` in a module path.
 
+    Raises
+    ------
+    ValueError
+        A range that counts down, has leading zeros or an empty part, braces around one part, a
+        brace that is not closed, or more than `MOST_EXPANDED` paths.
+
     Examples
     --------
     >>> expand_braces("encoder.layer.{0-2}")
     ['encoder.layer.0', 'encoder.layer.1', 'encoder.layer.2']
     """
-    if "{" not in pattern:
+    if "{" not in pattern and "}" not in pattern:
         return [pattern]
-    match = _BRACES.search(pattern)
-    if match is None:
-        return [pattern]
+    expanded = [""]
+    end = 0
+    for match in _BRACES.finditer(pattern):
+        before, end = pattern[end : match.start()], match.end()
+        choices = _choices(match[1])
+        if len(choices) == 1 and "-" not in match[1]:
+            raise ValueError(f"'{match[0]}' has one part: write it without braces")
+        if len(expanded) * len(choices) > MOST_EXPANDED:
+            raise ValueError(f"'{shown(pattern)}' stands for more than {MOST_EXPANDED:,} paths")
+        expanded = [start + before + choice for start in expanded for choice in choices]
+    names = [start + pattern[end:] for start in expanded]
+    if "{" in names[0] or "}" in names[0]:
+        raise ValueError(f"'{shown(pattern)}' has a brace without its other half")
+    return names
+
+
+def _choices(text: str) -> list[str]:
     choices: list[str] = []
-    for part in match[1].split(","):
+    for part in text.split(","):
         bounds = _RANGE.fullmatch(part)
-        if bounds:
-            low, high = int(bounds[1]), int(bounds[2])
-            if low > high:
-                raise ValueError(f"'{part}' counts down")
-            choices += [str(number) for number in range(low, high + 1)]
-        elif part.strip():
+        if bounds is None:
+            if not part.strip():
+                raise ValueError(f"'{{{text}}}' has an empty part")
             choices.append(part.strip())
-        else:
-            raise ValueError(f"'{match[0]}' has an empty part")
-    before, after = pattern[: match.start()], pattern[match.end() :]
-    if "{" not in before and "{" not in after:
-        return [before + choice + after for choice in choices]
-    return [rest for choice in choices for rest in expand_braces(before + choice + after)]
+            continue
+        if any(len(bound) > 1 and bound[0] == "0" for bound in bounds.groups()):
+            raise ValueError(f"'{part}' has leading zeros")
+        low, high = (int(bound[:10]) for bound in bounds.groups())
+        if low > high:
+            raise ValueError(f"'{part}' counts down")
+        if high - low >= MOST_EXPANDED:
+            raise ValueError(f"'{part}' stands for more than {MOST_EXPANDED:,} paths")
+        choices += [str(number) for number in range(low, high + 1)]
+    return choices

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import Field
 
 from convergent.brains.simulated import TOPICS, topic_sentences
+from convergent.sections import Real, Whole
 from convergent.study.types import Model
-from convergent.training._recipe import TrainingOptions, register_recipe
+from convergent.training._recipe import TrainingOptions
 from convergent.training._train import last_width
 
 if TYPE_CHECKING:
@@ -41,12 +42,12 @@ class LanguageOptions(TrainingOptions):
         Weight of the loss on the topic token against the mean loss on the sentence's tokens.
     """
 
-    batch_size: Annotated[int, Field(ge=2)] = 32
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    vocabulary: Annotated[int, Field(ge=300)] = 1024
-    length: Annotated[int, Field(ge=8, le=_POSITIONS - 2)] = 46
-    depth: Annotated[int, Field(ge=1)] = 3
-    topic_weight: Annotated[float, Field(ge=0)] = 1.0
+    batch_size: Annotated[Whole, Field(ge=2)] = 32
+    weight_decay: Annotated[Real, Field(ge=0)] = 0.01
+    vocabulary: Annotated[Whole, Field(ge=300)] = 1024
+    length: Annotated[Whole, Field(ge=8, le=_POSITIONS - 2)] = 46
+    depth: Annotated[Whole, Field(ge=1)] = 3
+    topic_weight: Annotated[Real, Field(ge=0)] = 1.0
 
 
 @dataclass
@@ -166,7 +167,6 @@ class _Topics(ABC):
         """Make the network, with random weights."""
 
 
-@register_recipe("topics-gpt")
 class TopicsGpt(_Topics):
     """GPT-2."""
 
@@ -190,7 +190,6 @@ class TopicsGpt(_Topics):
         return GPT2LMHeadModel(config)
 
 
-@register_recipe("topics-llama")
 class TopicsLlama(_Topics):
     """Llama."""
 
@@ -213,7 +212,6 @@ class TopicsLlama(_Topics):
         return LlamaForCausalLM(config)
 
 
-@register_recipe("topics-neox")
 class TopicsNeoX(_Topics):
     """GPT-NeoX: attention and perceptron side by side."""
 

@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from convergent.errors import ConfigError, NumericalError, TableError
+from convergent.sections import explain
 from convergent.study.types import Model
-from convergent.training._recipe import Recipe, Run, TrainingOptions, recipe
+from convergent.training._recipe import Run, TrainingOptions, recipe
 
 _WEIGHTS = "model.safetensors"
 
@@ -69,7 +70,7 @@ def train(
         The loss became NaN or infinite.
     """
     kind = recipe(name)
-    settings = _settings(name, kind, {**(options or {})}, seed)
+    settings = recipe_options(name, options or {}, seed)
     steps = _steps(model)
     import torch
 
@@ -93,21 +94,24 @@ def train(
     }
 
 
-def _settings(
-    name: str, kind: Recipe, options: dict[str, object], seed: int | None
+def recipe_options(
+    name: str, options: Mapping[str, object], seed: int | None = None
 ) -> TrainingOptions:
-    if seed is not None:
-        options["seed"] = seed
+    """Check the options of a recipe.
+
+    Raises
+    ------
+    UnknownKeyError
+        There is no such recipe.
+    ConfigError
+        An option is unknown or has a wrong value.
+    """
+    kind = recipe(name).options
     try:
-        return kind.options.model_validate(options)
+        return kind.model_validate({**options, **({} if seed is None else {"seed": seed})})
     except ValidationError as error:
-        wrong = "; ".join(
-            f"option '{'.'.join(map(str, item['loc']))}': {item['msg']}" for item in error.errors()
-        )
         raise ConfigError(
-            wrong,
-            where=f"training, recipe '{name}'",
-            fix=f"options are {', '.join(kind.options.model_fields)}",
+            "; ".join(explain(error, kind)), where=f"training, recipe '{name}'", fix="correct it"
         ) from None
 
 

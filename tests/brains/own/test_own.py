@@ -332,7 +332,7 @@ def damage_sizes(folder: Path) -> None:
         (damage_split, DataError, "split 'validation' of a stimulus"),
         (damage_column, DataError, "no column 'stimulus_id'.*'stimulus'.*responses.id"),
         (damage_text, DataError, "values of type <U1"),
-        (damage_gone, DataError, "table cannot be read: No such file"),
+        (damage_gone, DataError, "there is no such file"),
         (damage_sizes, DataError, r"image of 8 x 9 pixels, the first has 32 x 32.*stimuli\.size"),
     ],
 )

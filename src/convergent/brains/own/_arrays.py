@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,9 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
         if volume:
             return _volume(path, mask)
         values = _plain(path, key)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # what libraries raise on a broken file is theirs to choose
         raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
     if values.ndim != 2:
         raise DataError(
@@ -69,7 +70,9 @@ def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np
     if path.suffix in (".npy", ".npz") or path.name.endswith((".zarr", ".zarr.zip")):
         try:
             values = np.asarray(_plain(path, key)[...], dtype=np.float64)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except DataError:
+            raise
+        except Exception as error:
             raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
         if values.ndim != 1:
             raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")
@@ -179,11 +182,10 @@ def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
 def open_mask(path: Path) -> Any:
     """Open a mask or label volume of three axes."""
     import nibabel as nib
-    from nibabel.filebasedimages import ImageFileError
 
     try:
         image = nib.load(path)
-    except (OSError, ImageFileError) as error:
+    except Exception as error:
         raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
     if len(image.shape) != 3:
         raise DataError(f"volume of shape {image.shape}", where=str(path), fix="give three axes")

@@ -4,61 +4,61 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from convergent.brains.atlas import Hemispheres
-from convergent.errors import ConfigError, did_you_mean
+from convergent.errors import ConfigError
+from convergent.names import Key, Location, same_but_case
+from convergent.sections import Real, Section, Whole, explain
+from convergent.text_files import read_yaml
+
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StimuliConfig(_Section):
+class StimuliConfig(Section):
     """Where the stimuli are; ``id``, ``file`` and so on name columns of the table."""
 
-    table: str
-    id: str = "id"
-    images: str | None = None
-    file: str = "file"
-    size: int | None = Field(default=None, ge=8)
-    text: str = "text"
-    onset: str = "onset"
-    offset: str = "offset"
-    group: str | None = None
-    split: str | None = None
+    table: Location
+    id: Text = "id"
+    images: Location | None = None
+    file: Text = "file"
+    size: Whole | None = Field(default=None, ge=8, le=10_000)
+    text: Text = "text"
+    onset: Text = "onset"
+    offset: Text = "offset"
+    group: Text | None = None
+    split: Text | None = None
 
 
-class ResponsesConfig(_Section):
+class ResponsesConfig(Section):
     """Where the responses are; patterns hold ``{subject}``, ``{run}`` and ``{hemi}``."""
 
-    files: str
-    key: str | None = None
-    mask: str | None = None
+    files: Location
+    key: Text | None = None
+    mask: Location | None = None
     samples: Literal[0, 1] = 0
-    ids: str | None = None
-    id: str = "stimulus_id"
-    session: str | None = None
+    ids: Location | None = None
+    id: Text = "stimulus_id"
+    session: Text | None = None
     standardise: Literal["none", "session"] = "none"
     drop: tuple[Literal["missing", "constant"], ...] = ()
-    tr: float | None = Field(default=None, gt=0)
-    start: float | None = None
+    tr: Real | None = Field(default=None, gt=0, le=1000)
+    start: Real | None = Field(default=None, ge=-1e6, le=1e6)
 
 
-class RegionsConfig(_Section):
+class RegionsConfig(Section):
     """Which region each target lies in, and what is known of the regions."""
 
-    labels: str | None = None
-    image: str | None = None
-    names: str | None = None
-    atlas: str | None = None
-    space: str | None = None
-    whole: str | None = None
-    table: str | None = None
-    describe: str | None = None
+    labels: Location | None = None
+    image: Location | None = None
+    names: Location | None = None
+    atlas: Text | None = None
+    space: Text | None = None
+    whole: Text | None = None
+    table: Location | None = None
+    describe: Text | None = None
     hemispheres: Hemispheres = "apart"
 
     @model_validator(mode="after")
@@ -76,14 +76,14 @@ class RegionsConfig(_Section):
         return self
 
 
-class CeilingsConfig(_Section):
+class CeilingsConfig(Section):
     """Noise ceilings: given in a file, or computed."""
 
     source: Literal["none", "file", "repeats", "split-half", "subjects"] = Field(
         default="none", alias="from"
     )
-    file: str | None = None
-    key: str | None = None
+    file: Location | None = None
+    key: Text | None = None
     units: Literal["r2", "r", "percent", "ncsnr"] = "r2"
 
     @model_validator(mode="after")
@@ -93,13 +93,13 @@ class CeilingsConfig(_Section):
         return self
 
 
-class AtlasesConfig(_Section):
+class AtlasesConfig(Section):
     """Where label files that no package ships lie."""
 
-    directory: str | None = None
+    directory: Location | None = None
 
 
-class OwnConfig(_Section):
+class OwnConfig(Section):
     """A whole data set."""
 
     modality: Literal["vision", "language"]
@@ -108,11 +108,20 @@ class OwnConfig(_Section):
     stimuli: StimuliConfig
     responses: ResponsesConfig
     regions: RegionsConfig
-    subjects: tuple[str, ...] = ()
+    subjects: tuple[Key, ...] = ()
     ceilings: CeilingsConfig = CeilingsConfig()
     atlases: AtlasesConfig = AtlasesConfig()
     citation: str = ""
     license: str = ""
+
+    @field_validator("subjects")
+    @classmethod
+    def _distinct(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("a subject is listed twice")
+        for one, other in same_but_case(value):
+            raise ValueError(f"'{one}' and '{other}' differ in case only")
+        return value
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -155,46 +164,16 @@ def read_own(path: str | Path) -> tuple[OwnConfig, Path]:
     Raises
     ------
     ConfigError
-        The file is missing, not YAML, or has unknown keys or wrong values; one line names all.
+        The file cannot be read (`convergent.text_files.read_yaml`), or has unknown keys or wrong
+        values; one line names all.
     """
-    file = Path(os.path.expandvars(path)).expanduser()
-    where = str(file)
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(
-            f"the description of the data set cannot be read: {error.strerror}",
-            where=where,
-            fix="give the path of a file such as config/own-data.yaml",
-        ) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(f"not valid YAML: {error}", where=where) from None
-    if not isinstance(raw, dict):
-        raise ConfigError("no mapping", where=where, fix="start from config/own-data.yaml")
+        file = Path(os.path.expandvars(path)).expanduser()
+    except RuntimeError as error:  # the home of an unknown user
+        raise ConfigError(str(error), where=str(path), fix="give a path") from None
+    where = str(file)
+    raw = read_yaml(file, fix="start from config/own-data.yaml")
     try:
         return OwnConfig.model_validate(raw), file.parent
     except ValidationError as error:
-        raise ConfigError("; ".join(_explain(error)), where=where) from None
-
-
-def _explain(error: ValidationError) -> list[str]:
-    sentences = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            hint = did_you_mean(str(item["loc"][-1]), _known(item["loc"][:-1]))
-            sentences.append(f"unknown key '{key}' ({hint})")
-        elif item["type"] == "missing":
-            sentences.append(f"key '{key}' is missing")
-        else:
-            given = "" if isinstance(item["input"], dict) else f" (given: {item['input']!r})"
-            reason = item["msg"].removeprefix("Value error, ")
-            sentences.append((f"'{key}': " if key else "") + reason + given)
-    return sentences
-
-
-def _known(location: tuple[int | str, ...]) -> list[str]:
-    section: Any = OwnConfig
-    for part in location:
-        section = section.model_fields[str(part)].annotation
-    return [field.alias or name for name, field in section.model_fields.items()]
+        raise ConfigError("; ".join(explain(error, OwnConfig)), where=where) from None

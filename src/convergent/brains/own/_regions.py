@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from convergent.brains.own._config import OwnConfig
 from convergent.brains.own._patterns import fill
 from convergent.brains.own._tables import Text, column, read_list, read_table
 from convergent.errors import DataError, did_you_mean
+from convergent.names import shown
 
 
 def target_regions(config: OwnConfig, folder: Path, subject: str) -> Text | None:
@@ -64,6 +66,12 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
         table = read_table(listed)
         regions = column(table, "region", listed, "its header").tolist()
         for key, name in zip(column(table, "key", listed, "its header"), regions, strict=True):
+            if not re.fullmatch(r"-?[0-9]{1,9}", key):
+                raise DataError(
+                    f"key '{shown(key)}' of region '{shown(name)}' is no whole number",
+                    where=str(listed),
+                    fix="give the number that the image has in the region",
+                )
             names[int(key)] = name
     else:
         names |= {int(key): f"label{key}" for key in np.unique(found) if key != 0}

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from convergent.brains._types import StimulusSet
 from convergent.brains.own._config import OwnConfig
 from convergent.brains.own._tables import column, numbers, read_table
 from convergent.errors import DataError
+from convergent.names import location_error
 
 _AT_ONCE = 64 << 20  # bytes of images that are read together
 _HELD = 1 << 30  # smaller sets are read as a whole
@@ -37,7 +38,9 @@ class ImageFiles:
     dtype = np.dtype(np.uint8)
 
     def __init__(self, paths: list[Path], size: int | None) -> None:
-        missing = [path for path in paths if not path.is_file()]
+        missing = [
+            path for path in paths if location_error(str(path)) is not None or not path.is_file()
+        ]
         if missing:
             raise DataError(
                 f"{len(missing)} of {len(paths)} images are missing: {missing[0].name}",
@@ -92,7 +95,7 @@ class ImageFiles:
         try:
             with Image.open(path) as opened:
                 image = opened.convert("RGB")
-        except (OSError, UnidentifiedImageError) as error:
+        except Exception as error:  # Pillow raises what it likes on a broken file
             raise DataError(f"no image: {error}", where=str(path), fix="replace it") from None
         if self._size is not None:
             side = min(image.size)

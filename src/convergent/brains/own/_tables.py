@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
+import io
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convergent.errors import DataError, did_you_mean
+from convergent.text_files import MB, read_bytes, read_cells, read_text
 
 Text = NDArray[np.str_]
 
@@ -19,30 +20,25 @@ def read_table(path: Path) -> dict[str, Text]:
     Raises
     ------
     DataError
-        Missing, empty, columns of one name, or a row of another length.
+        The file cannot be read, is empty, has columns of one name, or a row of another length.
     """
     where = str(path)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [row for row in csv.reader(file, delimiter=_delimiter(path)) if row]
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"table cannot be read: {reason}", where=where, fix="check it") from None
-    if len(rows) < 2:
+    lines = read_cells(path, delimiter=_delimiter(path), error=DataError)
+    if len(lines) < 2:
         raise DataError("table without rows", where=where, fix="give a header and rows")
-    header = [name.strip() for name in rows[0]]
+    header, rows = lines[0][1], lines[1:]
     twice = sorted({name for name in header if header.count(name) > 1})
     if twice:
         raise DataError(f"column '{twice[0]}' occurs twice", where=where, fix="name it once")
-    for number, row in enumerate(rows[1:], start=2):
+    for number, row in rows:
         if len(row) != len(header):
             raise DataError(
                 f"{len(row)} cells in a table of {len(header)} columns",
-                where=f"{where}, row {number}",
+                where=f"{where}, line {number}",
                 fix="separate cells with tabs (.tsv) or commas (.csv)",
             )
-    cells = np.array(rows[1:], dtype=np.str_)
-    return {name: np.char.strip(cells[:, place]) for place, name in enumerate(header)}
+    columns = zip(*(row for _, row in rows), strict=True)
+    return {name: np.array(cells) for name, cells in zip(header, columns, strict=True)}
 
 
 def column(table: dict[str, Text], name: str, path: Path, key: str) -> Text:
@@ -97,18 +93,18 @@ def read_list(path: Path, name: str, key: str) -> Text:
     """Text, one a sample or target: a table's column, an array (.npy), or lines (.txt)."""
     if path.suffix in (".tsv", ".csv"):
         return column(read_table(path), name, path, key)
-    try:
-        if path.suffix == ".npy":
-            values = np.load(path, allow_pickle=False)
-            if values.ndim != 1:
-                raise DataError(
-                    f"array of shape {values.shape}", where=str(path), fix="give one axis"
-                )
+    if path.suffix == ".npy":
+        raw = read_bytes(path, error=DataError, largest=1024 * MB)
+        try:
+            values = np.load(io.BytesIO(raw), allow_pickle=False)
             text: Text = values.astype(np.str_)
-            return text
-        return np.array([line.strip() for line in path.read_text(encoding="utf-8").splitlines()])
-    except (OSError, ValueError) as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+        except Exception as error:  # numpy raises what it likes on a broken file
+            raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+        if values.ndim != 1:
+            raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")
+        return text
+    lines = read_text(path, error=DataError).removesuffix("\n").split("\n")
+    return np.array([line.strip() for line in lines])
 
 
 def _delimiter(path: Path) -> str:
