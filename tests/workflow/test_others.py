@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
-import forked_snakemake
+import forked
 from convergent.errors import ConfigError
 from convergent.store import read_store
 from convergent.study.environment import share_with_jobs, shared_study
@@ -40,7 +40,7 @@ class Other:
         self, *options: str, snakefile: Path | None = None, check: bool = True
     ) -> subprocess.CompletedProcess[str]:
         file = snakefile or self.folder / "workflow" / "Snakefile"
-        done = forked_snakemake.run(["-s", str(file), "--cores", "2", *options], self.folder)
+        done = forked.run(["-s", str(file), "--cores", "2", *options], self.folder)
         assert not check or done.returncode == 0, (done.stdout + done.stderr)[-4000:]
         return done
 
@@ -302,9 +302,9 @@ def test_a_conda_environment_without_a_clone_says_what_is_missing(repository, tm
 
 
 def test_the_demo_is_planned_from_any_folder(tmp_path, repository):
-    done = forked_snakemake.run(["-s", str(repository / "Snakefile"), "-n"], tmp_path)
+    done = forked.run(["-s", str(repository / "Snakefile"), "-n"], tmp_path)
     assert done.returncode == 0, done.stderr
-    there = forked_snakemake.run(
+    there = forked.run(
         ["-s", str(repository / "workflow" / "Snakefile"), "-n", "--directory", "sub"], tmp_path
     )
     assert len(logs(done)) > 700 and logs(there) == logs(done)
@@ -318,7 +318,7 @@ def test_a_study_is_planned_from_any_folder(other, itself, tmp_path):
     options = ["-s", str(other.repository / "Snakefile"), "-n"]
     options += ["--configfile", "../config/config.yaml"]
     for more in ([], ["--directory", "results of it"]):
-        assert logs(forked_snakemake.run([*options, *more], elsewhere)) == itself
+        assert logs(forked.run([*options, *more], elsewhere)) == itself
 
 
 # ---- what was made already -----------------------------------------------------------------------
@@ -333,14 +333,14 @@ def test_a_finished_study_is_finished_for_a_module_and_its_report_has_captions(
     (workflow.folder / "Module").write_text(text)
     shutil.copytree(repository / "profiles" / "default", workflow.folder / "profiles" / "default")
     arguments = ["-s", "Module", "--cores", "1"]
-    done = forked_snakemake.run([*arguments, "-n"], workflow.folder)
+    done = forked.run([*arguments, "-n"], workflow.folder)
     assert "Nothing to be done" in done.stdout + done.stderr, done.stderr[-3000:]
     # with the profile, a subject less makes tables again, and no fit
     fewer = "datasets={sentences: {subjects: [sim01]}}"
-    done = forked_snakemake.run([*arguments, "-n", "--config", fewer], workflow.folder)
+    done = forked.run([*arguments, "-n", "--config", fewer], workflow.folder)
     stages = {log.split("/")[3].removesuffix(".log") for log in logs(done)}
     assert stages and not stages & {"fit", "extract", "responses"}
-    done = forked_snakemake.run([*arguments, "--report", "report.zip"], workflow.folder)
+    done = forked.run([*arguments, "--report", "report.zip"], workflow.folder)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (workflow.folder / "report.zip").stat().st_size > 10_000
 
@@ -355,7 +355,7 @@ def test_forcing_a_modules_fits_makes_them_from_nothing(workflow: Workflow, repo
     said = []
     for forced in ("convergent_fit_sentences", "convergent_extract"):
         arguments = ["-s", "Module", "--cores", "1", "--forcerun", forced, "--", scores]
-        done = forked_snakemake.run(arguments, workflow.folder)
+        done = forked.run(arguments, workflow.folder)
         assert done.returncode == 0, done.stderr[-3000:]
         said.append(log.read_text())
     assert "kept" not in said[0] and "kept" in said[1]
@@ -380,8 +380,10 @@ def deploy(source: Path, to: Path) -> None:
     command = shutil.which("snakedeploy")
     if command is None:
         pytest.skip("no snakedeploy on PATH")
-    words = [command, "deploy-workflow", str(source), str(to), "--branch", "main"]
-    subprocess.run(words, check=True, capture_output=True)
+    text = (source / "docs" / "others.md").read_text()
+    (line,) = re.findall(r"^snakedeploy .*$", text, flags=re.MULTILINE)
+    words = line.replace("/path/to/convergent", str(source)).split()
+    subprocess.run([command, *words[1:]], check=True, capture_output=True, cwd=to.parent)
 
 
 @pytest.mark.parametrize("deployed", [deploy_as_snakedeploy_does, deploy])
@@ -389,7 +391,7 @@ def test_what_snakedeploy_writes_plans_the_demo(
     tmp_path: Path, repository: Path, deployed: Callable[[Path, Path], None]
 ):
     source, place = tmp_path / "convergent", tmp_path / "study"
-    for name in ("config", "profiles", "workflow", "envs"):
+    for name in ("config", "profiles", "workflow", "envs", "docs"):
         shutil.copytree(repository / name, source / name, symlinks=True)
     shutil.copy(repository / "LICENSE", source)
     deployed(source, place)
@@ -399,10 +401,10 @@ def test_what_snakedeploy_writes_plans_the_demo(
     snakefile.write_text(
         text.replace('"workflow/Snakefile"', f'"{source / "workflow" / "Snakefile"}"')
     )
-    plain = forked_snakemake.run(["-n"], place)
+    plain = forked.run(["-n"], place)
     assert "workflow specific profile profiles/default" in plain.stderr
     assert len(logs(plain)) > 700, plain.stderr
-    cluster = forked_snakemake.run(["-n", "--profile", "profiles/slurm"], place)
+    cluster = forked.run(["-n", "--profile", "profiles/slurm"], place)
     assert logs(cluster) == logs(plain), cluster.stderr
 
 
@@ -432,6 +434,13 @@ def test_the_documented_workflows_plan_as_written(other, itself):
     other.write(two.replace("/path/to/convergent", str(other.repository)))
     roots = Counter(log.split("/")[0] for log in other.jobs())
     assert roots["by-layer"] == len(itself) and 0 < roots["by-model"] < len(itself)
+    (first, _) = re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
+    shutil.copy(other.folder / "config" / "config.yaml", other.folder / "config" / "study.yaml")
+    (other.folder / "config" / "scratch").mkdir()
+    for command in first.splitlines():
+        words = command.replace("/path/to/convergent", str(other.repository)).split()
+        done = forked.run(words[1:], other.folder / "config")
+        assert logs(done) == itself or (len(logs(done)) > 700 and "study.yaml" not in words)
     end = PLAIN + "onsuccess: convergent.tell_the_end(log, succeeded=True)\n"
     other.write(end)
     assert "convergent.tell_the_end(log, succeeded=True)" in text
