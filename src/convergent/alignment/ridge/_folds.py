@@ -153,6 +153,7 @@ class InnerFolds:
         """
         inputs = y.index_select(1, fold.train)
         mean = inputs.mean(dim=1, keepdim=True)
+        inputs.masked_fill_(is_constant(inputs, dim=1)[:, None], 0.0)
         if fold.basis is not None:
             inputs = inputs @ fold.basis
         n, functions = fold.test.numel(), self._mix.shape[1]

@@ -117,6 +117,8 @@ class Targets:
         part = np.asarray(self._values[:, start:stop])
         single = part.dtype in (np.float16, np.float32)
         part = np.require(part, np.float32 if single else np.float64, ["W"])
+        if min(part.strides) < 0:  # which torch has not
+            part = part.copy()
         values = torch.from_numpy(part).to(device).T.contiguous()
         defined = torch.isfinite(values).all(dim=1)
         if not bool(defined.all()):
@@ -150,14 +152,15 @@ def _scaled(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Centre rows and scale them to the sd of the first, which is returned too.
 
-    Rows that are flat become 0 in the first and keep their units in the other.
+    Rows that are flat become 0 in the first; the largest of the other takes the sd's place.
     """
     train, other = train - mean.to(train.dtype), other - mean.to(other.dtype)
     # in float32 the mean was rounded: what it left is the same for all samples
     left = mean_of(train, dim=1).to(train.dtype)
     train, other = torch.where(flat[:, None], 0.0, train - left), other - left
     # unit size first: squares of very small or large numbers leave the range of float32
-    size = torch.where(flat, 1.0, train.abs().amax(dim=1))[:, None]
+    size = torch.where(flat, other.abs().amax(dim=1), train.abs().amax(dim=1))[:, None]
+    size = torch.where(size > 0, size, 1.0)
     train, other = train / size, other / size
     sd = torch.where(flat, 1.0, train.square().mean(dim=1, dtype=torch.float64).sqrt())[:, None]
     size, units = size.double(), sd.to(train.dtype)

@@ -117,7 +117,9 @@ class Measured(Geometry):
         """Take distances for what they are; all that belongs to patterns is left empty."""
         none = distances.new_zeros(0)
         empty, flat = distances.new_zeros(0, 0), none.bool()
-        return cls(pairs, empty, none, none.sum(), none, 0, flat, flat, none.long(), distances)
+        return cls(
+            pairs, empty, none, none.sum(), none, none.sum(), 0, flat, flat, none.long(), distances
+        )
 
     def subset(self, rows: Tensor, pairs: PairIndex) -> Measured:
         """Distances of some of the stimuli."""

@@ -43,6 +43,9 @@ class Geometry:
     mean_square : Tensor of float64, shape ()
         Inner product of the mean pattern with itself.
     level : Tensor of float64, shape (stimulus,)
+        Less ``base``.
+    base : Tensor of float64, shape ()
+        One of the features' values, near which the levels may lie.
     width : int
         Number of features.
     flat, zero : Tensor of bool, shape (stimulus,)
@@ -56,6 +59,7 @@ class Geometry:
     cross: Tensor
     mean_square: Tensor
     level: Tensor
+    base: Tensor
     width: int
     flat: Tensor
     zero: Tensor
@@ -83,7 +87,8 @@ class Geometry:
 
         zeros = torch.zeros(n, dtype=torch.float64, device=pairs.device)
         low, high = torch.full_like(zeros, torch.inf), torch.full_like(zeros, -torch.inf)
-        level, of_first, constant = zeros.clone(), zeros.new_zeros(()), True
+        level, base, of_first = zeros.clone(), zeros.new_zeros(()), zeros.new_zeros(())
+        constant = True
         for start in starts:
             x = read(start)
             low, high = torch.minimum(low, x.amin(1)), torch.maximum(high, x.amax(1))
@@ -95,7 +100,8 @@ class Geometry:
             x = read(start)
             # Less the first row before anything else: a constant feature is then exactly 0.
             level += (x - x[0]).sum(1) / width
-            of_first += x[0].sum() / width
+            base = x[0, 0] if start == 0 else base
+            of_first += (x[0] - base).sum() / width
         gram, cross, mean_square = zeros.new_zeros(n, n), zeros.clone(), zeros.new_zeros(())
         for start in starts:
             x = read(start)
@@ -104,7 +110,7 @@ class Geometry:
             x -= level[:, None]
             mean = x.mean(0)
             x -= mean
-            mean += first - of_first
+            mean += first - base - of_first
             gram.addmm_(x, x.T)
             cross += x @ mean
             mean_square += mean @ mean
@@ -115,6 +121,7 @@ class Geometry:
             cross,
             mean_square,
             level + of_first,
+            base,
             width,
             is_constant_range(low, high),
             (low == 0) & (high == 0),
@@ -149,6 +156,7 @@ class Geometry:
             cross + mean - cross.mean() - total,
             self.mean_square + 2 * cross.mean() + total,
             self.level[rows],
+            self.base,
             self.width,
             self.flat[rows],
             self.zero[rows],
@@ -207,9 +215,8 @@ class Geometry:
         """
         if bool(self.zero.any()):
             return None
-        return _normalised(
-            torch.addr(self._less_level, self.level, self.level, alpha=self.width)
-        )
+        level = self.level + self.base
+        return _normalised(torch.addr(self._less_level, level, level, alpha=self.width))
 
     @property
     def _less_level(self) -> Tensor:
