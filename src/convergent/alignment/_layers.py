@@ -44,8 +44,9 @@ def choose_layers(inner: ArrayLike, outer: ArrayLike) -> LayerChoice:
     Returns
     -------
     LayerChoice
-        Ties (scores that differ by rounding) go to the first (shallowest) layer. NaN inner scores are never chosen; a fold whose
-        chosen layer has no outer score is left out of the mean, and NaN comes of none.
+        Ties (scores that differ by rounding) go to the first (shallowest) layer. NaN inner scores
+        are never chosen; a fold whose chosen layer has no outer score is left out of the mean, and
+        NaN comes of none.
 
     Raises
     ------

@@ -63,7 +63,9 @@ def constant():
 
 def integers():
     rng = np.random.default_rng(1)
-    return rng.integers(0, 3, (N, 7)).astype(float) + [1, 0, 0, 0, 0, 0, 0], plain()[1]
+    x = rng.integers(0, 3, (N, 7)).astype(float)
+    x[:, 0] += 1
+    return x, plain()[1]
 
 
 CASES = [
