@@ -7,7 +7,11 @@ DATA   ?=
 SLURM_TESTS ?= tests/slurm
 WORKERS ?= -n auto --dist worksteal
 
-.PHONY: help setup demo alice test test-slurm lint format clean
+NUMERICS = tests/alignment/test_ridge_numerics.py tests/alignment/test_ridge_degenerate.py \
+  $(addprefix tests/alignment/similarity/test_similarity_,numerics.py degenerate.py oracles.py)
+THREADS  = env OMP_NUM_THREADS=$(1) MKL_NUM_THREADS=$(1) OPENBLAS_NUM_THREADS=$(1)
+
+.PHONY: help setup demo alice test test-numerics test-slurm lint format clean
 
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -40,6 +44,13 @@ endif
 
 test: setup  ## Run the tests (those that need a SLURM are in test-slurm).
 	$(BIN)/python -m pytest -m "not slurm" $(WORKERS)
+
+# MKL multiplies for torch and OpenBLAS for numpy. On AMD only MKL_CBWR changes what MKL chooses.
+test-numerics: setup  ## Run the numerical tests with other rounding: AVX2, one thread, two threads.
+	$(BIN)/python -m pytest -q $(NUMERICS)
+	env MKL_ENABLE_INSTRUCTIONS=AVX2 MKL_CBWR=AVX2 OPENBLAS_CORETYPE=Haswell $(BIN)/python -m pytest -q $(NUMERICS)
+	$(call THREADS,1) $(BIN)/python -m pytest -q $(NUMERICS)
+	$(call THREADS,2) $(BIN)/python -m pytest -q $(NUMERICS)
 
 test-slurm: setup  ## Run the workflow on a SLURM of three nodes that the test starts (root, Debian).
 	$(BIN)/python -m pytest -m slurm $(SLURM_TESTS)
