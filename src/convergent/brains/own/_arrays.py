@@ -102,7 +102,7 @@ def _plain(path: Path, key: str | None) -> Any:
     if name.endswith(".npy"):
         return np.load(path, mmap_mode="r", allow_pickle=False)
     if name.endswith(".npz"):
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive[_key(path, key, list(archive))]
     if name.endswith((".zarr", ".zarr.zip")):
         return _zarr(path, key)
