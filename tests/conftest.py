@@ -5,11 +5,13 @@ from __future__ import annotations
 import fcntl
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from convergent.registry import ALL
 
 pytest_plugins = ["workflow_fixtures"]
 
@@ -30,6 +32,15 @@ settings.load_profile("untimed")
 def pytest_xdist_auto_num_workers() -> int:
     """Workers of ``-n auto``: one for each processor that this process may use."""
     return min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+@pytest.fixture
+def registries() -> Iterator[None]:
+    """Forget afterwards what a test registers."""
+    before = {registry: dict(registry._registered) for registry in ALL}
+    yield
+    for registry, names in before.items():
+        registry._registered = names
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -39,15 +39,15 @@ def test_datasets_of_the_demo_open(study):
 
 
 def test_evaluations_and_recipes_of_the_demo_exist(study):
-    from convergent.evaluation import evaluation_names
-    from convergent.training import recipe, recipe_names
+    from convergent.registry import EVALUATIONS, RECIPES
+    from convergent.training import recipe
 
-    assert set(study.config.performance.evaluations) <= set(evaluation_names())
-    assert set(study.config.performance.benchmarks.values()) <= set(evaluation_names())
+    assert set(study.config.performance.evaluations) <= set(EVALUATIONS.names())
+    assert set(study.config.performance.benchmarks.values()) <= set(EVALUATIONS.names())
     trained = {
         model.reference.split(":")[1] for model in study.models.values() if study.trains(model.key)
     }
-    assert trained <= set(recipe_names())
+    assert trained <= set(RECIPES.names())
     for name, options in study.config.training.items():
         recipe(name).options.model_validate(options)
 

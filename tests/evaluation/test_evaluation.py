@@ -10,15 +10,14 @@ import pytest
 from sklearn.linear_model import Ridge
 
 from convergent.brains.simulated import SimulatedScenes, SimulatedSentences
-from convergent.errors import ConfigError, DataError, UnknownKeyError
+from convergent.errors import DataError, UnknownKeyError
 from convergent.evaluation import (
     evaluate,
-    evaluation_names,
     linear_probe,
-    register_evaluation,
 )
 from convergent.evaluation._probe import _fit
 from convergent.models import load, make_manifest
+from convergent.registry import EVALUATIONS
 from convergent.study import Checkpoint, Layer, Model
 
 CLASSES, EACH = 8, 20
@@ -151,7 +150,7 @@ def test_bits_per_byte_agrees_with_one_sentence_at_a_time(trained_language):
 def test_every_evaluation_of_a_language_model_says_how_it_was_measured(trained_language):
     model, checkpoint, network, _ = trained_language
     scores = evaluate(
-        evaluation_names(),
+        EVALUATIONS.names(),
         model,
         checkpoint,
         open_network=network,
@@ -198,9 +197,3 @@ def test_data_set_of_another_modality_is_refused():
             ["probe_top1"], make_model("vision", "layer1", 64), RANDOM,
             open_network=None, reader=SimulatedSentences(),
         )  # fmt: skip
-
-
-def test_evaluation_names_are_unique():
-    evaluation_names()
-    with pytest.raises(ConfigError, match="registered twice"):
-        register_evaluation("probe_top1")(lambda subject: (0.0, ""))

@@ -14,14 +14,13 @@ from convergent.figures import (
     depth_by_region,
     draw_all,
     draw_figure,
-    figure_names,
     interval,
     number,
     p_value,
-    register_figure,
     scatter_points,
     twin_differences,
 )
+from convergent.registry import FIGURES
 from convergent.statistics import layer_scores, subject_profile
 
 
@@ -51,7 +50,7 @@ def test_every_figure_is_drawn_with_caption_words_and_data(drawn):
     # five checkpoints with that noise: no onset is defined
     assert [item.figure for item in missing] == ["leads"] and "no lag" in missing[0].reason
     left = {"cortical-surface", "convergence", "representations", "leads"}
-    assert {drawing.figure for drawing in drawings} >= set(figure_names()) - left
+    assert {drawing.figure for drawing in drawings} >= set(FIGURES.names()) - left
     names = [drawing.name for drawing in drawings]
     assert len(set(names)) == len(names)
     for drawing in drawings:
@@ -216,11 +215,6 @@ def test_what_cannot_be_drawn_is_named_with_its_reason(tables):
 def test_an_unknown_figure_is_refused_with_a_hint(tables):
     with pytest.raises(UnknownKeyError, match="trajectories"):
         draw_figure("trajectory", tables)
-
-
-def test_a_name_cannot_be_registered_twice():
-    with pytest.raises(FigureError, match="registered twice"):
-        register_figure("controls", requires=())(lambda tables: [])
 
 
 @pytest.mark.parametrize(

@@ -8,28 +8,25 @@ from polars.testing import assert_frame_equal
 
 import planted
 from convergent.errors import ConvergentError, TableError
-from convergent.pipeline.claims import CLAIMS, claim, claimed
+from convergent.pipeline.claims import claimed
+from convergent.registry import CLAIMS, GATHERED
 from convergent.statistics import ceiling_summary, scale_profile, subject_scores
-from convergent.study.study import STUDY_TABLES
 from convergent.tables.schemas import CEILING_SCHEMA
 
-GATHERED = {"coverage", "resampled", "ceilings", "performance", "models", "simulation_truth"}
+
+def test_each_table_is_gathered_or_made_by_one_claim():
+    assert not set(GATHERED) & set(CLAIMS.names())
+    made = [name for name, _ in claimed(planted.material(planted.planted_study(per_family=1)))]
+    assert sorted(made) == sorted(CLAIMS.names())
 
 
-def test_the_studys_tables_are_those_gathered_and_those_claimed():
-    made = [name for names in CLAIMS for name in names]
-    assert len(made) == len(set(made))
-    assert set(STUDY_TABLES) == GATHERED | set(made)
-    assert len(STUDY_TABLES) == len(set(STUDY_TABLES))
+def test_a_gathered_table_cannot_be_claimed(registries):
+    with pytest.raises(ConvergentError, match="'coverage' is defined twice: a reserved name"):
+        CLAIMS.register("coverage")(lambda material: {})
 
 
-def test_a_table_is_claimed_once():
-    with pytest.raises(ConvergentError, match="made by two claims"):
-        claim("trajectories")(lambda material: {})
-
-
-def test_a_claim_that_makes_another_table_is_refused(monkeypatch):
-    monkeypatch.setitem(CLAIMS, ("promised",), lambda material: {})
+def test_a_claim_that_makes_another_table_is_refused(registries):
+    CLAIMS.register("promised")(lambda material: {})
     with pytest.raises(ConvergentError, match="the claim of promised made nothing"):
         list(claimed(planted.material(planted.planted_study(per_family=1))))
 

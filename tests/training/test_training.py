@@ -13,7 +13,8 @@ from convergent.brains.simulated import SimulatedScenes, SimulatedSentences
 from convergent.errors import ConfigError, NumericalError, TableError, UnknownKeyError
 from convergent.extraction import extract
 from convergent.models import load, make_manifest
-from convergent.training import recipe_names, register_recipe, train
+from convergent.registry import RECIPES as REGISTERED
+from convergent.training import train
 from convergent.training._train import schedule
 
 RECIPES = {
@@ -120,7 +121,7 @@ def test_unknown_recipe_suggests_one(small_model, tmp_path):
     model = small_model("scenes-cnn", RECIPES["scenes-cnn"], {"final": 1})
     with pytest.raises(UnknownKeyError, match="scenes-cnn"):
         train("scene-cnn", model, tmp_path)
-    assert set(RECIPES) <= set(recipe_names())
+    assert set(RECIPES) <= set(REGISTERED.names())
 
 
 def test_misspelt_option_is_refused(small_model, tmp_path):
@@ -149,9 +150,3 @@ def test_diverging_loss_stops_the_training(small_model, tmp_path):
     model = small_model("scenes-vit", RECIPES["scenes-vit"], {"final": 40})
     with pytest.raises(NumericalError, match="lower the learning rate"):
         train("scenes-vit", model, tmp_path, options={"learning_rate": 1e30, "batch_size": 4})
-
-
-def test_recipe_names_are_unique():
-    recipe_names()
-    with pytest.raises(ConfigError, match="registered twice"):
-        register_recipe("scenes-cnn")(object)

@@ -4,13 +4,7 @@ from convergent.brains._check import DatasetReport, Finding, SubjectReport, chec
 from convergent.brains._dissimilarities import check_dissimilarities
 from convergent.brains._items import align, join_items
 from convergent.brains._nuisance import Nuisance
-from convergent.brains._registry import (
-    DatasetSettings,
-    available_datasets,
-    has_option,
-    open_dataset,
-    register_dataset,
-)
+from convergent.brains._open import DatasetSettings, has_option, open_dataset
 from convergent.brains._textgrid import Interval, TextGrid, Tier, read_textgrid
 from convergent.brains._types import (
     DatasetReader,
@@ -37,12 +31,10 @@ __all__ = [
     "TextGrid",
     "Tier",
     "align",
-    "available_datasets",
     "check_dataset",
     "check_dissimilarities",
     "has_option",
     "join_items",
     "open_dataset",
     "read_textgrid",
-    "register_dataset",
 ]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -276,11 +276,20 @@ class Region:
 class DatasetReader(Protocol):
     """A registered data set.
 
+    Its class says which options say where something lies (``location_options``), which name a file
+    whose content counts (``file_options``), and whether the stimuli are those that the study's
+    subjects saw (``stimuli_of_subjects``): see `convergent.registry.ReaderFacts`. The class is
+    imported when a study is read, so what takes long to import is imported in its methods.
+
     Some attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
     be used), ``aggregates`` (names that ``responses`` takes although they are no subjects, such
     as ``group``, the average of all), ``kind`` (that of the responses; patterns unless given) and
     ``nuisance_names`` (names of the regressors that come with the responses; none unless given).
     """
+
+    location_options: ClassVar[frozenset[str]]
+    file_options: ClassVar[frozenset[str]]
+    stimuli_of_subjects: ClassVar[bool]
 
     modality: str
     design: Design

@@ -3,16 +3,15 @@
 Importing this package imports no deep-learning library; evaluating does.
 """
 
-from convergent.evaluation._material import Material
-from convergent.evaluation._probe import Probe, linear_probe
-from convergent.evaluation._registry import (
+from convergent.evaluation._evaluate import (
     Evaluation,
     Needs,
     check_evaluations,
     evaluate,
-    evaluation_names,
-    register_evaluation,
+    evaluation,
 )
+from convergent.evaluation._material import Material
+from convergent.evaluation._probe import Probe, linear_probe
 from convergent.evaluation._subject import Subject
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Subject",
     "check_evaluations",
     "evaluate",
-    "evaluation_names",
+    "evaluation",
     "linear_probe",
-    "register_evaluation",
 ]

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergent.errors import ConfigError, DataError
+from convergent.evaluation._evaluate import Needs, evaluation
 from convergent.evaluation._material import ImageFolder, image_folder
-from convergent.evaluation._registry import Needs, register_evaluation
 from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.study.types import Model
@@ -35,7 +35,7 @@ def may_read_class_names(model: Model) -> bool:
     return model.modality == "vision" and model.source in ("open_clip", "transformers")
 
 
-@register_evaluation("top1", is_classifier, needs=Needs(images=True))
+@evaluation(is_classifier, needs=Needs(images=True))
 def top1(subject: Subject) -> tuple[float, str]:
     """Share of images whose class has the largest of all the classifier's outputs."""
     images = _images(subject)
@@ -48,7 +48,7 @@ def top1(subject: Subject) -> tuple[float, str]:
     return correct / len(images.files), _source(subject, images, "")
 
 
-@register_evaluation("zero_shot_top1", may_read_class_names, needs=Needs(images=True))
+@evaluation(may_read_class_names, needs=Needs(images=True))
 def zero_shot_top1(subject: Subject) -> tuple[float, str] | None:
     """Share of images that are closest, by cosine, to the mean text of their class.
 

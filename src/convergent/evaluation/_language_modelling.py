@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import DataError, ModelError
+from convergent.evaluation._evaluate import Needs, evaluation
 from convergent.evaluation._material import read_evaluated
-from convergent.evaluation._registry import Needs, register_evaluation
 from convergent.evaluation._subject import Subject
 from convergent.models import Batch, LoadedModel
 from convergent.models import FastTokenizer as Tokenizer
@@ -61,14 +61,14 @@ class Window:
     scored: int
 
 
-@register_evaluation("bits_per_byte", is_causal_lm, needs=Needs(text=True))
+@evaluation(is_causal_lm, needs=Needs(text=True))
 def bits_per_byte(subject: Subject) -> tuple[float, str]:
     """Bits a byte of UTF-8: comparable between models with other tokenizers; lower is better."""
     found = subject.cached("predictions", lambda: predict(subject))
     return found.nats / found.bytes / math.log(2), f"{found.source}, {found.bytes} bytes"
 
 
-@register_evaluation("next_token_accuracy", is_causal_lm, needs=Needs(text=True))
+@evaluation(is_causal_lm, needs=Needs(text=True))
 def next_token_accuracy(subject: Subject) -> tuple[float, str]:
     """Share of tokens that are the model's first guess."""
     found = subject.cached("predictions", lambda: predict(subject))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from convergent.evaluation._registry import register_evaluation
+from convergent.evaluation._evaluate import evaluation
 from convergent.evaluation._subject import Subject
 
 
-@register_evaluation("probe_top1")
+@evaluation()
 def probe_top1(subject: Subject) -> tuple[float, str]:
     """Share of stimuli whose class a linear probe finds; works for every model with weights."""
     return subject.probe.accuracy, _source(subject)
 
 
-@register_evaluation("probe_logloss")
+@evaluation()
 def probe_logloss(subject: Subject) -> tuple[float, str]:
     """Mean log loss of a linear probe, in nats: continuous where accuracy has steps."""
     return subject.probe.log_loss, _source(subject)

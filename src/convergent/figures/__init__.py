@@ -1,20 +1,11 @@
-"""Figures: tables in, drawings out, no files read or written except atlas surfaces.
-
-Importing this package registers all its figures.
-"""
+"""Figures: tables in, drawings out, no files read or written except atlas surfaces."""
 
 from ._bars import bar_table, region_bars
 from ._brain import cortical_surface, region_values
 from ._controls import controls, twin_differences
 from ._data_check import data_picture
 from ._depth import convergence, depth, representation_words, representations, trend_words
-from ._gradient import gradient, gradient_words, networks
-from ._heatmap import depth_by_region, layer_region
-from ._leads import training_leads
-from ._metrics import metric_label, metrics, scales
-from ._planted import planted_recovered
-from ._regions import region_dots
-from ._registry import (
+from ._drawing import (
     Drawing,
     FigureError,
     FigureSpec,
@@ -22,9 +13,14 @@ from ._registry import (
     Tables,
     draw_all,
     draw_figure,
-    figure_names,
-    register_figure,
+    figure_of,
 )
+from ._gradient import gradient, gradient_words, networks
+from ._heatmap import depth_by_region, layer_region
+from ._leads import training_leads
+from ._metrics import metric_label, metrics, scales
+from ._planted import planted_recovered
+from ._regions import region_dots
 from ._scale_peaks import scale_peaks, shift_words
 from ._scatter import performance_scatter, scatter_points
 from ._surface import decimate, load_hemispheres, match_region
@@ -47,7 +43,7 @@ __all__ = [
     "depth_by_region",
     "draw_all",
     "draw_figure",
-    "figure_names",
+    "figure_of",
     "gradient",
     "gradient_words",
     "interval",
@@ -64,7 +60,6 @@ __all__ = [
     "region_bars",
     "region_dots",
     "region_values",
-    "register_figure",
     "representation_words",
     "representations",
     "scale_peaks",

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, FigureError, Tables, register_figure
+from ._drawing import Drawing, FigureError, Tables, figure_of
 from ._style import layout, new_figure, tidy
 from ._surface import load_hemispheres, on_surface
 
@@ -17,7 +17,7 @@ MAXIMUM_BARS = 120
 _UNNAMED = "no network named"
 
 
-@register_figure("region-bars", requires=("modality_profile",))
+@figure_of("modality_profile")
 def region_bars(tables: Tables) -> list[Drawing]:
     """Mean alignment of the trained models in each region, for regions that are not HCP-MMP1's."""
     profile = tables["modality_profile"].filter(pl.col("choice") == "best")

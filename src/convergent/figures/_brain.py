@@ -14,7 +14,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import layout, new_figure
 from ._surface import Hemisphere, decimate, load_hemispheres, match_region, on_surface
 
@@ -24,7 +24,7 @@ _VIEWS = (("L", "left, outer", -1), ("R", "right, outer", 1),
 VERTICES = 5000
 
 
-@register_figure("cortical-surface", requires=("modality_profile",))
+@figure_of("modality_profile")
 def cortical_surface(tables: Tables) -> list[Drawing]:
     """Mean alignment of the trained models on the inflated cortex, for HCP-MMP1 regions."""
     profile = tables["modality_profile"].filter(pl.col("choice") == "best")

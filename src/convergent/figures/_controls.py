@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import GREY, layout, new_figure, tidy
 
 MAXIMUM_ROWS = 60
@@ -17,7 +17,7 @@ _KINDS = (
 )
 
 
-@register_figure("controls", requires=("model_alignment",))
+@figure_of("model_alignment")
 def controls(tables: Tables) -> list[Drawing]:
     """One row a model: trained weights, random weights, and the controls as rows of their own."""
     rows = tables["model_alignment"].filter(

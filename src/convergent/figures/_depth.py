@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, FigureError, Tables, register_figure
+from ._drawing import Drawing, FigureError, Tables, figure_of
 from ._style import COLOURS, layout, new_figure, tidy
 from ._words import interval, number, p_value
 
@@ -16,7 +16,7 @@ _AXIS = "relative depth (0 first layer, 1 last)"
 Curve = tuple[str, list[float], list[float], list[float | None], list[float | None]]
 
 
-@register_figure("depth", requires=("depth_profile", "depth_tests"))
+@figure_of("depth_profile", "depth_tests")
 def depth(tables: Tables) -> list[Drawing]:
     """Mean alignment at each relative depth, over all regions and by network."""
     rows = tables["depth_profile"].filter(pl.col("kind") != "region")
@@ -64,7 +64,7 @@ def _depth(dataset: str, modality: str, rows: pl.DataFrame, tests: pl.DataFrame)
     )
 
 
-@register_figure("convergence", requires=("convergence", "convergence_trend"))
+@figure_of("convergence", "convergence_trend")
 def convergence(tables: Tables) -> list[Drawing]:
     """Correlation of two modalities' region profiles at each depth."""
     rows = tables["convergence"].filter(pl.col("measure") == "score")
@@ -131,7 +131,7 @@ def _convergence(rows: pl.DataFrame, trends: pl.DataFrame) -> Drawing:
     )
 
 
-@register_figure("representations", requires=("representation_depth", "representation_trend"))
+@figure_of("representation_depth", "representation_trend")
 def representations(tables: Tables) -> list[Drawing]:
     """Likeness of vision and language representations of the same stimuli, over depth."""
     trends = tables["representation_trend"]

@@ -8,12 +8,12 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import COLOURS, GREY, layout, new_figure, tidy
 from ._words import interval, number, p_value
 
 
-@register_figure("gradient", requires=("region_tests", "gradient"))
+@figure_of("region_tests", "gradient")
 def gradient(tables: Tables) -> list[Drawing]:
     """Every region's mean alignment against its place on the axis."""
     rows = tables["region_tests"].filter(
@@ -93,7 +93,7 @@ def _scatter(dataset: str, modality: str, rows: pl.DataFrame, tests: pl.DataFram
     )
 
 
-@register_figure("networks", requires=("region_tests",))
+@figure_of("region_tests")
 def networks(tables: Tables) -> list[Drawing]:
     """Each network's mean less that of the other regions, one drawing a data set."""
     rows = tables["region_tests"].filter(

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import layout, new_figure
 
 DEPTHS = np.linspace(0.0, 1.0, 9)
@@ -17,7 +17,7 @@ MAXIMUM_REGIONS = 40
 MAXIMUM_MODELS = 12
 
 
-@register_figure("layer-region", requires=("layers", "model_alignment"))
+@figure_of("layers", "model_alignment")
 def layer_region(tables: Tables) -> list[Drawing]:
     """Heat map of alignment over relative depth and region: all models, then single ones."""
     rows = tables["layers"]

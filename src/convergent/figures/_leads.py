@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from ._registry import Drawing, FigureError, Tables, register_figure
+from ._drawing import Drawing, FigureError, Tables, figure_of
 from ._style import COLOURS, GREY, layout, new_figure, tidy
 from ._words import interval, number, p_value
 
@@ -18,7 +18,7 @@ _TOGETHER, _ALL = "all", "all models"
 _COLOUR = {"alignment first": COLOURS[0], "performance first": COLOURS[1]}
 
 
-@register_figure("leads", requires=("leads",))
+@figure_of("leads")
 def training_leads(tables: Tables) -> list[Drawing]:
     """One row a model and one for all; a panel for 10, 50 and 90 % of the range.
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import COLOURS, GREY, layout, new_figure, tidy
 from ._words import interval, number
 
@@ -18,7 +18,7 @@ def metric_label(metric: str, scale: float | None) -> str:
     return metric if scale is None else f"{metric}, scale {scale:.2g}"
 
 
-@register_figure("metrics", requires=("metric_correlations",))
+@figure_of("metric_correlations")
 def metrics(tables: Tables) -> list[Drawing]:
     """Performance-alignment correlation by metric, one drawing a data set."""
     rows = tables["metric_correlations"].filter(
@@ -127,7 +127,7 @@ def _forest_interactive(data: pl.DataFrame, labels: list[str]) -> go.Figure:
     )
 
 
-@register_figure("scales", requires=("scale_profile",))
+@figure_of("scale_profile")
 def scales(tables: Tables) -> list[Drawing]:
     """Alignment over the representational scale, one line a network (or region)."""
     rows = tables["scale_profile"].filter(pl.col("scale").n_unique().over("dataset", "metric") > 1)

@@ -7,7 +7,7 @@ import polars as pl
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import GREY, layout, new_figure, tidy
 from ._words import number
 
@@ -17,7 +17,7 @@ _PANELS = (
 )
 
 
-@register_figure("planted-recovered", requires=("recovery_regions", "recovery_checks"))
+@figure_of("recovery_regions", "recovery_checks")
 def planted_recovered(tables: Tables) -> list[Drawing]:
     """Planted high-level weight of each region against what the workflow found there."""
     return [

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import GREY, layout, new_figure, tidy
 
 _KINDS = (
@@ -18,7 +18,7 @@ _KINDS = (
 )
 
 
-@register_figure("region-dots", requires=("subject_profile",))
+@figure_of("subject_profile")
 def region_dots(tables: Tables) -> list[Drawing]:
     """Every subject's alignment in every region, beside the noise ceiling."""
     return [

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.ticker import FuncFormatter
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import COLOURS, GREY, layout, new_figure, tidy
 from ._words import interval, number, p_value
 
@@ -22,7 +22,7 @@ _STATES = {
 }
 
 
-@register_figure("scale-peaks", requires=("scale_peaks", "scale_shift"))
+@figure_of("scale_peaks", "scale_shift")
 def scale_peaks(tables: Tables) -> list[Drawing]:
     """Peaks over the bandwidth, over all regions and by network."""
     rows = tables["scale_peaks"].filter(pl.col("kind") != "region")

@@ -8,15 +8,12 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._scatter_drawn import interactive, static
 from ._words import interval, number, p_value
 
 
-@register_figure(
-    "performance-alignment",
-    requires=("model_alignment", "performance", "models", "correlations"),
-)
+@figure_of("model_alignment", "performance", "models", "correlations")
 def performance_scatter(tables: Tables) -> list[Drawing]:
     """Scatter of every final model, with random twins hollow and controls as lines."""
     headline = tables["correlations"].filter(

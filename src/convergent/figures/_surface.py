@@ -21,7 +21,7 @@ from convergent.brains.atlas import (
 )
 from convergent.errors import DataError
 
-from ._registry import FigureError
+from ._drawing import FigureError
 
 __all__ = ["Hemisphere", "decimate", "load_hemispheres", "match_region", "on_surface"]
 

@@ -7,13 +7,13 @@ import polars as pl
 from matplotlib.figure import Figure
 from plotly.subplots import make_subplots
 
-from ._registry import Drawing, Tables, register_figure
+from ._drawing import Drawing, Tables, figure_of
 from ._style import COLOURS, family_marks, layout, new_figure, tidy
 
 _PANELS = (("alignment", "alignment (mean r)"), ("performance", "performance"))
 
 
-@register_figure("trajectories", requires=("trajectories", "onsets"))
+@figure_of("trajectories", "onsets")
 def training_trajectories(tables: Tables) -> list[Drawing]:
     """Two panels over one logarithmic step axis: alignment above, performance below.
 

@@ -1,4 +1,4 @@
-"""Baselines by name: features computed from the stimuli, without weights."""
+"""Baselines: features computed from the stimuli, without weights."""
 
 from __future__ import annotations
 
@@ -9,86 +9,61 @@ from pathlib import Path
 import numpy as np
 
 from convergent.brains._types import Design, StimulusSet
-from convergent.errors import ModelError, UnknownKeyError, did_you_mean
+from convergent.errors import ModelError
 from convergent.models._loaded import LoadedBaseline, LoadedModel
 from convergent.models._options import Options
-from convergent.models._registry import register_source
 from convergent.models._request import LoadRequest
+from convergent.registry import BASELINES
 from convergent.study.types import Checkpoint, Modality, Model
 
 Compute = Callable[[StimulusSet, Options], np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
-class _Baseline:
+class Baseline:
+    """A baseline: a function of stimuli, and what it is for.
+
+    Attributes
+    ----------
+    compute : callable
+        From a `StimulusSet` and the row's `Options` to an array (stimulus, feature), one row per
+        stimulus in the set's order.
+    modality : {"vision", "language"}
+    design : {"items", "story"} or None
+        The only design that the baseline makes sense for; None: both.
+    options : frozenset of str
+        Keys that the row's ``preprocessing`` may use.
+    """
+
     compute: Compute
     modality: Modality
-    design: Design | None
-    options: frozenset[str]
+    design: Design | None = None
+    options: frozenset[str] = frozenset()
+
+    def __call__(self, stimuli: StimulusSet, options: Options) -> np.ndarray:
+        """Compute the features, (stimulus, feature)."""
+        return self.compute(stimuli, options)
 
 
-_BASELINES: dict[str, _Baseline] = {}
-
-
-def register_baseline(
-    name: str,
-    modality: Modality,
-    design: Design | None = None,
-    options: Iterable[str] = (),
-) -> Callable[[Compute], Compute]:
-    """Register a function as the baseline called ``name``.
-
-    The function takes a `StimulusSet` and the row's `Options` and returns an array
-    (stimulus, feature), one row a stimulus in the set's order.
+def baseline(
+    modality: Modality, design: Design | None = None, options: Iterable[str] = ()
+) -> Callable[[Compute], Baseline]:
+    """Make a baseline of a function; its name is the one in `convergent.registry.BASELINES`.
 
     Parameters
     ----------
-    name : str
-        As written in the ``reference`` column of the models table.
-    modality : {"vision", "language"}
-    design : {"items", "story"}, optional
-        The only design that the baseline makes sense for; both when left out.
-    options : iterable of str
-        Keys that the row's ``preprocessing`` may use.
-
-    Raises
-    ------
-    ModelError
-        If the name is taken.
+    modality, design, options
+        See `Baseline`.
     """
-
-    def register(compute: Compute) -> Compute:
-        if name in _BASELINES:
-            raise ModelError(f"baseline '{name}' is registered twice", fix="choose another name")
-        _BASELINES[name] = _Baseline(compute, modality, design, frozenset(options))
-        return compute
-
-    return register
+    return lambda compute: Baseline(compute, modality, design, frozenset(options))
 
 
-def baseline_names() -> list[str]:
-    """Names of all registered baselines, sorted."""
-    return sorted(_known())
-
-
-def _known() -> dict[str, _Baseline]:
-    # The built-in baselines register themselves when they are imported.
-    from convergent.models import _baselines_language, _baselines_vision  # noqa: F401
-
-    return _BASELINES
-
-
-@register_source("baseline")
 class BaselineSource:
     """Controls: their reference is a baseline's name, their options the baseline's own."""
 
+    options: frozenset[str] = frozenset()  # each baseline checks its own
     weight_names: tuple[str, ...] = ()
     config_patterns: tuple[str, ...] = ()
-
-    @property
-    def options(self) -> frozenset[str]:
-        """Options of all baselines together; each one checks its own when it is loaded."""
-        return frozenset().union(*(entry.options for entry in _known().values()))
 
     def hub_id(self, architecture: str, reference: str) -> str:
         """Baselines have no weights."""
@@ -104,18 +79,14 @@ def load_baseline(model: Model, checkpoint: Checkpoint) -> LoadedBaseline:
 
     Raises
     ------
-    UnknownKeyError
-        If no baseline has the reference's name.
+    UnknownKeyError, PluginError
+        If no baseline has the reference's name, or it cannot be used.
     ModelError
         If the row's modality, options or role do not fit the baseline.
     """
     where = f"model '{model.key}'"
-    name, known = model.reference, _known()
-    if name not in known:
-        raise UnknownKeyError(
-            f"unknown baseline '{name}'", where=where, fix=did_you_mean(name, known)
-        )
-    baseline = known[name]
+    name = model.reference
+    baseline: Baseline = BASELINES.load(name, where)
     if checkpoint.role == "random":
         raise ModelError(
             f"baseline '{name}' has no weights to draw at random",

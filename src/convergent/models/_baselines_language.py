@@ -8,11 +8,11 @@ import numpy as np
 
 from convergent.brains._types import StimulusSet
 from convergent.errors import DataError
-from convergent.models._baseline import register_baseline
+from convergent.models._baseline import baseline
 from convergent.models._options import Options
 
 
-@register_baseline("text-length", "language", "items")
+@baseline("language", "items")
 def text_length(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """Characters, words and characters a word of each text: 3 features."""
     rows = []
@@ -23,7 +23,7 @@ def text_length(stimuli: StimulusSet, options: Options) -> np.ndarray:
     return np.array(rows, dtype=np.float64)
 
 
-@register_baseline("character-ngrams", "language", None, ("n", "features"))
+@baseline("language", None, ("n", "features"))
 def character_ngrams(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """Counts of character n-grams, hashed into ``features`` (256) bins; ``n`` is 3."""
     n, features = options.integer("n", 3), options.integer("features", 256)
@@ -37,19 +37,19 @@ def character_ngrams(stimuli: StimulusSet, options: Options) -> np.ndarray:
     return counts
 
 
-@register_baseline("word-rate", "language", "story")
+@baseline("language", "story")
 def word_rate(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """One for every word: summed over a volume's time it is the number of words."""
     return np.ones((len(_texts(stimuli)), 1))
 
 
-@register_baseline("word-length", "language", "story")
+@baseline("language", "story")
 def word_length(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """Letters of each word: 1 feature."""
     return np.array([[len(word)] for word in _texts(stimuli)], dtype=np.float64)
 
 
-@register_baseline("position", "language", "story", ("degree",))
+@baseline("language", "story", ("degree",))
 def position(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """Legendre polynomials of story time: ``degree`` (3) features.
 

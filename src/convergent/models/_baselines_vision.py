@@ -6,18 +6,18 @@ import numpy as np
 
 from convergent.brains._types import StimulusSet
 from convergent.errors import DataError
-from convergent.models._baseline import register_baseline
+from convergent.models._baseline import baseline
 from convergent.models._options import Options
 
 
-@register_baseline("pixels", "vision", "items", ("size",))
+@baseline("vision", "items", ("size",))
 def pixels(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """Small colour images: ``size * size * 3`` values in [0, 1] (size 16 unless given)."""
     size = options.integer("size", 16)
     return np.stack([_shrunk(image, size).ravel() for image in _images(stimuli)])
 
 
-@register_baseline("gabor", "vision", "items", ("size", "orientations", "scales", "grid"))
+@baseline("vision", "items", ("size", "orientations", "scales", "grid"))
 def gabor(stimuli: StimulusSet, options: Options) -> np.ndarray:
     """Energies of oriented band-pass filters over a grid of positions.
 

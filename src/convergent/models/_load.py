@@ -10,8 +10,8 @@ from convergent.models._baseline import load_baseline
 from convergent.models._loaded import LoadedBaseline, LoadedModel
 from convergent.models._manifest import WeightsManifest, verify
 from convergent.models._options import Options
-from convergent.models._registry import source
 from convergent.models._request import LoadRequest
+from convergent.models._source import source
 from convergent.study.types import Checkpoint, Model
 
 _DTYPES = ("float32", "bfloat16", "float16")

@@ -15,7 +15,6 @@ from convergent.models._loaded import Batch, Encoding, LoadedModel
 from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
 from convergent.models._partial import Reading, fill
 from convergent.models._place import build, freeze
-from convergent.models._registry import register_source
 from convergent.models._request import LoadRequest
 from convergent.models._tokens import pad
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     import torch
 
 
-@register_source("open_clip")
 class OpenClipSource:
     """A directory with ``open_clip_config.json``, or an architecture and a weights file.
 

@@ -13,7 +13,6 @@ from convergent.models._loaded import LoadedModel
 from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
 from convergent.models._partial import Reading, fill
 from convergent.models._place import build, freeze
-from convergent.models._registry import register_source
 from convergent.models._request import LoadRequest
 from convergent.models._state import load_in_order
 
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 
-@register_source("timm")
 class TimmSource:
     """A directory in timm's hub layout, or an architecture and a file of weights.
 

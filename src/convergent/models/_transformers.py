@@ -11,7 +11,6 @@ from convergent.errors import ModelError, WeightsError
 from convergent.models._images import image_transform
 from convergent.models._loaded import LoadedModel
 from convergent.models._options import IMAGE_OPTIONS, TOKEN_OPTIONS
-from convergent.models._registry import register_source
 from convergent.models._remote import OPTION as REMOTE_CODE
 from convergent.models._request import LoadRequest
 from convergent.models._tokens import FastTokenizer
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 
-@register_source("transformers")
 class TransformersSource:
     """A directory in the hub's layout, read with ``AutoModel``: layers are its modules.
 

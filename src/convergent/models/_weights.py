@@ -18,9 +18,9 @@ from convergent.models._reference import (
     parse_reference,
     require_commit,
 )
-from convergent.models._registry import Source, source
 from convergent.models._remote import OPTION as REMOTE_CODE
 from convergent.models._remote import PATTERN as REMOTE_CODE_FILES
+from convergent.models._source import Source, source
 from convergent.study.types import Checkpoint, Model
 
 

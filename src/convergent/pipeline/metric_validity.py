@@ -47,7 +47,7 @@ def metric_mistakes(study: Study) -> list[ConvergentError]:
 def _of_kind(dataset: str, kind: str, config: FitConfig) -> list[ConfigError]:
     if kind == "patterns":
         return []
-    from convergent.alignment.similarity import of_dissimilarities
+    from convergent.alignment.similarity import compares_dissimilarities, of_dissimilarities
 
     known = of_dissimilarities()
     return [
@@ -57,7 +57,7 @@ def _of_kind(dataset: str, kind: str, config: FitConfig) -> list[ConfigError]:
             fix=f"use {', '.join(known)} in a study of its own",
         )
         for name in config.metrics
-        if name not in known
+        if not compares_dissimilarities(name)
     ]
 
 

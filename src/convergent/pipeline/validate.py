@@ -20,8 +20,9 @@ from convergent.models import Options, check_reference, load, parse_reference, s
 from convergent.pipeline.evaluate import material_of
 from convergent.pipeline.metric_validity import metric_mistakes
 from convergent.pipeline.workers import worker_mistakes
+from convergent.registry import CLAIMS, RECIPES
 from convergent.study import Model, Study, resources
-from convergent.training import recipe_names, recipe_options
+from convergent.training import recipe_options
 from convergent.zoo import unpinned_mistake
 
 Errors = list[ConvergentError]
@@ -42,6 +43,7 @@ def study_errors(study: Study, *, read: bool = True) -> Errors:
         In the order of the configuration; each is one line.
     """
     errors: Errors = [*resources.mistakes(study), *worker_mistakes(study.config.aggregation)]
+    errors += CLAIMS.errors()  # every study asks for all claims
     _check_places(study, errors)
     _check_models(study, errors, read)
     _check_training(study, errors)
@@ -115,26 +117,12 @@ def _check_training(study: Study, errors: Errors) -> None:
         for key, model in study.models.items()
         if study.trains(key)
     }
-    known = recipe_names()
     for key, name in trained.items():
-        if name not in known:
-            errors.append(
-                UnknownKeyError(
-                    f"model '{key}' names unknown recipe '{name}'",
-                    where=study.models[key].source_location,
-                    fix=did_you_mean(name, known),
-                )
-            )
+        with _noted(errors):
+            RECIPES.load(name, study.models[key].source_location)
     for name, options in study.config.training.items():
         where = f"{study.file}, training"
-        if name not in known:
-            errors.append(
-                UnknownKeyError(
-                    f"unknown recipe '{name}'", where=where, fix=did_you_mean(name, known)
-                )
-            )
-            continue
-        if name not in trained.values():
+        if name in RECIPES and name not in trained.values():
             errors.append(
                 ConfigError(
                     f"no model of the study is trained with recipe '{name}'",
@@ -143,6 +131,7 @@ def _check_training(study: Study, errors: Errors) -> None:
                 )
             )
         with _noted(errors):
+            RECIPES.entry(name, where)
             recipe_options(name, options)
 
 

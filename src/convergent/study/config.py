@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from convergent.errors import ConfigError
+from convergent.errors import ConfigError, ConvergentError
 from convergent.names import Folder, Key, Location, location_error, same_but_case, shown
+from convergent.registry import FITTED, has_scales
 from convergent.sections import Count, Device, Different, Real, Section, Seed, Whole, explain
 from convergent.text_files import merge, parse_yaml, read_yaml
 
@@ -20,6 +21,9 @@ Names = tuple[str, ...]
 
 def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+_ONE_OR_MORE = BeforeValidator(_one_or_more, json_schema_input_type=Key | tuple[Key, ...])
 
 
 class Twins(Section):
@@ -167,6 +171,9 @@ class AggregationConfig(Section):
         return self
 
 
+_OneOrMore = BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
+
+
 class PerformanceConfig(Section):
     """Which scores stand for performance, and which are measured here.
 
@@ -191,7 +198,7 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
-        Annotated[tuple[Key, ...], Field(min_length=1), Different, BeforeValidator(_one_or_more)],
+        Annotated[tuple[Key, ...], Field(min_length=1), Different, _ONE_OR_MORE],
     ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None
@@ -324,12 +331,6 @@ class Alphas(Section):
         return self
 
 
-# Metrics that are fitted, and do not compare pairs of stimuli.
-ENCODING = ("ridge", "unique")
-# Endings of metrics that are a curve over scales, and no single number.
-OF_SCALES = ("_rbf", "_rbf_biased")
-
-
 class FitConfig(Section):
     """Which metrics compare layers with brains, and how they are computed.
 
@@ -377,13 +378,16 @@ class FitConfig(Section):
         return "ridge_r" if name == "ridge" else name
 
     def _default_primary(self) -> str:
-        single = [name for name in self.metrics if not name.endswith(OF_SCALES)]
-        return "ridge" if "ridge" in single else single[0]
+        if "ridge" in self.metrics:
+            return "ridge"
+        return next(name for name in self.metrics if not has_scales(name))
 
     @model_validator(mode="after")
     def _one_is_primary(self) -> FitConfig:
-        single = [name for name in self.metrics if not name.endswith(OF_SCALES)]
-        if self.primary is None and "ridge" not in single and len(single) != 1:
+        if self.primary is None and "ridge" in self.metrics:
+            return self
+        single = [name for name in self.metrics if not has_scales(name)]
+        if self.primary is None and len(single) != 1:
             raise ValueError(
                 "primary: name the metric that stands for alignment, a single number: "
                 + (", ".join(sorted(single)) or "none of these is")
@@ -398,7 +402,7 @@ class FitConfig(Section):
     @property
     def similarities(self) -> dict[str, dict[str, Any] | None]:
         """The metrics that compare pairs of stimuli, with their options."""
-        return {name: options for name, options in self.metrics.items() if name not in ENCODING}
+        return {name: options for name, options in self.metrics.items() if name not in FITTED}
 
     @property
     def unique(self) -> UniqueConfig | None:
@@ -409,9 +413,14 @@ class FitConfig(Section):
 
     @field_validator("metrics")
     @classmethod
-    def _ridge_is_configured_here(
+    def _exist_and_have_options(
         cls, value: dict[str, dict[str, Any] | None]
     ) -> dict[str, dict[str, Any] | None]:
+        for name in value:
+            try:
+                has_scales(name)
+            except ConvergentError as error:
+                raise ValueError(str(error)) from None
         if value.get("ridge"):
             raise ValueError("ridge has no options of its own: its keys are those of 'fit'")
         if "unique" in value:

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergent.registry import reader_facts
 from convergent.study.graph import converging_layers, final_models
 from convergent.study.types import Checkpoint, Model
 
@@ -35,13 +36,6 @@ STAGE_VERSIONS = {
     "correlate": 5,
     "report": 5,
 }
-
-# Options that name a file which describes the data set: what it says counts, not its name.
-_FILE_OPTIONS = frozenset({"file"})
-# Options that say where something lies, not what it is: moving data is no reason to recompute.
-_LOCATION_OPTIONS = frozenset({"data", "scratch"})
-# Their stimuli are those that the study's subjects saw: another subject makes other stimuli.
-_STIMULI_OF_SUBJECTS = frozenset({"nsd"})
 
 
 def identity(study: Study, stage: str, **keys: str | None) -> str:
@@ -152,13 +146,14 @@ def _facts(study: Study, stage: str, keys: dict[str, str | None]) -> dict[str, A
 
 def _dataset_facts(study: Study, dataset: str) -> dict[str, Any]:
     data = study.dataset(dataset)
+    reader = reader_facts(data.reader)
     options = {
-        k: _content(v) if k in _FILE_OPTIONS else v
+        k: _content(v) if k in reader.file_options else v
         for k, v in data.options.items()
-        if k not in _LOCATION_OPTIONS
+        if k not in reader.location_options
     }
     facts: dict[str, Any] = {"dataset": [data.reader, data.modality, data.design, options]}
-    if data.reader in _STIMULI_OF_SUBJECTS:
+    if reader.stimuli_of_subjects:
         facts["seen_by"] = sorted(data.subjects)
     return facts
 

@@ -16,6 +16,7 @@ from convergent.errors import (
     did_you_mean,
 )
 from convergent.names import LAYER_FIX, layer_error, same_but_case, shown
+from convergent.registry import SOURCES
 from convergent.study.checkpoints import name_of_weights
 from convergent.study.config import StudyConfig
 from convergent.study.tables import MOST_EXPANDED, Row, expand_braces, read_rows
@@ -41,7 +42,6 @@ CHECKPOINT_OPTIONAL = (
 )
 PERFORMANCE_COLUMNS = ("model", "checkpoint", "benchmark", "score", "source")
 
-SOURCES = ("transformers", "open_clip", "timm", "baseline")
 _PRECISIONS = ("float32", "bfloat16", "float16")
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ def build_model(row: Row) -> Model:
     layout: Layout = row.choice("layout", get_args(Layout))  # type: ignore[assignment]
     pooling: Pooling = row.choice("pooling", get_args(Pooling))  # type: ignore[assignment]
     _check_pooling(row, layout, pooling)
-    source = row.choice("source", SOURCES)
+    source = row.choice("source", SOURCES.names())
     attention = row.choice("attention", ("causal", "bidirectional", ""), default="")
     if modality == "language" and source != "baseline" and not attention:
         raise row.error(

@@ -15,6 +15,7 @@ from convergent.errors import (
     UnknownKeyError,
     did_you_mean,
 )
+from convergent.registry import CLAIMS, GATHERED
 from convergent.study import rows as load
 from convergent.study.checkpoints import add_twins
 from convergent.study.config import DatasetConfig, StudyConfig, build_config, read_files
@@ -23,20 +24,6 @@ from convergent.study.graph import Graph
 from convergent.study.identity import identity, metric_identity
 from convergent.study.paths import Paths
 from convergent.study.types import Checkpoint, Layer, Model, Performance, Unit
-
-# Tables of a whole study, beside the families' measurements and alignment: what was gathered, then
-# what the claims of convergent.pipeline.claims make of it.
-STUDY_TABLES = (
-    *("coverage", "resampled", "ceilings", "performance", "models", "simulation_truth"),
-    *("model_alignment", "region_profile", "modality_profile", "subject_profile", "layers"),
-    *("scores", "ceiling_summary", "scale_profile", "study_size"),
-    *("correlations", "metric_correlations", "mixed", "contamination"),
-    *("region_tests", "gradient", "scale_peaks", "scale_shift"),
-    *("depth_profile", "depth_tests", "convergence", "convergence_trend"),
-    *("representation_depth", "representation_trend"),
-    *("trajectories", "onsets", "leads"),
-    *("recovery_regions", "recovery_checks"),
-)
 
 
 @dataclass(frozen=True)
@@ -351,8 +338,8 @@ class Study:
         return [name for name in (settings.text, settings.classes) if name]
 
     def tables(self) -> list[str]:
-        """Study-wide tables."""
-        return list(STUDY_TABLES)
+        """Study-wide tables: what was gathered, then what the claims make of it."""
+        return [*GATHERED, *CLAIMS.names()]
 
     # ---- identity ----------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from convergent.brains.simulated import TOPICS, topic_sentences
 from convergent.sections import Real, Whole
 from convergent.study.types import Model
-from convergent.training._recipe import TrainingOptions, register_recipe
+from convergent.training._recipe import TrainingOptions
 from convergent.training._train import last_width
 
 if TYPE_CHECKING:
@@ -167,7 +167,6 @@ class _Topics(ABC):
         """Make the network, with random weights."""
 
 
-@register_recipe("topics-gpt")
 class TopicsGpt(_Topics):
     """GPT-2."""
 
@@ -191,7 +190,6 @@ class TopicsGpt(_Topics):
         return GPT2LMHeadModel(config)
 
 
-@register_recipe("topics-llama")
 class TopicsLlama(_Topics):
     """Llama."""
 
@@ -214,7 +212,6 @@ class TopicsLlama(_Topics):
         return LlamaForCausalLM(config)
 
 
-@register_recipe("topics-neox")
 class TopicsNeoX(_Topics):
     """GPT-NeoX: attention and perceptron side by side."""
 

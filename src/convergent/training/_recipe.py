@@ -1,14 +1,14 @@
-"""Recipes by name: which network is trained, on what, and how it is saved."""
+"""Recipes: which network is trained, on what, and how it is saved."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 from pydantic import Field
 
-from convergent.errors import ConfigError, UnknownKeyError, did_you_mean
+from convergent.registry import RECIPES
 from convergent.sections import Real, Section, Seed, Whole
 from convergent.study.types import Model
 
@@ -80,52 +80,14 @@ class Recipe(Protocol):
         ...
 
 
-_RECIPES: dict[str, Recipe] = {}
-
-RecipeClass = TypeVar("RecipeClass", bound=type[Recipe])
-
-
-def register_recipe(name: str) -> Callable[[RecipeClass], RecipeClass]:
-    """Register a recipe, as named in a model's reference ``trained:<name>``.
-
-    Raises
-    ------
-    ConfigError
-        Another recipe has that name.
-    """
-
-    def register(kind: RecipeClass) -> RecipeClass:
-        if name in _RECIPES:
-            raise ConfigError(
-                f"recipe '{name}' is registered twice", fix="give the new one another name"
-            )
-        _RECIPES[name] = kind()
-        return kind
-
-    return register
-
-
+@functools.cache
 def recipe(name: str) -> Recipe:
-    """Look a recipe up.
+    """Make a recipe, once.
 
     Raises
     ------
-    UnknownKeyError
-        There is none of that name.
+    UnknownKeyError, PluginError
+        There is none of that name, or it cannot be used.
     """
-    known = _known()
-    if name not in known:
-        raise UnknownKeyError(f"unknown recipe '{name}'", fix=did_you_mean(name, known))
-    return known[name]
-
-
-def recipe_names() -> list[str]:
-    """Names of all recipes, sorted."""
-    return sorted(_known())
-
-
-def _known() -> dict[str, Recipe]:
-    # The built-in recipes register themselves when they are imported.
-    from convergent.training import _language, _vision  # noqa: F401
-
-    return _RECIPES
+    made: Recipe = RECIPES.load(name)()
+    return made

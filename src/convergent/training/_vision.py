@@ -12,7 +12,7 @@ from pydantic import Field
 from convergent.brains.simulated import SCENES, scene_tiles
 from convergent.sections import Real, Whole
 from convergent.study.types import Model
-from convergent.training._recipe import TrainingOptions, register_recipe
+from convergent.training._recipe import TrainingOptions
 from convergent.training._train import last_width
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ class SceneRun:
         (directory / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-@register_recipe("scenes-cnn")
 class ScenesCnn:
     """ResNet-10-T of any width: four stages of w, 2w, 4w and 8w channels."""
 
@@ -124,7 +123,6 @@ class ScenesCnn:
         return SceneRun("resnet10t", arguments, options.batch_size, device)
 
 
-@register_recipe("scenes-vit")
 class ScenesViT:
     """Vision transformer on 6 x 6 patches of 8 pixels, with heads of 16 units."""
 

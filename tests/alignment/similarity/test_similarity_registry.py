@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
+from convergent.alignment.metrics import Similarity
 from convergent.alignment.similarity import (
     PairKind,
     PairVectors,
     compare,
-    register_similarity,
     similarity_names,
 )
-from convergent.alignment.similarity._registry import _ENTRIES, NoOptions
-from convergent.errors import ConfigError
+from convergent.errors import ConfigError, UnknownKeyError
+from convergent.registry import METRICS
 
 X = np.random.default_rng(0).normal(size=(12, 5))
 INDEX = np.zeros(5, int)
@@ -35,7 +35,7 @@ def test_names():
     ("metrics", "message"),
     [
         ({}, "no metric"),
-        ({"ckaa": None}, "did you mean 'cka'"),
+        ({"ridge": None}, "ridge is fitted.*known: cka"),
         ({"cka": {"debiased": False}}, "option 'debiased' is unknown"),
         ({"cka_rbf": {"scale": [1.0]}}, "did you mean 'scales'"),
         ({"cka_rbf": {"scales": []}}, "option 'scales'"),
@@ -51,17 +51,17 @@ def test_mistakes_are_told(metrics, message):
         compare(X, X, INDEX, 1, metrics)
 
 
+def test_a_misspelt_metric_is_told():
+    with pytest.raises(UnknownKeyError, match="unknown metric 'ckaa'.*did you mean 'cka'"):
+        compare(X, X, INDEX, 1, {"ckaa": None})
+
+
 def test_default_bandwidths():
     found = compare(X, X, INDEX, 1, {"cka_rbf": None})["cka_rbf"]
     np.testing.assert_allclose(found.scales, np.geomspace(0.25, 4, 12))
 
 
-def test_a_metric_is_one_registered_function(monkeypatch):
-    monkeypatch.setattr(
-        "convergent.alignment.similarity._registry._ENTRIES", dict(_ENTRIES), raising=True
-    )
-
-    @register_similarity("first_pair", options=NoOptions)
+def test_a_metric_is_one_registered_function(registries):
     def first_pair(geometry, options):
         """Centred product of the first two stimuli, in each pair's place."""
         pairs = geometry.pairs
@@ -70,9 +70,8 @@ def test_a_metric_is_one_registered_function(monkeypatch):
             lambda: pairs.pack(geometry.centred, PairKind.UPPER),
         )
 
+    METRICS.register("first_pair")(Similarity(first_pair))
     found = compare(X, X, INDEX, 1, {"first_pair": None}, dtype="float64")["first_pair"]
     centred = X - X.mean(0)
     expected = np.square((centred @ centred.T)[np.triu_indices(12, 1)]).sum()
     assert found.score.item() == pytest.approx(expected)
-    with pytest.raises(ConfigError, match="registered twice"):
-        register_similarity("cka", options=NoOptions)(first_pair)

@@ -11,12 +11,12 @@ from ._compare import compare_layers as compare_layers
 from ._compare import compare_subjects as compare_subjects
 from ._dissimilarities import Dissimilarities as Dissimilarities
 from ._geometry import Geometry as Geometry
+from ._metric import check_metrics as check_metrics
+from ._metric import compares_dissimilarities as compares_dissimilarities
+from ._metric import of_dissimilarities as of_dissimilarities
+from ._metric import similarity_names as similarity_names
 from ._pairs import PairKind as PairKind
 from ._pairs import PairVectors as PairVectors
-from ._registry import check_metrics as check_metrics
-from ._registry import of_dissimilarities as of_dissimilarities
-from ._registry import register_similarity as register_similarity
-from ._registry import similarity_names as similarity_names
 from ._scores import SimilarityScores as SimilarityScores
 from ._subject_ceilings import SimilarityCeiling as SimilarityCeiling
 from ._subject_ceilings import similarity_ceilings as similarity_ceilings

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from convergent.alignment.metrics import NoOptions, RbfOptions
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import (
     PairKind,
@@ -17,27 +16,8 @@ from convergent.alignment.similarity._pairs import (
     undefined,
     unit,
 )
-from convergent.alignment.similarity._registry import NoOptions, register_similarity
-from convergent.sections import Different, Real
-
-Scale = Annotated[Real, Field(gt=0, le=1e6)]
 
 
-class RbfOptions(NoOptions):
-    """Bandwidths of the Gaussian kernel.
-
-    Attributes
-    ----------
-    scales : tuple of float
-        sigma = scale times the median Euclidean distance over pairs of different stimuli.
-    """
-
-    scales: Annotated[tuple[Scale, ...], Field(min_length=1), Different] = tuple(
-        float(scale) for scale in np.geomspace(0.25, 4.0, 12)
-    )
-
-
-@register_similarity("cka", options=NoOptions, minimum=4)
 def cka(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Debiased linear CKA: cosine of the U-centred kernels of features and responses.
 
@@ -55,13 +35,11 @@ def cka(geometry: Geometry, options: NoOptions) -> PairVectors:
     )
 
 
-@register_similarity("cka_rbf", options=RbfOptions, minimum=4)
 def cka_rbf(geometry: Geometry, options: RbfOptions) -> PairVectors:
     """Debiased CKA with Gaussian kernels, as `cka`, for a sweep of bandwidths."""
     return _sweep(geometry, options, PairKind.UPPER, _u_centred)
 
 
-@register_similarity("cka_biased", options=NoOptions)
 def cka_biased(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Biased linear CKA: cosine of HKH and HLH with H = I - 11'/n, diagonals included.
 
@@ -77,7 +55,6 @@ def cka_biased(geometry: Geometry, options: NoOptions) -> PairVectors:
     )
 
 
-@register_similarity("cka_rbf_biased", options=RbfOptions)
 def cka_rbf_biased(geometry: Geometry, options: RbfOptions) -> PairVectors:
     """Biased CKA with Gaussian kernels, as `cka_biased`, for a sweep of bandwidths."""
     return _sweep(geometry, options, PairKind.SYMMETRIC, _h_centred)

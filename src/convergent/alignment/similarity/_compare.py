@@ -15,9 +15,9 @@ from convergent.alignment.similarity._inputs import (
     check_halves,
     check_matrix,
 )
+from convergent.alignment.similarity._metric import resolve_metrics
 from convergent.alignment.similarity._pairs import PairIndex
 from convergent.alignment.similarity._products import Part, inner_products, make_tasks
-from convergent.alignment.similarity._registry import resolve_metrics
 from convergent.alignment.similarity._scores import SimilarityScores
 from convergent.alignment.similarity._subjects import SubjectSide, with_equal_orders
 from convergent.device import resolve_device

@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from convergent.alignment.metrics import KnnOptions
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import PairKind, PairVectors, undefined
-from convergent.alignment.similarity._registry import NoOptions, register_similarity
 from convergent.errors import ConfigError
 
 # Cosines that differ by less are ties: a product in float64 leaves about 1e-15.
 _DECIMALS = 12
 
 
-class KnnOptions(NoOptions):
-    """How many neighbours.
-
-    Attributes
-    ----------
-    k : int
-    """
-
-    k: int = Field(default=10, ge=1, strict=True)
-
-
-@register_similarity("knn", options=KnnOptions, averages=False)
 def knn(geometry: Geometry, options: KnnOptions) -> PairVectors:
     """Share of each stimulus's k nearest neighbours that both representations agree on.
 

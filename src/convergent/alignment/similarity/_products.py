@@ -21,8 +21,8 @@ from convergent.alignment.similarity._dissimilarities import (
 )
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._inputs import Index, check_responses, region_columns
+from convergent.alignment.similarity._metric import Metric
 from convergent.alignment.similarity._pairs import PairIndex, PairKind, PairVectors
-from convergent.alignment.similarity._registry import Metric
 
 Floats = NDArray[np.float64]
 

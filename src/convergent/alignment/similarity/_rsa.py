@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from convergent.alignment.metrics import NoOptions
 from convergent.alignment.similarity._dissimilarities import Measured
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import (
@@ -16,13 +17,11 @@ from convergent.alignment.similarity._pairs import (
     undefined,
     unit,
 )
-from convergent.alignment.similarity._registry import NoOptions, register_similarity
 
 # Distances from 0 to 2 that differ by less are ties: a product in float64 leaves about 1e-15.
 DECIMALS = 12
 
 
-@register_similarity("rsa_pearson", options=NoOptions, dissimilarities=True)
 def rsa_pearson(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Pearson correlation of RDMs (1 - Pearson r of patterns over features, i < j).
 
@@ -35,7 +34,6 @@ def rsa_pearson(geometry: Geometry, options: NoOptions) -> PairVectors:
     return _compare_rdms(geometry, centred_unit)
 
 
-@register_similarity("rsa_spearman", options=NoOptions, dissimilarities=True)
 def rsa_spearman(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Spearman correlation of RDMs, average ranks for ties; see `rsa_pearson`."""
     return _compare_rdms(
@@ -44,7 +42,6 @@ def rsa_spearman(geometry: Geometry, options: NoOptions) -> PairVectors:
     )
 
 
-@register_similarity("rsa_cosine", options=NoOptions, dissimilarities=True)
 def rsa_cosine(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Cosine of RDMs, not centred; see `rsa_pearson`.
 
@@ -54,7 +51,6 @@ def rsa_cosine(geometry: Geometry, options: NoOptions) -> PairVectors:
     return _compare_rdms(geometry, unit)
 
 
-@register_similarity("rsa_whitened", options=NoOptions, dissimilarities=True)
 def rsa_whitened(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Whitened cosine of RDMs, for distances whose errors share stimuli; see `rsa_pearson`.
 

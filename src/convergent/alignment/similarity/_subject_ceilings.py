@@ -15,9 +15,9 @@ from convergent.alignment.similarity._ceiling import Comparison, ceiling_of
 from convergent.alignment.similarity._dissimilarities import Dissimilarities
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._inputs import check_matrix
+from convergent.alignment.similarity._metric import Metric, resolve_metrics
 from convergent.alignment.similarity._pairs import PairIndex, unit
 from convergent.alignment.similarity._products import AnyRegion, Floats, regions_of
-from convergent.alignment.similarity._registry import Metric, resolve_metrics
 from convergent.alignment.similarity._rsa import DECIMALS, rdm_of
 from convergent.device import resolve_device
 from convergent.errors import DataError, DeviceError

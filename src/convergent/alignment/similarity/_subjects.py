@@ -14,8 +14,8 @@ from convergent.alignment.similarity._inputs import (
     check_permutations,
     orders_within,
 )
+from convergent.alignment.similarity._metric import Metric
 from convergent.alignment.similarity._products import AnyRegion, Floats, Part, Task, regions_of
-from convergent.alignment.similarity._registry import Metric
 from convergent.alignment.similarity._scores import SimilarityScores
 
 

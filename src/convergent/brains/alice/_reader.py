@@ -89,6 +89,9 @@ class AliceReader:
     modality: ClassVar[str] = "language"
     design: ClassVar[Design] = "story"
     simulated: ClassVar[bool] = False
+    location_options: ClassVar[frozenset[str]] = frozenset({"data"})
+    file_options: ClassVar[frozenset[str]] = frozenset()
+    stimuli_of_subjects: ClassVar[bool] = False
     unusable: ClassVar[dict[str, str]] = UNUSABLE
     aggregates: ClassVar[tuple[str, ...]] = (GROUP,)
     nuisance_names: ClassVar[tuple[str, ...]] = NUISANCE

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import dijkstra
 
 from convergent.brains.atlas._mesh import Mesh
 from convergent.errors import DataError
@@ -34,6 +32,10 @@ def distance_from(mesh: Mesh, sources: NDArray[np.bool_]) -> Floats:
     DataError
         There is no source.
     """
+    # a study is read with its readers' classes: scipy takes as long as all of them
+    from scipy import sparse
+    from scipy.sparse.csgraph import dijkstra
+
     start = np.flatnonzero(sources & mesh.cortex)
     if not start.size:
         raise DataError(

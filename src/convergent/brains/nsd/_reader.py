@@ -83,6 +83,9 @@ class NsdReader:
     modality: str = "vision"
     design: ClassVar[DesignName] = "items"
     simulated: ClassVar[bool] = False
+    location_options: ClassVar[frozenset[str]] = frozenset({"data", "scratch"})
+    file_options: ClassVar[frozenset[str]] = frozenset()
+    stimuli_of_subjects: ClassVar[bool] = True
 
     def __init__(
         self,

@@ -39,6 +39,9 @@ class OwnData:
     name: str = "own"
 
     simulated: ClassVar[bool] = False
+    location_options: ClassVar[frozenset[str]] = frozenset()
+    file_options: ClassVar[frozenset[str]] = frozenset({"file"})
+    stimuli_of_subjects: ClassVar[bool] = False
 
     @property
     def modality(self) -> str:

@@ -55,6 +55,9 @@ class Rsa92Reader:
     design: ClassVar[Design] = "items"
     kind: ClassVar[Kind] = "dissimilarities"
     simulated: ClassVar[bool] = False
+    location_options: ClassVar[frozenset[str]] = frozenset({"data"})
+    file_options: ClassVar[frozenset[str]] = frozenset()
+    stimuli_of_subjects: ClassVar[bool] = False
 
     def stimuli(self) -> StimulusSet:
         """Read the pictures.

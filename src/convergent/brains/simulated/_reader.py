@@ -46,6 +46,9 @@ class _Simulated(ABC):
     modality: ClassVar[Modality]
     design: ClassVar[Design] = "items"
     simulated: ClassVar[bool] = True
+    location_options: ClassVar[frozenset[str]] = frozenset()
+    file_options: ClassVar[frozenset[str]] = frozenset()
+    stimuli_of_subjects: ClassVar[bool] = False
 
     def stimuli(self) -> StimulusSet:
         """Give the stimuli that the subjects are shown; the other roles are never among them."""

@@ -1,14 +1,5 @@
 """Claims: from the study's measurements to the tables that answer its questions."""
 
-from . import claims
-from .material import CLAIMS, Claim, Material, claim, claimed
+from .material import Claim, Material, Tables, claimed
 
-__all__ = [
-    "CLAIMS",
-    "Claim",
-    "Material",
-    "claim",
-    "claimed",
-]
-
-del claims  # importing them has registered their claims
+__all__ = ["Claim", "Material", "Tables", "claimed"]

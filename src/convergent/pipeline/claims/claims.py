@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from convergent.pipeline.claims.material import Material, Tables, claim
+from convergent.pipeline.claims.material import Material, Tables
 from convergent.statistics import (
     METRIC_CORRELATION_SCHEMA,
     SCORE_KEYS,
@@ -45,7 +45,6 @@ from convergent.statistics import (
 )
 
 
-@claim("model_alignment", "region_profile", "modality_profile", "subject_profile")
 def alignment(material: Material) -> Tables:
     """Means of the primary metric."""
     profile = region_profile(material.main)
@@ -57,7 +56,6 @@ def alignment(material: Material) -> Tables:
     }
 
 
-@claim("scores", "ceiling_summary", "scale_profile")
 def every_metric(material: Material) -> Tables:
     """Means of every metric, with intervals over subjects and noise ceilings."""
     parts: list[Tables] = []
@@ -88,7 +86,6 @@ def every_metric(material: Material) -> Tables:
     }
 
 
-@claim("study_size")
 def study_size(material: Material) -> Tables:
     """How much the study holds, by data set."""
     lengths = (
@@ -104,7 +101,6 @@ def study_size(material: Material) -> Tables:
     return {"study_size": lengths.collect(engine="streaming")}
 
 
-@claim("correlations", "metric_correlations")
 def performance(material: Material) -> Tables:
     """Correlate performance and alignment over models, of the primary and of every metric."""
     asked = _asked(material) | {
@@ -123,7 +119,6 @@ def performance(material: Material) -> Tables:
     }
 
 
-@claim("mixed", "contamination")
 def adjusted(material: Material) -> Tables:
     """Performance's effect given size and family; r without models that saw the images."""
     asked = _asked(material) | {"draws": material.permutations}
@@ -142,7 +137,6 @@ def _asked(material: Material) -> dict[str, Any]:
     }
 
 
-@claim("region_tests", "gradient")
 def regions(material: Material) -> Tables:
     """Regions and networks against chance, each other and between modalities; the gradient."""
     rows = material.main.filter((pl.col("role") == "trained") & pl.col("final"))
@@ -171,7 +165,6 @@ def axes(material: Material) -> dict[str, Axis]:
     return {dataset: axis_of(part.rows()) for dataset, part in material.places.items()}
 
 
-@claim("layers", "depth_profile", "depth_tests", "convergence", "convergence_trend")
 def depth(material: Material) -> Tables:
     """Alignment of layers and over relative depth, and the similarity of modalities' profiles."""
     layers = layer_scores(material.measurements, material.primary)
@@ -186,7 +179,6 @@ def depth(material: Material) -> Tables:
     }
 
 
-@claim("representation_depth", "representation_trend")
 def representations(material: Material) -> Tables:
     """How alike vision and language models represent the same stimuli, over depth."""
     pairs = material.representations
@@ -196,7 +188,6 @@ def representations(material: Material) -> Tables:
     return {"representation_depth": by_depth, "representation_trend": trend}
 
 
-@claim("scale_peaks", "scale_shift")
 def scale(material: Material) -> Tables:
     """Peaks over the bandwidth of metrics that have one, and their shift along the axis."""
     curves = scale_curves(material.alignment, ceiling_threshold=material.threshold)
@@ -210,7 +201,6 @@ def scale(material: Material) -> Tables:
     return {"scale_peaks": peaks, "scale_shift": scale_shifts(curves, peaks, places)}
 
 
-@claim("trajectories", "onsets", "leads")
 def training(material: Material) -> Tables:
     """Every checkpoint that has a training step, onsets of its curves, and their lags."""
     table = trajectories(
@@ -233,7 +223,6 @@ def training(material: Material) -> Tables:
     }
 
 
-@claim("recovery_regions", "recovery_checks")
 def planted(material: Material) -> Tables:
     """Planted structure beside what came out."""
     first = {modality: names[0] for modality, names in material.benchmarks.items() if names}

@@ -1,4 +1,4 @@
-"""What claims are made from, and the list of those that exist."""
+"""What claims are made from, and how their tables are made."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from convergent.errors import ConvergentError
+from convergent.registry import CLAIMS, Entry
 from convergent.statistics import of_metric
 
 Tables = dict[str, pl.DataFrame]
@@ -101,29 +102,6 @@ class Material:
 
 
 Claim = Callable[[Material], Tables]
-CLAIMS: dict[tuple[str, ...], Claim] = {}
-
-
-def claim(*tables: str) -> Callable[[Claim], Claim]:
-    """Register a function that makes the named tables.
-
-    Raises
-    ------
-    ConvergentError
-        If another claim makes one of them.
-    """
-
-    def decorate(function: Claim) -> Claim:
-        taken = {name for names in CLAIMS for name in names} & set(tables)
-        if taken:
-            raise ConvergentError(
-                f"table(s) {', '.join(sorted(taken))} are made by two claims",
-                fix="give each table one claim",
-            )
-        CLAIMS[tables] = function
-        return function
-
-    return decorate
 
 
 def claimed(material: Material) -> Iterator[tuple[str, pl.DataFrame]]:
@@ -131,14 +109,24 @@ def claimed(material: Material) -> Iterator[tuple[str, pl.DataFrame]]:
 
     Raises
     ------
+    PluginError
+        If a claim of a package outside cannot be used.
     ConvergentError
-        If a claim makes other tables than it registered.
+        If a claim makes other tables than `convergent.registry.CLAIMS` says.
     """
-    for names, function in CLAIMS.items():
-        tables = function(material)
+    for error in CLAIMS.errors():
+        raise error
+    tables_of: dict[Entry, list[str]] = {}
+    for name in CLAIMS.names():
+        tables_of.setdefault(CLAIMS.entry(name), []).append(name)
+    for entry, names in tables_of.items():
+        claim: Claim = CLAIMS.load(names[0])
+        with CLAIMS.running(names[0]):
+            tables = claim(material)
         if set(tables) != set(names):
             raise ConvergentError(
                 f"the claim of {', '.join(names)} made {', '.join(sorted(tables)) or 'nothing'}",
-                fix="return the tables that it registers",
+                where=str(entry),
+                fix="return the tables that it is registered for",
             )
         yield from tables.items()

@@ -1,25 +1,21 @@
-"""Similarity metrics by name."""
+"""Similarity metrics by name, with their options checked."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import ValidationError
 
+from convergent.alignment.metrics import NoOptions, Similarity
 from convergent.alignment.similarity._dissimilarities import Measured
 from convergent.alignment.similarity._geometry import Geometry
 from convergent.alignment.similarity._pairs import PairVectors
 from convergent.errors import ConfigError, DataError, did_you_mean
-from convergent.sections import Section
+from convergent.registry import FITTED, METRICS, PluginError
 
-
-class NoOptions(Section):
-    """Options of a metric that has none, and base of those that have."""
-
-
-O = TypeVar("O", bound=NoOptions)  # noqa: E741
 Function = Callable[[Geometry, Any], PairVectors]
 
 
@@ -57,70 +53,29 @@ class Metric:
         return self.function(geometry, self.options)
 
 
-@dataclass(frozen=True)
-class _Entry:
-    function: Function
-    options: type[NoOptions]
-    minimum: int
-    averages: bool
-    dissimilarities: bool
+def similarity_names() -> list[str]:
+    """Names of all metrics that compare pairs of stimuli, sorted."""
+    return sorted(set(METRICS.names()).difference(FITTED))
 
 
-_ENTRIES: dict[str, _Entry] = {}
-
-
-def register_similarity(
-    name: str,
-    *,
-    options: type[O],
-    minimum: int = 3,
-    averages: bool = True,
-    dissimilarities: bool = False,
-) -> Callable[[Callable[[Geometry, O], PairVectors]], Callable[[Geometry, O], PairVectors]]:
-    """Register a function as the metric called ``name``.
-
-    The function takes one representation's `Geometry` and the options and returns its
-    `PairVectors`. It sees one representation only: the score is the inner product of two.
-
-    Parameters
-    ----------
-    name : str
-        As studies and tables write it.
-    options : pydantic model
-        Its fields are the options; unknown ones are refused.
-    minimum : int
-        Smallest number of stimuli for which the metric means anything.
-    averages : bool
-        Whether the mean of several subjects' pair vectors describes what they share; else their
-        noise ceiling is that of pairs of subjects (`similarity_ceilings`).
-    dissimilarities : bool
-        Whether distances between stimuli are all that the metric needs (`Dissimilarities`).
+def compares_dissimilarities(name: str) -> bool:
+    """Whether distances between stimuli are all that a metric needs.
 
     Raises
     ------
-    ConfigError
-        If the name is taken.
+    UnknownKeyError, PluginError
+        There is no such metric, or it cannot be used.
     """
-
-    def register(
-        function: Callable[[Geometry, O], PairVectors],
-    ) -> Callable[[Geometry, O], PairVectors]:
-        if name in _ENTRIES:
-            raise ConfigError(f"similarity '{name}' is registered twice", fix="use another name")
-        _ENTRIES[name] = _Entry(function, options, minimum, averages, dissimilarities)
-        return function
-
-    return register
-
-
-def similarity_names() -> list[str]:
-    """Names of all registered metrics, sorted."""
-    return sorted(_known())
+    return name not in FITTED and bool(METRICS.load(name).dissimilarities)
 
 
 def of_dissimilarities() -> list[str]:
-    """Names of the metrics that compare dissimilarities, sorted."""
-    return sorted(name for name, entry in _known().items() if entry.dissimilarities)
+    """Names of the metrics that compare dissimilarities, sorted; those that can be used."""
+    found = []
+    for name in similarity_names():
+        with contextlib.suppress(PluginError):
+            found += [name] if compares_dissimilarities(name) else []
+    return found
 
 
 def resolve_metrics(metrics: Mapping[str, Mapping[str, Any] | None]) -> list[Metric]:
@@ -133,11 +88,13 @@ def resolve_metrics(metrics: Mapping[str, Mapping[str, Any] | None]) -> list[Met
 
     Raises
     ------
+    UnknownKeyError, PluginError
+        There is no such metric, or it cannot be used.
     ConfigError
-        No metric, an unknown one, or options that it does not have or that are out of range.
+        No metric, or options that it does not have or that are out of range.
     """
     if not metrics:
-        raise ConfigError("no metric", where="similarity", fix=did_you_mean("", _known()))
+        raise ConfigError("no metric", where="similarity", fix=did_you_mean("", similarity_names()))
     return [_resolve(name, options or {}) for name, options in metrics.items()]
 
 
@@ -147,11 +104,13 @@ def check_metrics(metrics: Mapping[str, Mapping[str, Any] | None]) -> None:
 
 
 def _resolve(name: str, options: Mapping[str, Any]) -> Metric:
-    entry = _known().get(name)
-    if entry is None:
+    if name in FITTED:
         raise ConfigError(
-            f"unknown metric '{name}'", where="similarity", fix=did_you_mean(name, _known())
+            f"{name} is fitted, and compares no pairs of stimuli",
+            where="similarity",
+            fix=did_you_mean("", similarity_names()),
         )
+    entry: Similarity = METRICS.load(name, "similarity")
     try:
         checked = entry.options(**options)
     except ValidationError as error:
@@ -164,13 +123,7 @@ def _resolve(name: str, options: Mapping[str, Any]) -> Metric:
             where=f"similarity '{name}'",
             fix=did_you_mean(option, known) if unknown else "correct the option",
         ) from error
-    return Metric(
-        name, entry.function, checked, entry.minimum, entry.averages, entry.dissimilarities
-    )
-
-
-def _known() -> dict[str, _Entry]:
-    # The built-in metrics register themselves when they are imported.
-    from convergent.alignment.similarity import _cka, _knn, _rsa  # noqa: F401
-
-    return _ENTRIES
+    function = entry.function
+    if isinstance(function, str):
+        function = METRICS.load_part(name, function)
+    return Metric(name, function, checked, entry.minimum, entry.averages, entry.dissimilarities)

@@ -1,35 +1,24 @@
-"""Names of data sets to readers; a reader's module is imported when it is first opened.
+"""From a data set's section in the study to its reader.
 
-A reader is a class. Its constructor's keyword parameters, with their type hints, are the options
-that a study may give; two names are filled in by the registry and are no options: ``name`` (the
-data set's name in the study) and ``subjects`` (the subjects that the study lists).
+A reader is a class, found by its name in `convergent.registry.READERS`. Its constructor's keyword
+parameters, with their type hints, are the options that a study may give; two are filled in here and
+are no options: ``name`` (the data set's name in the study) and ``subjects`` (the subjects that the
+study lists).
 """
 
 from __future__ import annotations
 
-import importlib
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 from pydantic import ConfigDict, ValidationError, create_model
 
 from convergent.brains._types import DatasetReader
 from convergent.errors import ConfigError, DataError, UnknownKeyError, did_you_mean
-
-# Built-in readers: name in the study's `reader:` -> module and class.
-_READERS: dict[str, str | type[Any]] = {
-    "alice": "convergent.brains.alice._reader:AliceReader",
-    "nsd": "convergent.brains.nsd._reader:NsdReader",
-    "own": "convergent.brains.own._reader:OwnData",
-    "rsa92": "convergent.brains.rsa92._reader:Rsa92Reader",
-    "simulated-scenes": "convergent.brains.simulated._reader:SimulatedScenes",
-    "simulated-sentences": "convergent.brains.simulated._reader:SimulatedSentences",
-}
+from convergent.registry import READERS, reader_facts
 
 _FILLED_IN = ("name", "subjects")
-
-ReaderClass = TypeVar("ReaderClass", bound=type[Any])
 
 
 class DatasetSettings(Protocol):
@@ -61,11 +50,6 @@ class DatasetSettings(Protocol):
         ...
 
 
-def available_datasets() -> tuple[str, ...]:
-    """Names of the registered readers, sorted; imports none of them."""
-    return tuple(sorted(_READERS))
-
-
 def has_option(reader: str, option: str) -> bool:
     """Whether a registered reader knows an option.
 
@@ -74,41 +58,7 @@ def has_option(reader: str, option: str) -> bool:
     UnknownKeyError
         No such reader.
     """
-    return option in inspect.signature(_load(reader, f"reader '{reader}'")).parameters
-
-
-def register_dataset(name: str) -> Callable[[ReaderClass], ReaderClass]:
-    """Register a reader class under a name.
-
-    Parameters
-    ----------
-    name : str
-        As written in a study's ``reader:``.
-
-    Returns
-    -------
-    callable
-        Class decorator that returns the class unchanged.
-
-    Raises
-    ------
-    ConfigError
-        Another reader has that name.
-    """
-
-    def register(reader: ReaderClass) -> ReaderClass:
-        known = _READERS.get(name)
-        path = f"{reader.__module__}:{reader.__qualname__}"
-        # A module that is imported twice registers the same class twice: no collision.
-        if known is not None and _path(known) != path:
-            raise ConfigError(
-                f"reader '{name}' is registered twice: {_path(known)} and {path}",
-                fix="give the new reader another name",
-            )
-        _READERS[name] = reader
-        return reader
-
-    return register
+    return option in inspect.signature(READERS.load(reader)).parameters
 
 
 def open_dataset(name: str, config: DatasetSettings) -> DatasetReader:
@@ -136,7 +86,8 @@ def open_dataset(name: str, config: DatasetSettings) -> DatasetReader:
         A subject whose data cannot be used.
     """
     where = f"data set '{name}'"
-    reader_class = _load(config.reader, where)
+    reader_class = READERS.load(config.reader, where)
+    reader_facts(config.reader)  # which must name options that there are
     options = _validated(reader_class, config, where)
     accepted = inspect.signature(reader_class).parameters
     filled_in = {"name": name, "subjects": tuple(config.subjects)}
@@ -187,23 +138,6 @@ def check_subject(reader: DatasetReader, subject: str, where: str) -> None:
         raise UnknownKeyError(
             f"unknown subject '{subject}'", where=where, fix=did_you_mean(subject, known)
         )
-
-
-def _path(entry: str | type[Any]) -> str:
-    return entry if isinstance(entry, str) else f"{entry.__module__}:{entry.__qualname__}"
-
-
-def _load(reader: str, where: str) -> type[Any]:
-    entry = _READERS.get(reader)
-    if entry is None:
-        raise UnknownKeyError(
-            f"unknown reader '{reader}'", where=where, fix=did_you_mean(reader, _READERS)
-        )
-    if isinstance(entry, str):
-        module, _, attribute = entry.partition(":")
-        loaded: type[Any] = getattr(importlib.import_module(module), attribute)
-        return loaded
-    return entry
 
 
 def _validated(reader_class: type[Any], config: DatasetSettings, where: str) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from convergent.brains._types import DatasetReader
-from convergent.errors import ConfigError, NumericalError, UnknownKeyError, did_you_mean
+from convergent.errors import ConfigError, NumericalError
 from convergent.evaluation._material import Material, image_folder, read_evaluated
 from convergent.evaluation._subject import OpenNetwork, Subject
+from convergent.registry import EVALUATIONS
 from convergent.study.types import Checkpoint, Model, Performance
 
 log = logging.getLogger(__name__)
@@ -36,11 +37,10 @@ Measure = Callable[[Subject], tuple[float, str] | None]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A registered evaluation.
+    """A way to measure performance.
 
     Attributes
     ----------
-    name : str
     measure : callable
         ``measure(subject)``: (score, source), the source saying how it was measured; None if
         the network turns out to have nothing to measure.
@@ -49,50 +49,32 @@ class Evaluation:
     needs : Needs
     """
 
-    name: str
     measure: Measure
     applies: Callable[[Model], bool]
     needs: Needs
 
+    def __call__(self, subject: Subject) -> tuple[float, str] | None:
+        """Measure a checkpoint."""
+        return self.measure(subject)
 
-_EVALUATIONS: dict[str, Evaluation] = {}
+
+def _has_weights(model: Model) -> bool:
+    return not model.is_control
 
 
-def register_evaluation(
-    name: str,
-    applies: Callable[[Model], bool] = lambda model: not model.is_control,
-    *,
-    needs: Needs = Needs(),
-) -> Callable[[Measure], Measure]:
-    """Register a function as the evaluation called ``name``.
+def evaluation(
+    applies: Callable[[Model], bool] = _has_weights, *, needs: Needs = Needs()
+) -> Callable[[Measure], Evaluation]:
+    """Make an evaluation of a function; its name is that in `convergent.registry.EVALUATIONS`.
 
     Parameters
     ----------
-    name : str
-        As listed in a study's ``performance: evaluations:``.
     applies : callable
         ``applies(model)``; all models with weights unless given.
     needs : Needs
         A data set's benchmark unless given.
-
-    Raises
-    ------
-    ConfigError
-        Another evaluation has that name.
     """
-
-    def register(measure: Measure) -> Measure:
-        if name in _EVALUATIONS:
-            raise ConfigError(f"evaluation '{name}' is registered twice", fix="choose another name")
-        _EVALUATIONS[name] = Evaluation(name, measure, applies, needs)
-        return measure
-
-    return register
-
-
-def evaluation_names() -> list[str]:
-    """Names of all evaluations, sorted."""
-    return sorted(_known())
+    return lambda measure: Evaluation(measure, applies, needs)
 
 
 def check_evaluations(
@@ -121,18 +103,18 @@ def check_evaluations(
         A file is not named or not there, or a model has nothing to be measured on.
     """
     for name in names:
-        evaluation = _evaluation(name)
-        if evaluation.needs.images:
+        one: Evaluation = EVALUATIONS.load(name)
+        if one.needs.images:
             if material.images is None:
                 raise ConfigError(
                     f"evaluation '{name}' needs labelled images",
                     fix="set performance.images to a folder of one folder a class",
                 )
             continue
-        if evaluation.needs.text and material.text is not None:
+        if one.needs.text and material.text is not None:
             continue
         for model in models:
-            if evaluation.applies(model) and model.modality not in benchmarks:
+            if one.applies(model) and model.modality not in benchmarks:
                 raise ConfigError(
                     f"evaluation '{name}' has nothing to measure model '{model.key}' on: no "
                     f"{model.modality} data set of the study has a benchmark",
@@ -184,39 +166,21 @@ def evaluate(
     NumericalError
         A score is NaN or infinite.
     """
-    wanted = [_evaluation(name) for name in names]
+    wanted: dict[str, Evaluation] = {name: EVALUATIONS.load(name) for name in names}
     material = material or Material()
     subject = Subject(model, checkpoint, open_network, reader, material, batch_size)
     scores = []
-    for evaluation in wanted:
-        found = evaluation.measure(subject) if evaluation.applies(model) else None
+    for name, one in wanted.items():
+        found = one(subject) if one.applies(model) else None
         if found is None:
-            log.info("%s: evaluation '%s' does not apply", subject.where, evaluation.name)
+            log.info("%s: evaluation '%s' does not apply", subject.where, name)
             continue
         score, source = found
         if not abs(score) < float("inf"):
             raise NumericalError(
-                f"evaluation '{evaluation.name}' gave {score}",
+                f"evaluation '{name}' gave {score}",
                 where=subject.where,
                 fix="check the layer's features: they may be constant or not finite",
             )
-        scores.append(Performance(model.key, checkpoint.name, evaluation.name, score, source))
+        scores.append(Performance(model.key, checkpoint.name, name, score, source))
     return scores
-
-
-def _evaluation(name: str) -> Evaluation:
-    known = _known()
-    if name not in known:
-        raise UnknownKeyError(f"unknown evaluation '{name}'", fix=did_you_mean(name, known))
-    return known[name]
-
-
-def _known() -> dict[str, Evaluation]:
-    # The built-in evaluations register themselves when they are imported.
-    from convergent.evaluation import (  # noqa: F401
-        _classification,
-        _language_modelling,
-        _probing,
-    )
-
-    return _EVALUATIONS

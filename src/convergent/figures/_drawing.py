@@ -1,4 +1,4 @@
-"""What a figure is, and the list of those that exist."""
+"""What a figure is, and how figures are drawn by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import plotly.graph_objects as go
 import polars as pl
 from matplotlib.figure import Figure
 
-from convergent.errors import ConvergentError, UnknownKeyError, did_you_mean
+from convergent.errors import ConvergentError
+from convergent.registry import FIGURES, PluginError
 
 Tables = Mapping[str, pl.DataFrame]
 
@@ -29,7 +30,7 @@ class Drawing:
     name : str
         File name without extension, for example ``performance-alignment-scenes``.
     figure : str
-        Registered name of the figure.
+        Name of the figure.
     title, caption, alt : str
         Heading; what, n and which test; what a reader who cannot see it should know.
     data : DataFrame
@@ -90,20 +91,33 @@ Draw = Callable[[Tables], list[Drawing]]
 
 @dataclass(frozen=True)
 class FigureSpec:
-    """A registered figure.
+    """A figure: the function that draws it, and the tables that it reads.
 
     Attributes
     ----------
-    name : str
-    requires : tuple of str
-        Names of the tables that it reads.
     draw : callable
-        Tables in, drawings out (one a data set or benchmark); reads and writes no file.
+        Tables in, drawings out (one per data set or benchmark); reads and writes no file.
+    requires : tuple of str
+        Names of the tables.
     """
 
-    name: str
-    requires: tuple[str, ...]
     draw: Draw
+    requires: tuple[str, ...]
+
+    def __call__(self, tables: Tables) -> list[Drawing]:
+        """Draw the figure."""
+        return self.draw(tables)
+
+
+def figure_of(*tables: str) -> Callable[[Draw], FigureSpec]:
+    """Make a figure of a function; its name is that in `convergent.registry.FIGURES`.
+
+    Parameters
+    ----------
+    *tables : str
+        Names of the tables that it reads.
+    """
+    return lambda draw: FigureSpec(draw, tables)
 
 
 @dataclass(frozen=True)
@@ -114,63 +128,29 @@ class NotDrawn:
     reason: str
 
 
-_FIGURES: dict[str, FigureSpec] = {}
-
-
-def register_figure(name: str, *, requires: tuple[str, ...]) -> Callable[[Draw], Draw]:
-    """Register a function that draws a figure.
-
-    Parameters
-    ----------
-    name : str
-        Name of the figure, unique.
-    requires : tuple of str
-        Tables it needs.
-
-    Raises
-    ------
-    FigureError
-        If the name is taken.
-    """
-
-    def decorate(draw: Draw) -> Draw:
-        if name in _FIGURES:
-            raise FigureError(f"figure '{name}' is registered twice", fix="give it another name")
-        _FIGURES[name] = FigureSpec(name, requires, draw)
-        return draw
-
-    return decorate
-
-
-def figure_names() -> tuple[str, ...]:
-    """Names of the registered figures, in order of registration."""
-    return tuple(_FIGURES)
-
-
 def draw_figure(name: str, tables: Tables) -> list[Drawing]:
-    """Draw one registered figure.
+    """Draw one figure.
 
     Raises
     ------
-    UnknownKeyError
-        If no such figure is registered.
+    UnknownKeyError, PluginError
+        If there is no such figure, or it cannot be used.
     FigureError
         If a table is missing, or has nothing to show.
     """
-    if name not in _FIGURES:
-        raise UnknownKeyError(f"no figure '{name}'", fix=did_you_mean(name, _FIGURES))
-    spec = _FIGURES[name]
+    spec: FigureSpec = FIGURES.load(name)
     absent = [table for table in spec.requires if table not in tables]
     if absent:
         raise FigureError(f"needs the table(s) {', '.join(absent)}", where=f"figure '{name}'")
-    drawings = spec.draw(tables)
+    with FIGURES.running(name):
+        drawings = spec(tables)
     if not drawings:
         raise FigureError("the tables hold nothing to show", where=f"figure '{name}'")
     return drawings
 
 
 def draw_all(tables: Tables) -> tuple[list[Drawing], list[NotDrawn]]:
-    """Draw every registered figure; name those that cannot be drawn and why.
+    """Draw every figure; name those that cannot be drawn and why.
 
     Parameters
     ----------
@@ -184,9 +164,9 @@ def draw_all(tables: Tables) -> tuple[list[Drawing], list[NotDrawn]]:
     """
     drawings: list[Drawing] = []
     not_drawn: list[NotDrawn] = []
-    for name in _FIGURES:
+    for name in FIGURES.names():
         try:
             drawings += draw_figure(name, tables)
-        except FigureError as error:
+        except (FigureError, PluginError) as error:
             not_drawn.append(NotDrawn(name, str(error)))
     return drawings, not_drawn
