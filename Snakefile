@@ -7,50 +7,10 @@
 #
 # What is computed is in config/ (a study), how it is run in profiles/.
 
-from pathlib import Path
 
-from snakemake.utils import min_version
-
-min_version("9.0")
-
-if "study" not in config:
-
-    configfile: str(Path(workflow.basedir) / "config" / "demo.yaml")
+include: "workflow/Snakefile"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/weights.smk"
-include: "workflow/rules/extract.smk"
-include: "workflow/rules/fit.smk"
-include: "workflow/rules/ceilings.smk"
-include: "workflow/rules/evaluate.smk"
-include: "workflow/rules/aggregate.smk"
-include: "workflow/rules/report.smk"
-
-
-localrules:
-    all,
-    families,
-
-
-# The default target: the whole study, up to its report.
-rule all:
-    default_target: True
-    input:
-        paths.report,
-
-
-# Every family's measurements, without the study-wide statistics.
-rule families:
-    input:
-        [paths.family(name) for name in study.families],
-
-
-# CONVERGENT_MAIL=me@site: one mail when all is over, sent by SLURM.
-onsuccess:
-    tell_the_end(log, succeeded=True)
-
-
-onerror:
-    tell_the_end(log, succeeded=False)
+# Snakemake takes no default target from an included file.
+if not workflow.default_target and workflow.modifier.avail_rulename("all"):
+    workflow.default_target = workflow.modifier.modify_rulename("all")

@@ -38,7 +38,7 @@ import numpy as np
 from convergent.brains import StimulusSet
 from convergent.extraction import Settings, extract_rows
 from convergent.models import LoadedModel, load, make_manifest
-from convergent.store import RowFile, read_store, write_store
+from convergent.store import RowFile, open_store, write_store
 from convergent.study import Checkpoint, Layer, Model
 
 PARTS = ("overhead", "granularity", "depth", "batches", "memory")
@@ -116,7 +116,7 @@ def stimuli_of(model: Model, count: int, folder: Path | None = None) -> Stimulus
             rows.write(some, rng.integers(0, 256, (len(some), side, side, 3), dtype=np.uint8))
         axes = ("stimulus", "y", "x", "channel")
         write_store(folder / "stimuli.zarr.zip", "stimuli", {"images": (axes, rows)}, {})
-    stored = read_store(folder / "stimuli.zarr.zip", "stimuli", lazy=("images",))
+    stored = open_store(folder / "stimuli.zarr.zip", "stimuli", lazy=("images",))
     return StimulusSet("noise", "vision", "items", ids, images=stored["images"])
 
 

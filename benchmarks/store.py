@@ -16,7 +16,7 @@ import numpy as np
 import zarr
 from zarr.storage import ZipStore
 
-from convergent.store import read_store, write_store
+from convergent.store import open_store, write_store
 
 REPEATS = 50
 REGIONS = 360
@@ -71,7 +71,7 @@ def main() -> None:
                 milliseconds(lambda: with_zarr(theirs, content)),
             ),
             "read": (
-                milliseconds(lambda: read_store(ours, "alignment")),
+                milliseconds(lambda: open_store(ours, "alignment")),
                 milliseconds(lambda: read_with_zarr(theirs)),
             ),
         }

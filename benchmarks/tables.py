@@ -41,6 +41,7 @@ from convergent.tables.files import scan_tables, writing
 from convergent.tables.frames import write_table
 from convergent.tables.schemas import ALIGNMENT_SCHEMA, CEILING_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
 
+IDENTITY = "0" * 16  # of tables that no study made
 STEPS = ("write", "query-duckdb", "query-polars", "correlate", "cube", "compare", "report")
 SUBJECTS = ("subj01", "subj02", "subj05", "subj07")
 SCALES = (0.25, 0.5, 0.71, 1.0, 1.41, 2.0, 4.0)
@@ -184,7 +185,8 @@ def write(paths: Paths, rows: int) -> None:
             ("measurements", maker.layers, MEASUREMENT_SCHEMA),
             ("alignment", maker.chosen, ALIGNMENT_SCHEMA),
         ):
-            with writing(paths.family(family, table), SHAPES[table]) as file:
+            said = {"study": "tables", "family": family, "identity": IDENTITY}
+            with writing(paths.family(family, table), table, said) as file:
                 for model in mine:
                     for row in checkpoints(model):
                         made = maker.rows(base, row["learned"], row, schema)
@@ -309,7 +311,13 @@ def cube(paths: Paths) -> None:
     from convergent.pipeline.cube import open_cube, write_cube
 
     study = SimpleNamespace(
-        name="tables", paths=paths, families=families(paths), dataset=lambda name: name
+        name="tables",
+        file="tables.yaml",
+        paths=paths,
+        families=families(paths),
+        dataset=lambda name: name,
+        family=lambda name: [],
+        identity=lambda stage, **keys: IDENTITY,
     )
     for dataset in MODALITIES.values():
         begun = time.perf_counter()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run by Snakemake in the new conda environment, from the working directory (the repository).
+# Run by Snakemake in the new conda environment. The workflow gives it the folder of its repository.
 set -euo pipefail
+cd "$CONVERGENT_SOURCE"
 # not the python of PATH: a virtual environment that is active in the shell stays in front of it
 python=$CONDA_PREFIX/bin/python
 "$python" -m pip install --no-deps -r envs/lock.txt

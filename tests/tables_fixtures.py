@@ -12,12 +12,14 @@ import polars as pl
 from convergent.study.paths import Paths
 from convergent.tables.files import writing
 from convergent.tables.frames import write_table
-from convergent.tables.schemas import ALIGNMENT_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
+from convergent.tables.schemas import ALIGNMENT_SCHEMA, MEASUREMENT_SCHEMA
 
 MODELS = {"vit": ["vit-a", "vit-b"], "cnn": ["cnn-a"]}
 METRICS = (("cka", None), ("cka_rbf", 0.5), ("cka_rbf", 2.0), ("ridge_r", None))
 DATASETS, SUBJECTS, REGIONS = ("one", "two"), ("s1", "s2"), ("V1", "V2", "V4")
 LAYERS = ("blocks.0", "blocks.1", "blocks.10")
+
+IDENTITY = "0" * 16
 
 
 def measurement_rows(family: str) -> pl.DataFrame:
@@ -91,10 +93,11 @@ def write_results(
     paths = Paths(str(root))
     parts = measurements or {family: measurement_rows(family) for family in MODELS}
     for family, rows in parts.items():
-        with writing(paths.family(family), SHAPES["measurements"]) as file:
+        said = {"study": "small", "family": family, "identity": IDENTITY}
+        with writing(paths.family(family), "measurements", said) as file:
             file.write(rows)
         chosen = alignment_rows(family, rows["model"].unique().sort().to_list())
-        write_table(paths.family(family, "alignment"), [chosen], "alignment")
+        write_table(paths.family(family, "alignment"), [chosen], "alignment", said)
     Path(paths.table("x")).parent.mkdir(parents=True, exist_ok=True)
     given = {
         "performance": performance_rows(),

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-import forked_snakemake
+import forked
 
 MODELS = """\
 model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\tpreprocessing\tattention
@@ -46,7 +46,7 @@ class Workflow:
         arguments = ["--snakefile", str(self.repository / "Snakefile")]
         arguments += ["--directory", str(self.folder)]
         arguments += ["--configfile", str(self.folder / "study.yaml"), "--cores", "2", *options]
-        done = forked_snakemake.run(arguments, self.folder)
+        done = forked.run(arguments, self.folder)
         if check and done.returncode:
             logs = [path.read_text() for path in self.folder.rglob("logs/**/*.log")]
             raise AssertionError("\n".join([done.stdout, done.stderr, *logs])[-6000:])

@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from convergent.errors import DeviceError
-
-_DEVICE = re.compile(r"cpu|cuda(?::(\d{1,3}))?")
-
-
-def check_device_name(device: str) -> None:
-    """Check how a device is written, not whether this machine has it.
-
-    Raises
-    ------
-    DeviceError
-        Another text than ``cpu``, ``cuda`` or ``cuda:<n>``.
-    """
-    if not _DEVICE.fullmatch(device):
-        raise DeviceError(f"unknown device '{device}'", fix="write cpu, cuda or cuda:<number>")
+from convergent.names import DEVICE_FIX, device_error
 
 
 def resolve_device(device: str) -> str:
@@ -41,9 +26,8 @@ def resolve_device(device: str) -> str:
     """
     if device == "cpu":
         return device
-    check_device_name(device)
-    match = _DEVICE.fullmatch(device)
-    assert match is not None
+    if (reason := device_error(device)) is not None:
+        raise DeviceError(reason, fix=DEVICE_FIX)
     import torch
 
     if not torch.cuda.is_available():
@@ -52,7 +36,7 @@ def resolve_device(device: str) -> str:
             fix="run on a GPU node, or set the device to cpu",
         )
     count = torch.cuda.device_count()
-    if int(match[1] or 0) >= count:
+    if int(device.partition(":")[2] or 0) >= count:
         raise DeviceError(
             f"device '{device}' does not exist, there are {count}",
             fix=f"use cuda:0 to cuda:{count - 1}",

@@ -24,6 +24,7 @@ _FOLDER = re.compile(r"[\w.@+=,-][\w.@+=, -]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
 KEY_FIX = "use letters without accents, digits, '.', '_' and '-', starting with a letter or digit"
+DEVICE_FIX = "write cpu, cuda or cuda:<number>"
 LAYER_FIX = "give a module path, for example encoder.layer.3"
 
 
@@ -75,6 +76,13 @@ def location_error(path: str) -> str | None:
     if any(len(part.encode()) > 255 for part in path.split("/")) or len(path.encode()) > 4000:
         return f"'{shown(path)}' is too long for a path"
     return None
+
+
+def device_error(device: str) -> str | None:
+    """Why a text cannot be a device; None if it is one, which this machine may not have."""
+    if re.fullmatch(r"cpu|cuda(:[0-9]{1,3})?", device):
+        return None
+    return f"unknown device '{shown(device)}'"
 
 
 def same_but_case(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -15,9 +15,8 @@ from pydantic import (
     ValidationError,
 )
 
-from convergent.device import check_device_name
-from convergent.errors import DeviceError, did_you_mean
-from convergent.names import shown
+from convergent.errors import did_you_mean
+from convergent.names import DEVICE_FIX, device_error, shown
 
 
 class Section(BaseModel):
@@ -33,10 +32,8 @@ def _no_switch(value: Any) -> Any:
 
 
 def _known_device(value: str) -> str:
-    try:
-        check_device_name(value)
-    except DeviceError as error:
-        raise ValueError(str(error)) from None
+    if (reason := device_error(value)) is not None:
+        raise ValueError(f"{reason}: {DEVICE_FIX}")
     return value
 
 

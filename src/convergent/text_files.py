@@ -209,7 +209,7 @@ _TAG = "tag:yaml.org,2002:"
 _KNOWN_TAGS = frozenset(("str", "int", "float", "bool", "null", "timestamp", "map", "seq"))
 
 
-class _Strict(yaml.SafeLoader):  # type: ignore[misc]
+class _Strict(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML has no types
     """YAML of which each value is what it looks like."""
 
     def get_single_node(self) -> Any:
@@ -229,8 +229,8 @@ class _Strict(yaml.SafeLoader):  # type: ignore[misc]
             if key.value in seen:
                 raise _wrong(key, f"key '{key.value}' is given twice: keep one")
             seen.add(key.value)
-        found: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
-        return found
+        content: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return content
 
     def construct_object(self, node: Any, deep: bool = False) -> Any:
         if node.tag.removeprefix(_TAG) not in _KNOWN_TAGS:

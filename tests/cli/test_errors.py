@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from convergent.cli import main
-from convergent.store import read_store, write_store
+from convergent.store import open_store, write_store
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_validate_names_a_missing_data_directory(run, workflow):
 
 
 def _spoil_ids(path: str, change) -> None:
-    store = read_store(path, "responses")
+    store = open_store(path, "responses")
     arrays = {name: (store.dims[name], values) for name, values in store.arrays.items()}
     ids = store["stimulus_id"].astype("U64")
     change(ids)
@@ -115,7 +115,7 @@ def _spoil_ids(path: str, change) -> None:
 
 def test_ids_that_do_not_belong_together_are_errors_and_no_low_scores(run):
     path = "results/small/responses/scenes/sim01.zarr.zip"
-    original = read_store(path, "responses")["stimulus_id"][0]
+    original = open_store(path, "responses")["stimulus_id"][0]
 
     def unknown(ids: np.ndarray) -> None:
         ids[0] = "nobody-saw-this"

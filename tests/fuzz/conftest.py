@@ -11,12 +11,55 @@ import yaml
 from convergent.brains.own import write_example
 from fuzz.outcomes import Ledger
 
-MODELS = """\
-model\tfamily\tmodality\tsource\treference\trevision\tparameters\tlayers\twidth\tlayout\tpooling\tprecision\tpreprocessing\tattention\ttags\tnotes
-net-0\tnets\tvision\ttimm\tpath:weights\t\t4652008\tblocks.{0,6};head\t16;320;1280\tchannels_first\tspatial_mean\tfloat32\tsize=64 mean=0.5 std=0.5\t\tcoco\tnote
-net-1\tnets\tvision\ttimm\tpath:weights\t\t5416680\tblocks.{0-2}\t16\tchannels_first\tspatial_mean\tfloat32\tsize=64 crop=0.9\t\t\tnote
-pixels\tcontrols\tvision\tbaseline\tpixels\t\t0\tfeatures\t768\tvector\tnone\t\tsize=16\t\t\tnote
-"""
+_COLUMNS = (
+    *("model", "family", "modality", "source", "reference", "revision", "parameters", "layers"),
+    *("width", "layout", "pooling", "precision", "preprocessing", "attention", "tags", "notes"),
+)
+_VISION = {"modality": "vision", "source": "timm", "reference": "path:weights", "notes": "note"}
+_ROWS = (
+    {
+        **_VISION,
+        "model": "net-0",
+        "family": "nets",
+        "parameters": "4652008",
+        "tags": "coco",
+        "layers": "blocks.{0,6};head",
+        "width": "16;320;1280",
+        "layout": "channels_first",
+        "pooling": "spatial_mean",
+        "precision": "float32",
+        "preprocessing": "size=64 mean=0.5 std=0.5",
+    },
+    {
+        **_VISION,
+        "model": "net-1",
+        "family": "nets",
+        "parameters": "5416680",
+        "layers": "blocks.{0-2}",
+        "width": "16",
+        "layout": "channels_first",
+        "pooling": "spatial_mean",
+        "precision": "float32",
+        "preprocessing": "size=64 crop=0.9",
+    },
+    {
+        **_VISION,
+        "model": "pixels",
+        "family": "controls",
+        "source": "baseline",
+        "reference": "pixels",
+        "parameters": "0",
+        "layers": "features",
+        "width": "768",
+        "layout": "vector",
+        "pooling": "none",
+        "preprocessing": "size=16",
+    },
+)
+MODELS = "".join(
+    "\t".join(cells) + "\n"
+    for cells in (_COLUMNS, *([row.get(name, "") for name in _COLUMNS] for row in _ROWS))
+)
 CHECKPOINTS = """\
 model\tcheckpoint\trole\tstep\tseed\tfinal\tsame_as
 net-0\tstart\ttrained\t0\t\tno\t

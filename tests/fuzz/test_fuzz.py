@@ -227,7 +227,8 @@ def test_yaml_is_what_it_looks_like_or_refused(folder, ledger, form):
 
 
 _TOKENS = (
-    ".nan", "-1", "null", "[]", "{}", '"$(id)"', "9" * 20, "!!python/none", "*x", "&x", '"', "'", "\t",
+    ".nan", "-1", "null", "[]", "{}", '"$(id)"', "9" * 20, "!!python/none", "*x", "&x", '"', "'",
+    "\t",
     "\0", "[", "]", "{", "}", ": ", " - ", "é", "~", "|", ">", "%", "@", "`", "2001-01-01", "0o17",
     "1:30", "yes", "=", "<<: *a", "\n", "\u2028", "\ufeff", "? ", "# ", "---", "...",
 )  # fmt: skip
@@ -381,7 +382,10 @@ def wrong_table(draw: st.DrawFn, table: str) -> tuple[str, Callable[[str], str |
         "a column twice": (lambda t: _column(t, t.split("\t")[0]), True),
         "a column without name": (lambda t: _column(t, ""), True),
         "an unknown column": (lambda t: _column(t, "colour"), True),
-        "without a column": (lambda t: "\n".join(r.split("\t", 1)[1] for r in t.splitlines()), True),
+        "without a column": (
+            lambda t: "\n".join(row.split("\t", 1)[1] for row in t.splitlines()),
+            True,
+        ),
         "a tab more": (lambda t: t.replace("\n", "\n\t", 1), True),
         "NUL": (lambda t: t.replace("\n", "\0\n", 1), True),
         "form feed": (lambda t: t.replace("\n", "\x0c\n", 1), True),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergent.errors import ConvergentError
-from convergent.store import read_store, write_store
+from convergent.store import open_store, write_store
 from fuzz.outcomes import Ledger, Outcome
 from fuzz.test_fuzz import cases, damaged
 
@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _same(path: Path, other: Path) -> bool:
-    a, b = read_store(path, "responses"), read_store(other, "responses")
+    a, b = open_store(path, "responses"), open_store(other, "responses")
     return (
         a.attrs == b.attrs
         and a.dims == b.dims

@@ -254,12 +254,12 @@ _NASTY_CELLS = tuple(
 )
 BAD_KEY_CELL = st.sampled_from(_NASTY_CELLS)
 BAD_WHOLE_CELL = st.sampled_from(
-    ["", "-1", "1.0", "1e3", "1,000", "1.000.000", "4.6M", "NaN", "inf", "0x10", "１２", "²", "9" * 30,
-     "9" * 5000, "1 000", "1_0", "−5", "+", "true"]
+    ["", "-1", "1.0", "1e3", "1,000", "1.000.000", "4.6M", "NaN", "inf", "0x10", "１２", "²",
+     "9" * 30, "9" * 5000, "1 000", "1_0", "−5", "+", "true"]
 )  # fmt: skip
 BAD_REAL_CELL = st.sampled_from(
-    ["", "NaN", "inf", "-inf", "1e400", "-1e308", "75,1", "75.1%", "1,075.1", "0x1F", "1e5e", "true",
-     "−5", "1_0", "1 0", "１２", "--5", "9" * 5000]
+    ["", "NaN", "inf", "-inf", "1e400", "-1e308", "75,1", "75.1%", "1,075.1", "0x1F", "1e5e",
+     "true", "−5", "1_0", "1 0", "１２", "--5", "9" * 5000]
 )  # fmt: skip
 
 # (table, row, column): cells that it certainly cannot have. Rows count from 1.
@@ -277,16 +277,17 @@ WRONG_CELLS: dict[tuple[str, int, str], st.SearchStrategy[str]] = {
     ("models", 1, "parameters"): BAD_WHOLE_CELL,
     ("models", 1, "layers"): st.one_of(
         st.sampled_from(
-            ["", ";", "blocks.{0-99999};head", "layers.{0-999999999}", "blocks.{3-0}", "blocks.{a-c",
-             "blocks.0-6}", "blocks.{}", "blocks.{0,,6}", "blocks.{00-02}", "blocks.{0,0,0}",
+            ["", ";", "blocks.{0-99999};head", "layers.{0-999999999}", "blocks.{3-0}",
+             "blocks.{a-c", "blocks.0-6}", "blocks.{}",
+             "blocks.{0,,6}", "blocks.{00-02}", "blocks.{0,0,0}",
              "{0-99}{0-99}{0-99}", "{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}{0-9}", "{0,{1,2}}",
              "blocks.0;blocks.0;blocks.1", "Head;head;x", "blocks.{0-2", "a..b;c;d", ".a;b;c"]
         ),
         st.sampled_from(_NASTY_CELLS).filter(lambda x: x not in ("a,b",)).map(lambda x: f"{x};b;c"),
     ),
     ("models", 1, "width"): st.sampled_from(
-        ["", "-1", "0", "16;80", "16;80;320;1", "16;;320", "16,80,320", "1e2", "NaN", "16;80;9" + "9" * 20,
-         "16.0", ";", "１２", "16;80;x"]
+        ["", "-1", "0", "16;80", "16;80;320;1", "16;;320", "16,80,320", "1e2", "NaN",
+         "16;80;" + "9" * 20, "16.0", ";", "１２", "16;80;x"]
     ),
     ("models", 1, "layout"): st.sampled_from(["", "tokens", "vector", "x", "channels"]),
     ("models", 1, "pooling"): st.sampled_from(["", "mean", "cls", "none", "spatial"]),
@@ -322,13 +323,15 @@ WRONG_CELLS: dict[tuple[str, int, str], st.SearchStrategy[str]] = {
     ("performance", 1, "score"): st.one_of(BAD_REAL_CELL, st.sampled_from(["0.751", ".76"])),
     ("performance", 1, "source"): st.just(""),
 }  # fmt: skip
+_ROW = "\tnets\tvision\ttimm\tpath:weights\t\t1\thead\t16\tvector\tnone"
 # A line that is added to a table and that certainly cannot be there.
 WRONG_LINES: dict[str, st.SearchStrategy[str]] = {
     "models": st.sampled_from(
-        [MODEL := "net-1\tnets\tvision\ttimm\tpath:weights\t\t1\thead\t16\tvector\tnone", "net-2", "net-2\tnets\tvision\ttimm", MODEL.replace("net-1", "net-2") + "\t" * 9]
+        [f"net-1{_ROW}", "net-2", "net-2\tnets\tvision\ttimm", f"net-2{_ROW}" + "\t" * 9]
     ),
     "checkpoints": st.sampled_from(
-        ["net-0\tend\ttrained\t5\t\tno\t", "net-0\tx\trandom\t\t7\tno\t", "net-0\tx\trandom\t\t\tno\t",
+        ["net-0\tend\ttrained\t5\t\tno\t", "net-0\tx\trandom\t\t7\tno\t",
+         "net-0\tx\trandom\t\t\tno\t",
          "net-0\tx\ttrained\t200\t\tyes\t", "pixels\tx\trandom\t\t0\tno\t", "net-0"]
     ),
     "performance": st.sampled_from(
@@ -344,7 +347,9 @@ WRONG_OWN: dict[str, st.SearchStrategy[Any]] = {
     "design": not_among("items"),
     "version": st.one_of(st.none(), st.just([]), st.just({})),
     "stimuli": st.one_of(NOT_SECTION, st.none(), st.just({})),
-    "stimuli.table": st.one_of(NOT_PATH, st.sampled_from([".", "/dev/zero", "images", "data.yaml"])),
+    "stimuli.table": st.one_of(
+        NOT_PATH, st.sampled_from([".", "/dev/zero", "images", "data.yaml"])
+    ),
     "stimuli.id": st.one_of(NOT_TEXT, st.sampled_from(["", "ID", "file "])),
     "stimuli.images": st.one_of(NOT_PATH.filter(bool), st.just("stimuli.tsv")),
     "stimuli.file": st.one_of(NOT_TEXT, st.sampled_from(["", "id", "split"])),
@@ -378,7 +383,9 @@ WRONG_OWN: dict[str, st.SearchStrategy[Any]] = {
     ),
     "regions.atlas": st.sampled_from(["hcp-mmp1", 5]),
     "regions.whole": st.sampled_from(["V1", 5]),
-    "regions.table": st.one_of(NOT_PATH.filter(bool), st.sampled_from(["stimuli.tsv", "targets.tsv2"])),
+    "regions.table": st.one_of(
+        NOT_PATH.filter(bool), st.sampled_from(["stimuli.tsv", "targets.tsv2"])
+    ),
     "regions.hemispheres": not_among("apart", "merged"),
     "subjects": st.one_of(
         NOT_LIST, st.just(["01", "01"]), st.just(["03"]), few(NOT_KEY)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from convergent.cli import app
 from convergent.ops import runs
 from convergent.ops.verify import mending, remove, verify
-from convergent.store import read_store, write_store
+from convergent.store import open_store, write_store
 from convergent.study import Study
 
 LAYER = ("scenes", "tiny-vit", "final", "layers.1")
@@ -53,7 +53,7 @@ def flip(path):
 
 def rewrite(path, kind, change):
     """Write a store again as another run would have."""
-    store = read_store(path, kind)
+    store = open_store(path, kind)
     attrs = {key: value for key, value in store.attrs.items() if key not in ("kind", "software")}
     arrays = {name: (store.dims[name], store[name]) for name in store.arrays}
     change(arrays, attrs)

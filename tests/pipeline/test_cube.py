@@ -13,7 +13,7 @@ import tables_fixtures as made
 from convergent.errors import DataError, TableError
 from convergent.pipeline import cube as stage
 from convergent.pipeline.cube import open_cube, write_cube
-from convergent.store import read_store
+from convergent.store import open_store
 from convergent.tables import files as table_files
 
 
@@ -27,6 +27,9 @@ def study_of(paths) -> SimpleNamespace:
         paths=paths,
         families={"vit": [], "cnn": []},
         dataset=dataset,
+        file="small.yaml",
+        family=lambda name: [],
+        identity=lambda stage, **keys: made.IDENTITY,
     )
 
 
@@ -83,7 +86,7 @@ def test_labels_are_those_of_the_table_and_nothing_is_read_before_it_is_asked_fo
     assert cube["metric_scale"].values.tolist() == ["cka", "cka_rbf@0.5", "cka_rbf@2", "ridge_r"]
     assert np.isnan(cube["step"].values.astype(float)).all()
     assert cube["weights_sha256"].values[0] == "cnn-a-hash"
-    assert read_store(path, "cube").attrs["dataset"] == "two"
+    assert open_store(path, "cube").attrs["dataset"] == "two"
     mean = cube["score"].sel(model="cnn-a", metric_scale="ridge_r").mean().compute()
     rows = parts["cnn"].filter(pl.col("dataset") == "two", pl.col("metric") == "ridge_r")
     assert float(mean) == pytest.approx(float(rows["score"].mean()), abs=1e-6)

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 
 from convergent.errors import ConfigError, DataError, WeightsError
-from convergent.pipeline.evaluate import evaluate
+from convergent.pipeline.evaluate import evaluate, read_scores
 from convergent.pipeline.weights import check_all_distinct, load_checkpoint, write_manifests
 from convergent.study import Study
 
@@ -62,8 +62,11 @@ def test_every_checkpoint_and_twin_has_its_score(study):
     loaded = study()
     write_manifests(loaded, "net", None)
     evaluate(loaded, "net")
-    with Path(loaded.paths.performance("net")).open(encoding="utf-8") as handle:
-        rows = list(csv.DictReader(handle, delimiter="\t"))
+    lines = Path(loaded.paths.performance("net")).read_text().splitlines()
+    rows = list(csv.DictReader(lines[1:], delimiter="\t"))  # the first says what the file is
+    assert lines[0].startswith("# ") and read_scores(loaded, "net")[2].score == float(
+        rows[2]["score"]
+    )
     assert [row["checkpoint"] for row in rows] == ["final", "random-0", "random-1"]
     assert all(row["benchmark"] == "top1" and 0 <= float(row["score"]) <= 1 for row in rows)
     assert all("3 images of 3 classes in images" in row["source"] for row in rows)

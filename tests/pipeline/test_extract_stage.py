@@ -10,7 +10,7 @@ from convergent.pipeline.data import write_responses, write_stimuli
 from convergent.pipeline.extract import extract
 from convergent.pipeline.fit import fit
 from convergent.pipeline.weights import write_manifests
-from convergent.store import read_store
+from convergent.store import open_store
 from convergent.study import Study
 from workflow_fixtures import CHECKPOINTS, MODELS, _save_tiny_vit
 
@@ -81,7 +81,7 @@ def test_batch_sizes_and_memory_change_no_feature_beyond_rounding(study_of):
     for name, extraction in {"a": {}, "b": {"batch_size": 1}, "c": {"memory_gb": 0.001}}.items():
         study = study_of(name, extraction)
         extract(study, "tiny-vit", "final", None, None)
-        found.append(read_store(features(study, "layers.1"), "features"))
+        found.append(open_store(features(study, "layers.1"), "features"))
     for other in found[1:]:
         expected = found[0]["features"]
         np.testing.assert_allclose(
@@ -94,7 +94,7 @@ def test_half_precision_is_stored_as_asked_and_is_another_identity(study_of):
     full, half = study_of("full"), study_of("half", {"store": "float16"})
     for study in (full, half):
         extract(study, "tiny-vit", "final", "layers.1", None)
-    exact, short = (read_store(features(s, "layers.1"), "features") for s in (full, half))
+    exact, short = (open_store(features(s, "layers.1"), "features") for s in (full, half))
     assert exact["features"].dtype == np.float32
     assert short["features"].dtype == np.float16
     np.testing.assert_array_equal(short["features"], exact["features"].astype(np.float16))
@@ -117,7 +117,7 @@ def test_what_half_precision_cannot_hold_fails_that_layer_alone(study_of, monkey
     monkeypatch.setattr(network, "pool", louder)
     study = study_of("loud", {"store": "float16"})
     extract(study, "tiny-vit", "final", None, None)
-    first, second = (read_store(features(study, layer), "features") for layer in LAYERS)
+    first, second = (open_store(features(study, layer), "features") for layer in LAYERS)
     assert first.attrs["status"] == "failed" and second.attrs["status"] == "ok"
     assert "features beyond float16 (at most 65504) for 1 of " in first.attrs["reason"]
     assert "extraction.store: float32" in first.attrs["reason"]
@@ -127,12 +127,12 @@ def test_what_half_precision_cannot_hold_fails_that_layer_alone(study_of, monkey
 def test_precision_of_the_study_replaces_the_rows(study_of):
     study = study_of("bf", {"precision": "bfloat16"})
     extract(study, "tiny-vit", "final", "layers.1", None)
-    found = read_store(features(study, "layers.1"), "features")
+    found = open_store(features(study, "layers.1"), "features")
     assert found.attrs["precision"] == "bfloat16"
     assert found["features"].dtype == np.float32
     plain = study_of("plain")
     extract(plain, "tiny-vit", "final", "layers.1", None)
-    exact = read_store(features(plain, "layers.1"), "features")["features"]
+    exact = open_store(features(plain, "layers.1"), "features")["features"]
     difference = np.abs(found["features"] - exact).max()
     assert 0 < difference < 0.1 * np.abs(exact).max()
 
@@ -145,7 +145,7 @@ def test_fits_compute_with_single_precision_whatever_is_stored(study_of):
         extract(study, "tiny-vit", "final", "layers.1", None)
         fit(study, "tiny-vit", "final", "layers.1", "scenes", "sim01")
         path = study.paths.alignment("scenes", "tiny-vit", "final", "layers.1", "sim01")
-        scores.append(read_store(path, "alignment")["r"])
+        scores.append(open_store(path, "alignment")["r"])
     np.testing.assert_allclose(scores[0], scores[1], atol=0.01)
 
 
@@ -157,7 +157,7 @@ def test_components_are_part_of_a_fit_and_change_its_identity(study_of):
         extract(study, "tiny-vit", "final", "layers.1", None)
         fit(study, "tiny-vit", "final", "layers.1", "scenes", "sim01")
         path = study.paths.alignment("scenes", "tiny-vit", "final", "layers.1", "sim01")
-        found.append(read_store(path, "alignment"))
+        found.append(open_store(path, "alignment"))
     assert found[0].attrs["identity"] != found[1].attrs["identity"]
     assert found[0].attrs["features_identity"] == found[1].attrs["features_identity"]
     assert "pca" not in found[0].attrs["fit"] and found[1].attrs["fit"]["pca"] == 3

@@ -8,7 +8,7 @@ import pytest
 from convergent.brains import Responses, StimulusSet
 from convergent.errors import ConfigError, DataError, IdError, StoreError
 from convergent.pipeline.samples import Samples
-from convergent.store import Store, TargetBlocks, read_store, rows_of, write_store
+from convergent.store import Store, TargetBlocks, open_store, rows_of, write_store
 from convergent.study import FitConfig
 
 IDS = np.array([f"image{k:02d}" for k in range(20)])
@@ -74,7 +74,7 @@ def stored(tmp_path):
     values = np.random.default_rng(1).normal(size=(500, 9000)).astype(np.float32)
     path = tmp_path / "responses.zarr.zip"
     write_store(path, "responses", {"responses": (("stimulus", "target"), values)}, {})
-    return values, read_store(path, "responses", lazy=("responses",))["responses"]
+    return values, open_store(path, "responses", lazy=("responses",))["responses"]
 
 
 def test_blocks_of_targets_are_those_of_the_array(stored, monkeypatch):

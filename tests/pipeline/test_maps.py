@@ -13,7 +13,7 @@ from convergent.errors import ConfigError, DataError, StoreError
 from convergent.pipeline import measure as aggregate
 from convergent.pipeline import workers
 from convergent.pipeline.maps import Moments, merge, write_maps
-from convergent.store import open_dataset, read_store
+from convergent.store import open_dataset, open_store
 from convergent.study import Study, final_models, final_scores
 from convergent.tables.frames import read_table
 
@@ -27,7 +27,7 @@ def of_model(study, model, subject, layers=None):
     """r of each target: the layer of its region that is best in training, fold by fold."""
     layers = layers or [layer.name for layer in study.model(model).layers]
     stores = [
-        read_store(study.paths.alignment("scenes", model, "final", layer, subject), "alignment")
+        open_store(study.paths.alignment("scenes", model, "final", layer, subject), "alignment")
         for layer in layers
     ]
     r = np.zeros(made.TARGETS[subject])
@@ -42,7 +42,7 @@ def of_model(study, model, subject, layers=None):
 @pytest.mark.parametrize("fan_in", [2, 8])
 def test_mean_and_spread_over_models_are_those_of_a_plain_loop(study, monkeypatch, fan_in):
     monkeypatch.setattr(workers, "FAN_IN", fan_in)
-    maps = read_store(write_maps(study, "scenes"), "maps")
+    maps = open_store(write_maps(study, "scenes"), "maps")
     assert maps["model"].tolist() == list(made.NETS)  # no baseline, no random weights
     for subject in made.TARGETS:
         found = [of_model(study, model, subject) for model in made.NETS]
@@ -60,7 +60,7 @@ def test_mean_and_spread_over_models_are_those_of_a_plain_loop(study, monkeypatc
 
 
 def test_the_mean_of_a_regions_targets_is_the_regions_score_in_the_alignment_table(study):
-    maps = read_store(write_maps(study, "scenes"), "maps")
+    maps = open_store(write_maps(study, "scenes"), "maps")
     rows = []
     for model in made.NETS:
         aggregate.measure(study, model)
@@ -81,7 +81,7 @@ def test_failed_layers_and_models_are_left_out_and_counted(study):
     for subject in made.TARGETS:
         made.write_scores(study, "net-a", "final", "layers.0", subject, rng, **failed)
         made.write_scores(study, "net-b", "final", "layers.0", subject, rng, **failed)
-    maps = read_store(write_maps(study, "scenes"), "maps")
+    maps = open_store(write_maps(study, "scenes"), "maps")
     assert maps.attrs["models"] == {s: ["net-a", "net-c", "net-d"] for s in made.TARGETS}
     r = [of_model(study, "net-a", "s1", ["layers.1", "layers.2"])[0]]
     r += [of_model(study, model, "s1")[0] for model in ("net-c", "net-d")]

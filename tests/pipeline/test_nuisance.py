@@ -12,7 +12,7 @@ from convergent.pipeline import data, extract, fit
 from convergent.pipeline import measure as aggregate
 from convergent.pipeline.metrics import nuisance_of
 from convergent.pipeline.samples import Samples
-from convergent.store import Store, read_store
+from convergent.store import Store, open_store
 from convergent.study import FitConfig, Study
 
 WORDS = np.array(["w0", "w1", "w2", "w3"])
@@ -135,7 +135,7 @@ def test_unique_scores_go_from_stores_to_the_tables(tmp_path, monkeypatch):
     assert np.corrcoef(alone[0]["score"], plain)[0, 1] > 0.95 and plain.max() > 0.05
     share = other.filter(pl.col("score_normalised").is_not_null())
     np.testing.assert_allclose(share["score_normalised"], share["score"] / share["noise_ceiling"])
-    store = read_store(
+    store = open_store(
         loaded.paths.alignment("sentences", "letters", "final", "features", "sim01"), "alignment"
     )
     assert store.attrs["metrics"]["unique"]["facts"]["nuisance_columns"] == 3

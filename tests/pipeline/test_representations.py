@@ -115,7 +115,9 @@ def study_of(tmp_path, permutations=5, stimuli=1000):
         fit=types.SimpleNamespace(permutations=permutations, seed=0),
     )
     paths = types.SimpleNamespace(representations=str(tmp_path / "representations.parquet"))
-    return types.SimpleNamespace(config=config, paths=paths)
+    return types.SimpleNamespace(
+        config=config, paths=paths, name="s", file="s.yaml", identity=lambda stage: "0" * 16
+    )
 
 
 def test_the_stage_writes_the_common_items_only(tmp_path, monkeypatch):

@@ -15,13 +15,8 @@ import scores_fixtures as made
 from convergent.errors import ConfigError, StoreError
 from convergent.pipeline import measure as aggregate
 from convergent.pipeline.maps import write_maps
-from convergent.pipeline.workers import (
-    FAN_IN,
-    StoreRequest,
-    read_requested,
-    worker_mistakes,
-    workers,
-)
+from convergent.pipeline.workers import FAN_IN, worker_mistakes, workers
+from convergent.store import StoreRequest, read_store
 from convergent.study import AggregationConfig, Study
 
 TABLES = ("measurements", "alignment", "coverage", "resampled")
@@ -270,13 +265,9 @@ def test_a_reduction_holds_few_results_at_once():
 
 
 def test_tables_need_nothing_that_is_said_of_single_targets(study):
-    path = study.paths.alignment("scenes", "net-b", "final", "layers.0", "s1")
-    identity = study.identity(
-        "fit", dataset="scenes", model="net-b", checkpoint="final", layer="layers.0"
-    )
-    store = read_requested(
-        StoreRequest(path, identity, "here"), lambda _, dims: "target" not in dims
-    )
+    keys = {"dataset": "scenes", "model": "net-b", "checkpoint": "final", "layer": "layers.0"}
+    asked = StoreRequest.of(study, "fit", {**keys, "subject": "s1"})
+    store = read_store(asked, wanted=lambda _, dims: "target" not in dims)
     assert {"region_fold_r", "region", "cka_null"} <= set(store.arrays)
     assert not {"fold_r", "r", "target_region", "noise_ceiling"} & set(store.arrays)
     np.testing.assert_array_equal(store["region"], made.REGIONS)

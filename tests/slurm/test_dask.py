@@ -14,7 +14,8 @@ import pytest
 
 import scores_fixtures as made
 from convergent.errors import ConfigError, StoreError
-from convergent.pipeline.workers import StoreRequest, read_requested, workers
+from convergent.pipeline.workers import workers
+from convergent.store import StoreRequest, read_store
 from convergent.study import AggregationConfig, Study
 
 for package in ("dask_jobqueue", "cryptography"):
@@ -74,8 +75,10 @@ def study(tmp_path, monkeypatch) -> Study:
 
 
 def test_a_worker_is_as_configured_and_is_replaced_when_its_job_ends(study, tmp_path):
-    asked = StoreRequest.of(study, "scenes", "net-a", "final", "layers.0", "s1")
-    missing = StoreRequest.of(study, "scenes", "net-a", "final", "layers.1", "s1")
+    keys = {"dataset": "scenes", "model": "net-a", "checkpoint": "final", "subject": "s1"}
+    asked, missing = (
+        StoreRequest.of(study, "fit", {**keys, "layer": f"layers.{k}"}).absolute() for k in (0, 1)
+    )
     Path(missing.path).unlink()
     with workers(on_slurm("dask-replaced"), str(tmp_path / "logs")) as readers:
         (first,) = readers.each(sent(where_it_runs), [0])
@@ -94,7 +97,7 @@ def test_a_worker_is_as_configured_and_is_replaced_when_its_job_ends(study, tmp_
 
 
 def _read_all(asked: StoreRequest):
-    return read_requested(asked, lambda *_: True)
+    return read_store(asked)
 
 
 _read_all.__module__ = "__main__"

@@ -9,7 +9,7 @@ import pytest
 
 from convergent.pipeline import fit as stage
 from convergent.pipeline.fit import fit
-from convergent.store import read_store, write_store
+from convergent.store import open_store, write_store
 from convergent.study import Study
 
 LAYER = ("scenes", "tiny-vit", "final", "layers.1")
@@ -88,7 +88,7 @@ def test_a_metric_that_is_taken_out_leaves_nothing_behind(fits):
     less = fits.run()
     assert fits.ran == []
     assert not [
-        name for name in read_store(fits.path("sim01"), "alignment").arrays if "cka" in name
+        name for name in open_store(fits.path("sim01"), "alignment").arrays if "cka" in name
     ]
     fits.forget()
     assert fits.run() == less
@@ -118,7 +118,7 @@ def test_an_added_subject_is_fitted_alone(fits, workflow):
     both = fits.run()
     assert both[0] == first
     assert len(fits.ran) == 2
-    store = read_store(fits.path("sim02"), "alignment")
+    store = open_store(fits.path("sim02"), "alignment")
     assert store.attrs["subject"] == "sim02"
 
 
@@ -127,7 +127,7 @@ def test_other_inputs_under_the_same_settings_compute_all_anew(fits, kind):
     paths = fits.study().paths
     name = paths.features(*LAYER) if kind == "features" else paths.responses("scenes", "sim01")
     path = fits.workflow.folder / name
-    store = read_store(path, kind)
+    store = open_store(path, kind)
     changed = {key: (store.dims[key], value) for key, value in store.arrays.items()}
     dims, values = changed[kind]
     changed[kind] = (dims, np.roll(values, 1, axis=0))
@@ -173,7 +173,7 @@ def test_where_files_cannot_have_two_names_all_is_computed(fits, monkeypatch, ca
 
 
 def test_the_store_says_what_each_metric_is_made_from(fits):
-    attrs = read_store(fits.path("sim01"), "alignment").attrs
+    attrs = open_store(fits.path("sim01"), "alignment").attrs
     assert set(attrs["made_from"]) == {"features", "responses", "stimuli"}
     assert set(attrs["metrics"]) == {"ridge", "cka"}
     assert "cka_score" in attrs["metrics"]["cka"]["arrays"]

@@ -14,7 +14,7 @@ import pytest
 import zarr
 
 from convergent.errors import StoreError
-from convergent.store import open_dataset, publish, read_store, write_store
+from convergent.store import open_dataset, open_store, publish, write_store
 
 ARRAYS = {
     "features": (("stimulus", "feature"), np.arange(12, dtype=np.float32).reshape(4, 3)),
@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_written_is_read(path):
-    store = read_store(path, "features")
+    store = open_store(path, "features")
     for name, (dims, values) in ARRAYS.items():
         np.testing.assert_array_equal(store[name], values)
         assert store[name].dtype == values.dtype or name == "stimulus_id"
@@ -58,7 +58,7 @@ def test_zarr_reads_what_is_written(tmp_path, monkeypatch, dtype, shape):
         assert array.metadata.dimension_names == dims
         np.testing.assert_array_equal(array[...], values)
         assert array.dtype == values.dtype.newbyteorder("=")
-    read = read_store(path, "features")["x"]
+    read = open_store(path, "features")["x"]
     np.testing.assert_array_equal(read, values)
     assert read.dtype == values.dtype.newbyteorder("=")
 
@@ -86,13 +86,12 @@ def test_people_open_it_with_zarr_and_with_xarray(path):
     assert data["stimulus_id"].values.tolist() == ["a", "bé", "c", "d"]
 
 
-def test_a_flipped_bit_anywhere_in_the_data_is_found(path):
+def test_a_flipped_bit_of_a_number_is_found(path):
     raw = bytearray(path.read_bytes())
-    place = raw.index(ARRAYS["zeros"][1].tobytes()) if b"blosc" in raw else len(raw) // 3
-    raw[place] ^= 1
+    raw[raw.index(ARRAYS["features"][1].tobytes())] ^= 1
     path.write_bytes(raw)
-    with pytest.raises(StoreError, match=r"layer 'x' .*damaged"):
-        read_store(path, "features", where="layer 'x'")
+    with pytest.raises(StoreError, match="damaged"):
+        open_store(path, "features")
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.999])
@@ -100,7 +99,7 @@ def test_a_truncated_store_is_found(path, kept):
     raw = path.read_bytes()
     path.write_bytes(raw[: int(kept * len(raw))])
     with pytest.raises(StoreError, match="damaged"):
-        read_store(path, "features")
+        open_store(path, "features")
 
 
 def test_a_missing_chunk_is_no_zero(path):
@@ -113,16 +112,16 @@ def test_a_missing_chunk_is_no_zero(path):
             if name != "zeros/c/0":
                 archive.writestr(name, data)
     with pytest.raises(StoreError, match="array 'zeros' has 0 of 1 chunks"):
-        read_store(path, "features")
+        open_store(path, "features")
 
 
 def test_another_kind_and_a_missing_file_are_named(path, tmp_path):
-    with pytest.raises(StoreError, match="holds 'features', not 'alignment'"):
-        read_store(path, "alignment")
-    with pytest.raises(StoreError, match=r"model 'm' .*missing"):
-        read_store(tmp_path / "none.zarr.zip", "features", where="model 'm'")
+    with pytest.raises(StoreError, match="it holds 'features', not 'alignment'"):
+        open_store(path, "alignment")
+    with pytest.raises(StoreError, match="missing"):
+        open_store(tmp_path / "none.zarr.zip", "features")
     with pytest.raises(StoreError, match="no array 'feature'"):
-        read_store(path, "features")["feature"]
+        open_store(path, "features")["feature"]
 
 
 def test_a_full_disk_leaves_the_earlier_store_and_no_temporary(path, monkeypatch):
@@ -174,4 +173,4 @@ def test_a_killed_writer_never_leaves_half_a_store(tmp_path):
         assert writer.pid is not None
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
-        assert read_store(path, "features")["x"].shape == (2000, 500)
+        assert open_store(path, "features")["x"].shape == (2000, 500)

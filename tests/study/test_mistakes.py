@@ -116,7 +116,7 @@ def test_what_snakemake_merged_reaches_jobs_as_it_reaches_the_workflow(files, mo
     assert shared_study() is None
     overrides = {"extraction": {"device": "cuda", "projection": "64"}, "fit": {"folds": "7"}}
     raw, base = read_files(files.path)
-    share_with_jobs(raw, file=str(files.path), base=base, overrides=overrides)
+    share_with_jobs(raw, file=str(files.path), base=base, root="r", overrides=overrides)
     direct = Study.load(files.path, overrides)
     shared = Study.of(**shared_study())
     assert (shared.config, shared.models) == (direct.config, direct.models)
@@ -126,7 +126,7 @@ def test_what_snakemake_merged_reaches_jobs_as_it_reaches_the_workflow(files, mo
 def test_a_configuration_that_no_job_can_be_given_is_refused(files):
     many = {"select": {"models": [f"model-{number}" for number in range(20_000)]}}
     with pytest.raises(ConfigError, match="a job can be given 120,000"):
-        share_with_jobs(many, file=str(files.path), base=".", overrides={})
+        share_with_jobs(many, file=str(files.path), base=".", root="r", overrides={})
 
 
 def test_later_files_add_to_and_replace_what_earlier_ones_say(files, tmp_path):

@@ -42,11 +42,11 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path, monkeypatch):
 def test_a_nodes_tmpdir_is_not_what_snakemake_puts_in_its_place(tmp_path, monkeypatch, files):
     monkeypatch.setattr(os, "environ", dict(os.environ))
     monkeypatch.delenv("TMPDIR", raising=False)
-    share_with_jobs({}, file=str(files.path), base=".", overrides={})
+    share_with_jobs({}, file=str(files.path), base=".", root="r", overrides={})
     os.environ["TMPDIR"] = str(tmp_path)  # as Snakemake gives it to a command
     with pytest.raises(ConfigError, match="TMPDIR is not set"):
         scratch_folder("$TMPDIR")
-    share_with_jobs({}, file=str(files.path), base=".", overrides={})
+    share_with_jobs({}, file=str(files.path), base=".", root="r", overrides={})
     assert scratch_folder("$TMPDIR") == tmp_path
 
 

@@ -37,9 +37,9 @@ def test_pieces_become_few_row_groups_and_the_same_bytes_as_one_piece(tmp_path, 
     monkeypatch.setattr(table_files, "ROW_GROUP", 100)
     rows = rows.sort(MEASUREMENTS.keys)
     whole, pieces = tmp_path / "whole.parquet", tmp_path / "pieces.parquet"
-    with writing(str(whole), MEASUREMENTS) as file:
+    with writing(str(whole), "measurements") as file:
         file.write(rows)
-    with writing(str(pieces), MEASUREMENTS) as file:
+    with writing(str(pieces), "measurements") as file:
         for start in range(0, rows.height, 37):
             file.write(rows.slice(start, 37))
     assert whole.read_bytes() == pieces.read_bytes()
@@ -56,7 +56,7 @@ def test_a_family_is_its_models_in_one_sorted_file(tmp_path, rows, monkeypatch):
         paths.append(str(tmp_path / f"{model}.parquet"))
         write_table(paths[-1], [mine], "measurements")
     family = str(tmp_path / "families/vit.parquet")
-    with writing(family, MEASUREMENTS) as file:
+    with writing(family, "measurements") as file:
         for dataset in datasets_in(paths):
             for path in sorted(paths):
                 copy_rows(file, path, dataset)
@@ -70,7 +70,7 @@ def test_a_row_twice_is_refused_within_a_piece_and_across_pieces(tmp_path, rows)
         write_table(path, [rows, rows.head(1).with_columns(score=0.2)], "measurements")
     with (
         pytest.raises(TableError, match="two rows of the same"),
-        writing(path, MEASUREMENTS) as file,
+        writing(path, "measurements") as file,
     ):
         file.write(rows.head(10))
         file.write(rows.slice(9, 10))
@@ -81,7 +81,7 @@ def test_pieces_out_of_order_are_a_mistake_of_the_program(tmp_path, rows):
     rows = rows.sort(MEASUREMENTS.keys)
     with (
         pytest.raises(ValueError, match="wrong order"),
-        writing(str(tmp_path / "a.parquet"), MEASUREMENTS) as file,
+        writing(str(tmp_path / "a.parquet"), "measurements") as file,
     ):
         file.write(rows.slice(10, 10))
         file.write(rows.head(10))

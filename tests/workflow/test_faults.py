@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import forked
+
 # As Snakemake gives to each job: sums of other numbers of threads round otherwise.
 ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 LAYER = ("--model", "tiny-vit", "--checkpoint", "final", "--layer", "layers.1")
@@ -30,7 +32,7 @@ STAGES = {
 
 def _command(stage: str) -> list[str]:
     arguments, _ = STAGES[stage]
-    return [sys.executable, "-m", "convergent", stage, *arguments, "--study", "study.yaml"]
+    return [forked.program("convergent"), stage, *arguments, "--study", "study.yaml"]
 
 
 def _run(
@@ -137,7 +139,10 @@ def test_the_same_stage_twice_at_once_publishes_one_store_of_the_right_bytes(wor
 
 
 def _start(workflow, *options: str) -> subprocess.Popen[str]:
-    """Start Snakemake in a session of its own, so that it and its jobs can be killed together."""
+    """Start Snakemake in a session of its own, so that it and its jobs can be killed together.
+
+    Its jobs import what they need: that is the time in which they are met.
+    """
     workflow.write()
     command = [sys.executable, "-m", "snakemake", "--snakefile", workflow.repository / "Snakefile"]
     command += ["--configfile", workflow.folder / "study.yaml", "--cores", "1", *options]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
+
+import forked
 
 LAYER = ("--model", "tiny-vit", "--checkpoint", "final", "--layer", "layers.1")
 STAGES = {
@@ -39,7 +40,7 @@ ONE_THREAD = os.environ | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), 
 def test_a_killed_stage_publishes_nothing_half_and_reruns_to_the_same_bytes(workflow, stage):
     workflow.write()
     arguments, names = STAGES[stage]
-    command = [sys.executable, "-m", "convergent", *arguments, "--study", "study.yaml"]
+    command = [forked.program("convergent"), *arguments, "--study", "study.yaml"]
     outputs = [workflow.folder / "results/small" / name for name in names]
     before = [path.read_bytes() for path in outputs]
 

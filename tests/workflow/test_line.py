@@ -11,7 +11,7 @@ import pytest
 from convergent.errors import StoreError
 from convergent.pipeline.cube import open_cube
 from convergent.pipeline.measure import measure
-from convergent.store import read_store
+from convergent.store import open_store
 from convergent.study import Study, Unit
 from convergent.tables.frames import scan_families
 
@@ -21,9 +21,9 @@ def test_every_file_of_the_study_is_there_and_whole(finished, monkeypatch):
     study = Study.load("study.yaml")
     for key in study.models:
         for path in study.feature_files(Unit(key)):
-            assert read_store(path, "features").attrs["status"] == "ok"
+            assert open_store(path, "features").attrs["status"] == "ok"
         for path in study.alignment_files(Unit(key)):
-            assert read_store(path, "alignment").attrs["n_samples"] > 100
+            assert open_store(path, "alignment").attrs["n_samples"] > 100
     for table in study.tables():
         assert Path(study.paths.table(table)).exists()
     page = Path(study.paths.report).read_text()

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from convergent.brains.own import write_example
-from convergent.store import read_store
+from convergent.store import open_store
 from workflow_fixtures import Workflow
 
 MODELS = """\
@@ -60,7 +60,7 @@ def targets() -> list[str]:
 
 def test_planted_regions_align_and_the_others_do_not(finished):
     for target in targets():
-        store = read_store(finished.folder / target, "alignment")
+        store = open_store(finished.folder / target, "alignment")
         where = {name: number for number, name in enumerate(store["region"].tolist())}
         scores = store["region_r"]
         driven = [scores[where[name]] for name in ("L_V1", "R_V1", "L_FFC")]
@@ -72,9 +72,9 @@ def test_planted_regions_align_and_the_others_do_not(finished):
 
 
 def test_the_fixed_split_is_what_is_scored(finished):
-    store = read_store(finished.folder / targets()[0], "alignment")
+    store = open_store(finished.folder / targets()[0], "alignment")
     assert store.attrs["n_samples"] == 60
-    stimuli = read_store(finished.folder / "results/own/stimuli/images.zarr.zip", "stimuli")
+    stimuli = open_store(finished.folder / "results/own/stimuli/images.zarr.zip", "stimuli")
     assert np.count_nonzero(stimuli["split"] == "test") == 15
 
 

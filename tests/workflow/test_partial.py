@@ -10,7 +10,7 @@ import pytest
 from convergent.errors import ConfigError, ConvergentError, UnknownKeyError
 from convergent.ops import gc
 from convergent.ops.plan import estimate
-from convergent.store.recorded import attributes
+from convergent.store import attributes
 from convergent.study import Study
 from convergent.study.graph import targets
 

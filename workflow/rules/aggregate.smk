@@ -22,7 +22,7 @@ for one in graph.rules("measure"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent measure {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent measure {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("family"):
@@ -47,7 +47,7 @@ for one in graph.rules("family"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent family {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent family {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("representations"):
@@ -72,7 +72,7 @@ for one in graph.rules("representations"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent representations {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent representations {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("correlate"):
@@ -97,7 +97,7 @@ for one in graph.rules("correlate"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent correlate {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent correlate {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("maps"):
@@ -123,7 +123,7 @@ for one in graph.rules("maps"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent maps {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent maps {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("cube"):
@@ -148,4 +148,4 @@ for one in graph.rules("cube"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent cube {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent cube {params.options:q} > {log:q} 2>&1"

@@ -22,4 +22,4 @@ for one in graph.rules("ceilings"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent ceilings {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent ceilings {params.options:q} > {log:q} 2>&1"

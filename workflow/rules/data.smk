@@ -22,7 +22,7 @@ for one in graph.rules("stimuli"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent stimuli {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent stimuli {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("responses"):
@@ -47,4 +47,4 @@ for one in graph.rules("responses"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent responses {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent responses {params.options:q} > {log:q} 2>&1"

@@ -23,4 +23,4 @@ for one in graph.rules("evaluate"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent evaluate {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent evaluate {params.options:q} > {log:q} 2>&1"

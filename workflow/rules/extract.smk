@@ -25,4 +25,4 @@ for one in graph.rules("extract"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent extract {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent extract {params.options:q} > {log:q} 2>&1"

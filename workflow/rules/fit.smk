@@ -27,4 +27,4 @@ for one in graph.rules("fit"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent fit {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent fit {params.options:q} > {log:q} 2>&1"

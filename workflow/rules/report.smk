@@ -34,4 +34,4 @@ for one in graph.rules("report"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent report {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent report {params.options:q} > {log:q} 2>&1"

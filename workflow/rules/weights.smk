@@ -24,7 +24,7 @@ for one in graph.rules("train"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent train {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent train {params.options:q} > {log:q} 2>&1"
 
 
 for one in graph.rules("weights"):
@@ -46,4 +46,4 @@ for one in graph.rules("weights"):
             options=one.options,
             identity=identity(one),
         shell:
-            "convergent weights {params.options:q} > {log:q} 2>&1"
+            "CONVERGENT_LOG={log:q} convergent weights {params.options:q} > {log:q} 2>&1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -49,7 +50,7 @@ def load(study: str, overrides: list[str]) -> Study:
     """Load the study that a command was given, or that of the workflow that started it."""
     more = settings(overrides)
     shared = shared_study()
-    if shared is None or shared["file"] != study:
+    if shared is None or study != os.environ.get("CONVERGENT_STUDY"):
         return Study.load(study, more)
     return Study.of(**{**shared, "overrides": {**shared["overrides"], **more}})
 

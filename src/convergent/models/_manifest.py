@@ -59,6 +59,8 @@ class WeightsManifest:
         Hash of the configuration files' contents (architecture, tokenizer, preprocessing).
     bytes : int
         Size of the weight files.
+    identity : str
+        Fingerprint of the study's settings that the weights were found with; empty outside one.
     """
 
     model: str
@@ -74,6 +76,7 @@ class WeightsManifest:
     sha256: str
     config_sha256: str
     bytes: int
+    identity: str = ""
 
     @property
     def where(self) -> str:

@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from convergent.errors import ConvergentError, StoreError
 from convergent.ops.folder_listing import Found, listed
-from convergent.store import fingerprint
-from convergent.store.recorded import attributes
-from convergent.store.reuse import FitSpec
+from convergent.store import Sources, StoreRequest, attributes
 from convergent.study import Study, converging_files
 from convergent.study.graph import OPTIONAL, Job, Keys
 
@@ -84,12 +82,12 @@ def find(study: Study, family: str | None = None, *, with_orphans: bool = False)
     ConvergentError
         Snakemake is running in this folder.
     """
-    needed = _needed(study)
+    needed, sources = _needed(study), Sources(study)
     found = [
         Deletable(path, _size(Path(path)), "fitted")
         for job in study.graph.jobs_of(family)
         if job.stage == "extract"
-        for path in _fitted(study, job, needed)
+        for path in _fitted(study, sources, job, needed)
     ]
     if family is not None:
         return found
@@ -171,46 +169,35 @@ def _needed(study: Study) -> set[str]:
     return needed
 
 
-def _fitted(study: Study, job: Job, needed: set[str]) -> list[str]:
+def _fitted(study: Study, sources: Sources, job: Job, needed: set[str]) -> list[str]:
     """Feature stores of an extraction that are there, if all of their fits are complete."""
     files = list(study.graph.files(job.stage, job.keys))
     there = [path for path, _ in files if Path(path).exists()]
     if not there or needed & set(there):
         return []
     try:
-        complete = all(_complete(study, keys) for path, keys in files if path in there)
+        complete = all(_complete(study, sources, keys) for path, keys in files if path in there)
     except (OSError, StoreError):
         return []  # whatever is missing or damaged, a fit is still to be made
     return there if complete else []
 
 
-def _complete(study: Study, keys: Keys) -> bool:
+def _complete(study: Study, sources: Sources, keys: Keys) -> bool:
     dataset = keys["dataset"]
     nuisance = study.nuisance_files(dataset)
-    baselines = {path: fingerprint(path) for path in nuisance}
-    for subject in study.dataset(dataset).subjects:
-        wanted = FitSpec.of(study, keys, subject, baselines)
+    for asked in StoreRequest.alignments(study, keys, study.dataset(dataset).subjects, sources):
         inputs = [
             study.paths.features(*keys.values()),
             study.paths.stimuli(dataset),
-            study.paths.responses(dataset, subject),
+            study.paths.responses(dataset, asked.keys["subject"]),
             *nuisance,
         ]
         # Snakemake runs a fit again that is older than what it reads
         newest = max(Path(path).stat().st_mtime for path in inputs)
-        written = Path(wanted.path).stat().st_mtime
-        if written < newest or not _as_wanted(attributes(wanted.path), wanted):
+        written, said = Path(asked.path).stat().st_mtime, attributes(asked.path)
+        if written < newest or said.get("status") != "ok" or asked.difference(said) is not None:
             return False
     return True
-
-
-def _as_wanted(said: Mapping[str, Any], wanted: FitSpec) -> bool:
-    there = said.get("metrics") or {}
-    return (
-        said.get("status") == "ok"
-        and said.get("made_from") == dict(wanted.made_from)
-        and all(there.get(name, {}).get("identity") == one for name, one in wanted.metrics.items())
-    )
 
 
 def _left_behind(study: Study) -> Iterator[Deletable]:

@@ -22,7 +22,7 @@ from typing import Any
 
 from convergent.errors import ConfigError
 from convergent.ops.folder_listing import Found, is_there
-from convergent.store.recorded import is_current
+from convergent.store.request import is_current
 from convergent.study import Study
 from convergent.study.graph import Rule
 

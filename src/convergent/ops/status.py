@@ -246,7 +246,7 @@ class Watch:
         found = listed(self._study.paths.root, without=("figures",))
         starts = runs_of(self._study, self._readers)
         run, alive = current(starts)
-        notes = [_refused(start) for start in starts if _is_refused(start, run)][-1:]
+        notes = [_refused(start) for start in starts if _is_refused(start, run, alive)][-1:]
         runs = [start for start in starts if start.began]
         left = self._study.graph.left(partial(is_there, found), finished=finish_times(runs))
         notes += records.notes(self._study, found)
@@ -383,9 +383,11 @@ class Watch:
         ]
 
 
-def _is_refused(start: Run, run: Run | None) -> bool:
-    """Whether a start after the run came to nothing."""
-    return run is not None and not start.began and bool(start.problems) and start.begun > run.begun
+def _is_refused(start: Run, run: Run | None, alive: bool) -> bool:
+    """Whether a start came to nothing while the run is at work, or after its end."""
+    if run is None or start.began or not start.problems:
+        return False
+    return start.begun > (run.begun if alive else run.updated)
 
 
 def _refused(start: Run) -> str:

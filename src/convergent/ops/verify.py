@@ -6,46 +6,38 @@ are compared with the study as it is now, and every member's CRC-32 with its byt
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from convergent.errors import StoreError
 from convergent.ops import records
 from convergent.ops.folder_listing import Found, is_there, listed
 from convergent.ops.gc import orphans
-from convergent.store import fingerprint
-from convergent.store.inspection import Seen, see, see_table
-from convergent.store.recorded import FitIdentity
+from convergent.store import Inspected, Sources, StoreRequest, inspect_store
 from convergent.study import Study
 from convergent.study.graph import MODEL_TABLES, SHARED, Keys
+from convergent.tables.files import inspect_table
+from convergent.tables.frames import family_request
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A store to be read: its stage, and what must be in it."""
+class _File(NamedTuple):
+    """A file that is there, the stage that wrote it, and what must be in it."""
 
     path: str
     stage: str
     keys: Keys
 
-    @property
-    def kind(self) -> str:
-        """What the store must hold."""
-        return {"extract": "features", "fit": "alignment"}.get(self.stage, self.stage)
-
-    @property
-    def model(self) -> str:
-        """Its model; empty for stimuli and responses."""
-        return self.keys.get("model", "")
-
 
 Kind = Literal["missing", "damaged", "settings", "inputs"]
 
 _AT_ONCE = 64
-_TABLES = ("train", "weights", "evaluate", "ceilings", "measure", "family", "correlate", "report")
+_LAYER = ("dataset", "model", "checkpoint", "layer")
+_TABLES = ("train", "weights", "evaluate", "ceilings", "representations", "measure", "family",
+           "correlate")  # fmt: skip
 T = TypeVar("T")
 
 
@@ -136,21 +128,17 @@ class _Verifier:
         self.whole = family is None
         self.found: Found = listed(study.paths.root, without=("figures", "logs"))
         self.findings: list[Finding] = []
-        self.seen: dict[str, Seen] = {}
-        self.records: dict[str, str] = {}  # hash of weights by manifest
+        self.seen: dict[str, Inspected] = {}
+        self.sources = Sources(study)
+        # of a layer's subjects, who are neighbours here, the identities are the same
+        self.of_layer = lru_cache(256)(self._of_layer)
         self.settings: set[str] = set()  # sources of other settings than the study's
         self.read = self.planned = self.alone = 0
 
     def run(self) -> Verified:
-        tables = [
-            path
-            for job in self.jobs
-            if job.stage in _TABLES and job.stage != "report"
-            for path in job.outputs
-            if is_there(self.found, path)
-        ]
-        sources = self._items("stimuli", "responses", "extract")
-        fits = self._items("fit")
+        tables = self._files(*_TABLES)
+        sources = self._files("stimuli", "responses", "extract")
+        fits = self._files("fit")
         self.planned = len(tables) + len(sources) + len(fits)
         self._all(tables, self._table)
         self._all(sources, self._source)
@@ -168,10 +156,10 @@ class _Verifier:
         gone = orphans(self.study, self.found) if self.whole else []
         return Verified(self.findings, self.read, notes, gone)
 
-    def _items(self, *stages: str) -> list[Item]:
-        """Stores of some stages that are there."""
+    def _files(self, *stages: str) -> list[_File]:
+        """Files of some stages that are there."""
         return [
-            Item(path, job.stage, keys)
+            _File(path, job.stage, keys)
             for job in self.jobs
             if job.stage in stages
             for path, keys in self.study.graph.files(job.stage, job.keys)
@@ -199,96 +187,81 @@ class _Verifier:
 
     # ---- checks of one file -----------------------------------------------------------------
 
-    def _table(self, path: str) -> None:
+    def _table(self, file: _File) -> None:
         try:
-            record = see_table(path, quick=self.quick)
+            said = inspect_table(file.path, quick=self.quick)
         except StoreError as error:
-            self.findings.append(Finding("damaged", path, error.what))
+            self.findings.append(Finding("damaged", file.path, error.what))
             return
-        if isinstance(record.get("sha256"), str):
-            self.records[path] = record["sha256"]
+        if file.stage == "family":
+            table = Path(file.path).parent.name.partition("-")[2] or "measurements"
+            self._compare(family_request(self.study, file.keys["family"], table), said)
+        else:
+            self._compare(StoreRequest.of(self.study, file.stage, file.keys, path=file.path), said)
 
-    def _see(self, item: Item) -> Seen | None:
+    def _inspect(self, file: _File) -> Inspected | None:
         try:
-            return see(item.path, item.kind, quick=self.quick)
+            return inspect_store(file.path, quick=self.quick)
         except StoreError as error:
-            self.findings.append(Finding("damaged", item.path, error.what, item.model))
+            model = file.keys.get("model", "")
+            self.findings.append(Finding("damaged", file.path, error.what, model))
             return None
 
-    def _source(self, item: Item) -> None:
-        seen = self._see(item)
-        if seen is None:
+    def _compare(self, request: StoreRequest, said: Mapping[str, Any]) -> bool:
+        """Whether a file is what the study asks for."""
+        different = request.difference(said)
+        if different is not None:
+            model = request.keys.get("model", "")
+            self.settings.add(request.path)
+            self.findings.append(Finding(different.kind, request.path, different.what, model))
+        return different is None
+
+    def _source(self, file: _File) -> None:
+        found = self._inspect(file)
+        if found is None:
             return
-        self.seen[item.path] = Seen(
-            {key: seen.attrs.get(key) for key in ("stimuli_sha256",)}, seen.fingerprint
+        digest = {"stimuli_sha256": found.attrs.get("stimuli_sha256")}
+        self.seen[file.path] = Inspected(digest, found.fingerprint)
+        self.sources.remember(file.path, found.fingerprint)
+        made_from = self.sources.features(file.keys) if file.stage == "extract" else {}
+        request = StoreRequest.of(
+            self.study, file.stage, file.keys, path=file.path, made_from=made_from
         )
-        wanted = self.study.graph.identity(item.stage, item.keys)
-        if item.stage == "extract":
-            wanted = self.study.identity("extract", **item.keys)
-        if seen.attrs.get("identity") != wanted:
-            self._differs("settings", item, "computed with other settings than the study's")
-        elif item.kind == "features":
-            weights = self.study.paths.weights(item.keys["model"], item.keys["checkpoint"])
-            manifest = self.records.get(weights)
-            if manifest is not None and seen.attrs.get("weights_sha256") != manifest:
-                self._differs("inputs", item, "made with other weights than those recorded now")
+        self._compare(request, found.attrs)
 
-    def _other_stimuli(self, sources: Sequence[Item]) -> None:
+    def _other_stimuli(self, files: Sequence[_File]) -> None:
         """Find features and responses of another stimulus set than the one that is there."""
-        for item in sources:
-            stimuli = self.seen.get(self.study.paths.stimuli(item.keys["dataset"]))
-            seen = self.seen.get(item.path)
-            if stimuli and seen and item.path not in self.settings and seen.attrs != stimuli.attrs:
-                self._differs("inputs", item, "made from other stimuli than those there now")
+        for one in files:
+            stimuli = self.seen.get(self.study.paths.stimuli(one.keys["dataset"]))
+            found = self.seen.get(one.path)
+            if stimuli and found and one.path not in self.settings and found.attrs != stimuli.attrs:
+                self.settings.add(one.path)
+                what = "it was made from other stimuli than those there now"
+                self.findings.append(Finding("inputs", one.path, what, one.keys.get("model", "")))
 
-    def _differs(self, kind: Kind, item: Item, what: str) -> None:
-        self.settings.add(item.path)
-        self.findings.append(Finding(kind, item.path, what, item.model))
-
-    def _fit(self, item: Item) -> None:
-        seen = self._see(item)
-        if seen is None:
+    def _fit(self, file: _File) -> None:
+        found = self._inspect(file)
+        if found is None:
             return
-        study, paths = self.study, self.study.paths
-        keys = {key: value for key, value in item.keys.items() if key != "subject"}
-        if not FitIdentity.of(study, **keys).is_of(seen.attrs):
-            what = "computed with other settings than the study's"
-            self.findings.append(Finding("settings", item.path, what, item.model))
-            return
-        made_from = seen.attrs.get("made_from") or {}
+        paths, layer = self.study.paths, tuple(file.keys[name] for name in _LAYER)
+        dataset, subject = file.keys["dataset"], file.keys["subject"]
         sources = {
-            "features": paths.features(*keys.values()),
-            "responses": paths.responses(keys["dataset"], item.keys["subject"]),
-            "stimuli": paths.stimuli(keys["dataset"]),
+            "features": paths.features(*layer),
+            "responses": paths.responses(dataset, subject),
+            "stimuli": paths.stimuli(dataset),
         }
-        there = {name: path for name, path in sources.items() if path in self.seen}
-        changed = [
-            name
-            for name, path in there.items()
-            if made_from.get(name) != self.seen[path].fingerprint
-        ]
-        changed += [name for name, path in there.items() if path in self.settings]
-        if not changed and self._other_nuisance(item, seen):
-            changed = ["nuisance features"]
-        if changed:
-            what = f"made from other {' and '.join(dict.fromkeys(changed))} than the study's now"
-            self.findings.append(Finding("inputs", item.path, what, item.model))
-        elif len(there) < len(sources):
+        request = self.of_layer(layer).for_subject(self.study, subject, self.sources)
+        # a source that is wrong itself is going to be another one
+        wrong = {name: "" for name, path in sources.items() if path in self.settings}
+        made_from = {**request.made_from, **wrong}
+        alone = not sources.keys() <= made_from.keys()
+        if self._compare(replace(request, made_from=made_from), found.attrs) and alone:
             self.alone += 1
 
-    def _other_nuisance(self, item: Item, seen: Seen) -> bool:
-        """Whether the metric ``unique`` is of other baselines' features than those there now."""
-        metric = (seen.attrs.get("metrics") or {}).get("unique")
-        if metric is None:
-            return False
-        recorded = str(metric.get("identity", "")).split()[1:]
-        now = []
-        for path in self.study.nuisance_files(item.keys["dataset"]):
-            try:
-                now.append(self.seen[path].fingerprint if path in self.seen else fingerprint(path))
-            except StoreError:
-                return False
-        return recorded != now
+    def _of_layer(self, layer: tuple[str, ...]) -> StoreRequest:
+        keys = dict(zip(_LAYER, layer, strict=True))
+        subjects = self.study.dataset(keys["dataset"]).subjects
+        return StoreRequest.of(self.study, "fit", {**keys, "subject": subjects[0]})
 
     # ---- what is not there ------------------------------------------------------------------
 

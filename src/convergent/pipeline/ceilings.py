@@ -15,8 +15,9 @@ from convergent.errors import DataError, IdError
 from convergent.pipeline.data import read_responses, read_stimuli
 from convergent.pipeline.metric_validity import compared
 from convergent.pipeline.samples import Samples
+from convergent.store import StoreRequest
 from convergent.study import FitConfig, Study
-from convergent.tables.frames import CEILING_SCHEMA, frame, write_table
+from convergent.tables.frames import CEILING_SCHEMA, frame, write_requested
 
 if TYPE_CHECKING:
     from convergent.alignment.similarity import SimilarityCeiling
@@ -43,7 +44,7 @@ def ceilings(study: Study, dataset: str) -> None:
                 )
             brains.append(brain)
         frames = ceiling_frames(dataset, stimuli, brains, study.config.fit)
-    write_table(study.paths.ceilings(dataset), frames, "ceilings")
+    write_requested(StoreRequest.of(study, "ceilings", {"dataset": dataset}), frames)
 
 
 def ceiling_frames(

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import statistics
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from convergent.errors import StoreError, TableError
 from convergent.pipeline.claims import Material, claimed
 from convergent.pipeline.data import reader_of, truth_rows
-from convergent.pipeline.evaluate import COLUMNS as SCORE_COLUMNS
+from convergent.pipeline.evaluate import read_scores
 from convergent.pipeline.weights import check_all_distinct
-from convergent.store import publish, software
+from convergent.store import StoreRequest, publish, software
 from convergent.study import Study
-from convergent.study.tables import read_rows
-from convergent.tables.frames import read_table, scan_families, write_table
+from convergent.tables.files import described
+from convergent.tables.frames import (
+    read_requested,
+    scan_families,
+    study_request,
+    write_requested,
+)
 from convergent.tables.schemas import MODELS_SCHEMA, PERFORMANCE_SCHEMA, TRUTH_SCHEMA
 
 
 def write_about(study: Study) -> None:
     """Record configuration, families and software versions; no time, so reruns are equal."""
+    request = StoreRequest.of(study, "correlate", {}, path=study.paths.about)
     content: dict[str, Any] = {
-        "study": study.name,
+        **request.attrs,
         "title": study.config.title,
         "primary": study.config.fit.primary_metric,
         "configuration": study.config.model_dump(mode="json"),
@@ -32,8 +36,8 @@ def write_about(study: Study) -> None:
         "identity": study.identity("correlate"),
         "software": software(),
     }
-    with publish(study.paths.about) as temporary:
-        text = json.dumps(content, indent=1)  # not sorted: the first metric is the primary one
+    with publish(request.path) as temporary:
+        text = json.dumps(content, indent=1)
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
@@ -45,18 +49,19 @@ def correlate(study: Study) -> None:
     """
     check_all_distinct(study)
     for table in ("coverage", "resampled"):  # the small ones
-        write_table(study.paths.table(table), [scan_families(study, table).collect()], table)
+        write_requested(study_request(study, table), [scan_families(study, table).collect()])
     ceilings = [
-        read_table(study.paths.ceilings(dataset), "ceilings")
+        read_requested(StoreRequest.of(study, "ceilings", {"dataset": dataset}))
         for dataset in sorted(study.config.datasets)
     ]
-    write_table(study.paths.table("ceilings"), ceilings, "ceilings")
+    write_requested(study_request(study, "ceilings"), ceilings)
     material = _material(study)
     for name in ("performance", "models", "simulation_truth"):
-        write_table(study.paths.table(name), [getattr(material, name)], name)
+        write_requested(study_request(study, name), [getattr(material, name)])
     for name, claim in claimed(material):
-        with publish(study.paths.table(name)) as temporary:
-            claim.write_parquet(temporary)
+        request = study_request(study, name)
+        with publish(request.path) as temporary:
+            claim.write_parquet(temporary, metadata=described(request.attrs))
     write_about(study)
 
 
@@ -67,7 +72,7 @@ def _material(study: Study) -> Material:
         measurements=scan_families(study, "measurements"),
         performance=_performance(study),
         models=models_table(study),
-        ceilings=read_table(study.paths.table("ceilings")),
+        ceilings=read_requested(study_request(study, "ceilings")),
         simulation_truth=_truth(study),
         primary=config.fit.primary_metric,
         benchmarks={
@@ -78,9 +83,9 @@ def _material(study: Study) -> Material:
         seed=config.statistics.seed,
         bootstraps=config.statistics.bootstraps,
         permutations=config.statistics.permutations,
-        resampled=read_table(study.paths.table("resampled"), "resampled"),
+        resampled=read_requested(study_request(study, "resampled")),
         representations=(
-            read_table(study.paths.representations, "representations")
+            read_requested(StoreRequest.of(study, "representations", {}))
             if config.convergence
             else None
         ),
@@ -109,50 +114,29 @@ def models_table(study: Study) -> pl.DataFrame:
 
 def _performance(study: Study) -> pl.DataFrame:
     """Published and measured scores; a score measured here never replaces a published one."""
-    scores = [(s.model, s.checkpoint, s.benchmark, s.score, s.source) for s in study.published]
+    scores = list(study.published)
     for model in study.evaluated_models():
-        scores += _measured(study.paths.performance(model))
+        scores += read_scores(study, model)
     rows = []
-    for model, checkpoint, benchmark, score, source in scores:
-        row, weights = study.model(model), study.checkpoint(model, checkpoint)
+    for one in scores:
+        row, weights = study.model(one.model), study.checkpoint(one.model, one.checkpoint)
         rows.append(
             {
                 "study": study.name,
                 "modality": row.modality,
                 "family": row.family,
-                "model": model,
-                "checkpoint": checkpoint,
+                "model": one.model,
+                "checkpoint": one.checkpoint,
                 "role": weights.role,
                 "step": weights.step,
                 "final": weights.final,
                 "parameters": row.parameters,
-                "benchmark": benchmark,
-                "score": score,
-                "source": source,
+                "benchmark": one.benchmark,
+                "score": one.score,
+                "source": one.source,
             }
         )
     return pl.DataFrame(rows, schema=PERFORMANCE_SCHEMA).sort("model", "checkpoint", "benchmark")
-
-
-def _measured(path: str) -> list[tuple[str, str, str, float, str]]:
-    if not Path(path).exists():
-        raise StoreError("the scores are missing", where=path, fix="run its rule")
-    try:
-        rows = read_rows(Path(path), SCORE_COLUMNS)
-        scores = [row.number("score", float) for row in rows]
-    except TableError as error:
-        raise StoreError(
-            f"the scores are damaged ({error.what})",
-            where=path,
-            fix="delete it and rerun its rule",
-        ) from None
-    texts = ("model", "checkpoint", "benchmark", "source")
-    named = [tuple(row.values[name] for name in texts) for row in rows]
-    return [
-        (model, checkpoint, benchmark, score, source)
-        for (model, checkpoint, benchmark, source), score in zip(named, scores, strict=True)
-        if score is not None
-    ]
 
 
 def _truth(study: Study) -> pl.DataFrame:

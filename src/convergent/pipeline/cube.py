@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from convergent.errors import DataError, TableError
-from convergent.store import RowFile, open_dataset, write_store
+from convergent.store import RowFile, StoreRequest, open_dataset, write_store
 from convergent.store.zarr_format import Blocks
 from convergent.study import Study
 from convergent.tables.frames import scan_families
@@ -75,6 +75,7 @@ def write_cube(study: Study, dataset: str) -> str:
     mine = scan_families(study, "measurements").filter(pl.col("dataset") == dataset)
     axes = _axes(mine, dataset)
     path = study.paths.cube(dataset)
+    request = StoreRequest.of(study, "cube", {"dataset": dataset}, path=path)
     shape = (axes.unit.height, *axes.shape)
     scratch = study.scratch()
     folder, of = scratch or Path(path).parent, f"cube of data set '{dataset}' ({path})"
@@ -98,8 +99,7 @@ def write_cube(study: Study, dataset: str) -> str:
             name: (("unit", "subject", "region", "metric_scale"), file)
             for name, file in files.items()
         }
-        attrs = {"study": study.name, "dataset": dataset}
-        write_store(path, "cube", {**arrays, **_coordinates(axes)}, attrs)
+        write_store(path, "cube", {**arrays, **_coordinates(axes)}, request.attrs)
     return path
 
 
@@ -166,7 +166,7 @@ def _blocks(path: str, dataset: str, axes: _Axes) -> Iterator[tuple[int, dict[st
     """First unit, and values of it and those that follow, of each piece of a family's file."""
     columns = ["dataset", *_UNIT, "subject", "region", "metric", "scale", *VALUES]
     rest: pl.DataFrame | None = None
-    with pq.ParquetFile(path) as source:
+    with pq.ParquetFile(path, page_checksum_verification=True) as source:
         for batch in source.iter_batches(_BATCH, columns=columns):
             rows = pl.from_arrow(batch)
             assert isinstance(rows, pl.DataFrame)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import asdict
 
 import numpy as np
@@ -16,7 +17,7 @@ from convergent.brains import (
     open_dataset,
 )
 from convergent.errors import IdError
-from convergent.store import Store, read_store, write_store
+from convergent.store import Sources, Store, StoreRequest, read_store, write_store
 from convergent.study import Study
 
 log = logging.getLogger(__name__)
@@ -57,15 +58,15 @@ def write_stimuli(study: Study, dataset: str) -> None:
             arrays[name] = (axes, value)
     if stimuli.texts is not None:
         arrays["texts"] = (("stimulus",), np.array(stimuli.texts, dtype=np.str_))
+    request = StoreRequest.of(study, "stimuli", {"dataset": dataset})
     attrs = {
-        "identity": study.identity("stimuli", dataset=dataset),
-        "dataset": dataset,
+        **request.attrs,
         "modality": stimuli.modality,
         "design": stimuli.design,
         "simulated": reader.simulated,
         "stimuli_sha256": stimuli.digest,
     }
-    write_store(study.paths.stimuli(dataset), "stimuli", arrays, attrs)
+    write_store(request.path, "stimuli", arrays, attrs)
     log.info("%d stimuli of '%s'", len(stimuli), dataset)
 
 
@@ -75,12 +76,12 @@ def read_stimuli(study: Study, dataset: str) -> StimulusSet:
     Raises
     ------
     StoreError
-        Missing or damaged.
+        Missing, damaged, of another data set or of other settings.
     IdError
         The contents are not those whose digest the store carries.
     """
-    path = study.paths.stimuli(dataset)
-    store = read_store(path, "stimuli", where=f"stimuli of '{dataset}'", lazy=("images",))
+    request = StoreRequest.of(study, "stimuli", {"dataset": dataset})
+    store = read_store(request, lazy=("images",))
     texts, images = store.arrays.get("texts"), store.arrays.get("images")
     large = images is not None and images.nbytes > _HASHED_BYTES
     stimuli = StimulusSet(
@@ -94,7 +95,9 @@ def read_stimuli(study: Study, dataset: str) -> StimulusSet:
     )
     if stimuli.digest != store.attrs["stimuli_sha256"]:
         raise IdError(
-            "the stimuli are not those that were stored", where=path, fix="delete it and rerun"
+            "the stimuli are not those that were stored",
+            where=request.path,
+            fix="delete it and rerun",
         )
     return stimuli
 
@@ -145,10 +148,9 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
         arrays["nuisance"] = ((sample, "regressor"), responses.nuisance.values)
         arrays["nuisance_name"] = (("regressor",), responses.nuisance.name)
         arrays["nuisance_delayed"] = (("regressor",), responses.nuisance.delayed)
+    request = StoreRequest.of(study, "responses", {"dataset": dataset, "subject": subject})
     attrs = {
-        "identity": study.identity("responses", dataset=dataset),
-        "dataset": dataset,
-        "subject": subject,
+        **request.attrs,
         "design": responses.design,
         "holds": responses.kind,
         "tr": responses.tr,
@@ -157,15 +159,20 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
         "stimuli_sha256": stimuli.digest,
         "source": responses.attrs,
     }
-    write_store(study.paths.responses(dataset, subject), "responses", arrays, attrs)
+    write_store(request.path, "responses", arrays, attrs)
     log.info("%s: %d samples x %d targets", where, *responses.data.shape)
 
 
 def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses, Store]:
-    """Read a subject's responses store; large responses stay on disk."""
-    where = f"responses of subject '{subject}' to '{dataset}'"
-    path = study.paths.responses(dataset, subject)
-    store = read_store(path, "responses", where=where, lazy=("responses",))
+    """Read a subject's responses store; large responses stay on disk.
+
+    Raises
+    ------
+    StoreError
+        Missing, damaged, of another subject or data set, or of other settings.
+    """
+    request = StoreRequest.of(study, "responses", {"dataset": dataset, "subject": subject})
+    store = read_store(request, lazy=("responses",))
     if store["responses"].nbytes <= _HELD_BYTES:
         store.arrays["responses"] = store["responses"][:]
     responses = Responses(
@@ -183,6 +190,28 @@ def read_responses(study: Study, dataset: str, subject: str) -> tuple[Responses,
         sample_id=store.arrays.get("sample_id"),
     )
     return responses, store
+
+
+def read_features(
+    study: Study,
+    sources: Sources,
+    dataset: str,
+    model: str,
+    checkpoint: str,
+    layer: str,
+    *,
+    lazy: Collection[str] = (),
+) -> Store:
+    """Read the features of a layer.
+
+    Raises
+    ------
+    StoreError
+        Missing, damaged, of another layer, or of other settings or weights.
+    """
+    keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint, "layer": layer}
+    request = StoreRequest.of(study, "extract", keys, made_from=sources.features(keys))
+    return read_store(request, lazy=lazy)
 
 
 def _nuisance(store: Store) -> Nuisance | None:

@@ -7,14 +7,17 @@ import logging
 from functools import partial
 from pathlib import Path
 
-from convergent.errors import ConfigError
+from convergent.errors import ConfigError, StoreError, TableError
 from convergent.evaluation import Material
 from convergent.evaluation import evaluate as measure
 from convergent.models import LoadedBaseline, LoadedModel
 from convergent.pipeline.data import reader_of
 from convergent.pipeline.weights import load_checkpoint
-from convergent.store import publish
+from convergent.store import StoreRequest, open_file, publish
+from convergent.store.archive import named_errors
+from convergent.store.request import comment, first_line
 from convergent.study import Performance, Study
+from convergent.study.tables import read_rows
 
 log = logging.getLogger(__name__)
 
@@ -52,13 +55,45 @@ def evaluate(study: Study, model: str) -> None:
             material=material_of(study),
             batch_size=study.config.extraction.fixed_batch_size,
         )
+    request = StoreRequest.of(study, "evaluate", {"model": model})
     with (
-        publish(study.paths.performance(model)) as temporary,
+        publish(request.path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as handle,
     ):
+        handle.write(comment(request.attrs))
         writer = csv.writer(handle, delimiter="\t", lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows([getattr(score, name) for name in COLUMNS] for score in scores)
+
+
+def read_scores(study: Study, model: str) -> list[Performance]:
+    """Read the scores that `evaluate` wrote for a model.
+
+    Raises
+    ------
+    StoreError
+        Missing or damaged, or of another model or other settings.
+    """
+    request = StoreRequest.of(study, "evaluate", {"model": model})
+    with named_errors(request.where, "table of scores"), open_file(request.path) as file:
+        request.check(first_line(file.read()))
+    try:
+        rows = read_rows(Path(request.path), COLUMNS)
+        scores = [
+            Performance(**{**row.values, "score": row.number("score", float)})  # type: ignore[arg-type]
+            for row in rows
+        ]
+    except TableError as error:
+        raise StoreError(
+            f"the scores are damaged ({error.what})",
+            where=request.where,
+            fix=f"delete it and run `{request.command}`",
+        ) from None
+    strange = [one for one in scores if one.model != model]
+    if strange:
+        what = f"it holds a score of model '{strange[0].model}'"
+        raise StoreError(what, where=request.where, fix=f"delete it and run `{request.command}`")
+    return scores
 
 
 def material_of(study: Study) -> Material:

@@ -15,7 +15,7 @@ from convergent.extraction import LayerSummary, Settings, extract_rows
 from convergent.models import LoadedBaseline, LoadedModel, WeightsManifest
 from convergent.pipeline.data import read_stimuli
 from convergent.pipeline.weights import load_checkpoint
-from convergent.store import RowFile, require_room, write_store
+from convergent.store import RowFile, StoreRequest, require_room, write_store
 from convergent.study import Checkpoint, Study, Unit
 from convergent.study.resources import features_bytes
 
@@ -120,9 +120,9 @@ class _Pass:
             "checkpoint": self._checkpoint.name,
             "layer": result.layer,
         }
+        request = StoreRequest.of(self._study, "extract", keys)
         attrs: dict[str, Any] = {
-            **keys,
-            "identity": self._study.identity("extract", **keys),
+            **request.attrs,
             "status": result.status,
             "reason": result.reason,
             "width": result.width,
@@ -139,7 +139,7 @@ class _Pass:
         if result.status != "ok":
             log.warning("%s: failed: %s", keys, result.reason)
         write_store(
-            self._path(stimuli.name, result.layer),
+            request.path,
             "features",
             {
                 "features": (("stimulus", "feature"), rows),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,13 @@ from convergent.alignment import effective_dimensionality, region_means
 from convergent.brains import Responses
 from convergent.device import resolve_device
 from convergent.errors import IdError
-from convergent.pipeline.data import read_responses, read_stimuli
+from convergent.pipeline.data import read_features, read_responses, read_stimuli
 from convergent.pipeline.metric_validity import check_metrics_of, compared
-from convergent.pipeline.metrics import Facts, read_baselines, ridge, similarities, unique
+from convergent.pipeline.metrics import Facts, ridge, similarities, unique
 from convergent.pipeline.samples import Samples
 from convergent.pipeline.scores import region_index
-from convergent.store import Store, fingerprint, read_store, software, write_store
-from convergent.store.reuse import FitSpec, Kept, Part, keep, kept, restore
+from convergent.store import Sources, Store, StoreRequest, software, write_store
+from convergent.store.reuse import Kept, Part, keep, kept, restore
 from convergent.store.zarr_format import Arrays
 from convergent.study import Study, Unit
 
@@ -29,6 +28,7 @@ log = logging.getLogger(__name__)
 
 # Layers compared at once: what similarity metrics make of the brains is then made once for all.
 LAYERS_AT_ONCE = 32
+_MADE_FROM = ("features", "responses", "stimuli")
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class Task:
 
     layer: tuple[str, str]
     brain: Brain
-    wanted: FitSpec
+    wanted: StoreRequest
     kept: Kept
 
     @property
@@ -91,20 +91,13 @@ class _Fit:
         self.study, self.dataset, self.model = study, dataset, model
         self.stimuli = read_stimuli(study, dataset)
         self.brains = [Brain(*read_responses(study, dataset, who)) for who in subjects]
-        self.fingerprint = cache(fingerprint)  # stimuli and responses are those of every layer
-        self.baselines = {
-            path: self.fingerprint(path)
-            for path in (study.nuisance_files(dataset) if study.config.fit.unique else ())
-        }
+        self.sources = Sources(study)
 
     def run(self, layers: Sequence[tuple[str, str]]) -> None:
         """Write what is missing, `LAYERS_AT_ONCE` layers together."""
         for first in range(0, len(layers), LAYERS_AT_ONCE):
-            tasks = [
-                self._task(layer, brain)
-                for layer in layers[first : first + LAYERS_AT_ONCE]
-                for brain in self.brains
-            ]
+            some = layers[first : first + LAYERS_AT_ONCE]
+            tasks = [task for layer in some for task in self._tasks(layer)]
             missing = [task for task in tasks if not task.kept.complete]
             for task in tasks:
                 if task.kept.complete:
@@ -113,15 +106,19 @@ class _Fit:
                 log.info("%d of %d stores were there", done, len(tasks))
             self._run(missing)
 
-    def _task(self, layer: tuple[str, str], brain: Brain) -> Task:
-        wanted = FitSpec.of(
-            self.study,
-            self._keys(layer),
-            brain.responses.subject,
-            self.baselines,
-            fingerprint=self.fingerprint,
-        )
-        return Task(layer, brain, wanted, kept(wanted))
+    def _tasks(self, layer: tuple[str, str]) -> list[Task]:
+        """One per subject; features that are missing end the job here."""
+        keys = self._keys(layer)
+        self.sources.fingerprint(self.study.paths.features(*keys.values()))
+        if self.study.config.fit.unique:
+            for path in self.study.nuisance_files(self.dataset):
+                self.sources.fingerprint(path)
+        subjects = [brain.responses.subject for brain in self.brains]
+        asked = StoreRequest.alignments(self.study, keys, subjects, self.sources)
+        return [
+            Task(layer, brain, wanted, kept(wanted))
+            for brain, wanted in zip(self.brains, asked, strict=True)
+        ]
 
     def _keys(self, layer: tuple[str, str]) -> dict[str, str]:
         checkpoint, name = layer
@@ -155,8 +152,7 @@ class _Fit:
         keys = self._keys(layer)
         where = f"features of '{self.model}', checkpoint '{layer[0]}', layer '{layer[1]}' for "
         where += f"'{self.dataset}'"
-        path = self.study.paths.features(*keys.values())
-        features = read_store(path, "features", where=where, lazy=("features",))
+        features = read_features(self.study, self.sources, **keys, lazy=("features",))
         for brain in self.brains:
             same = {features.attrs["stimuli_sha256"], brain.store.attrs["stimuli_sha256"]}
             if same != {self.stimuli.digest}:
@@ -228,7 +224,10 @@ class _Fit:
                     resampled=study.resampled(self.model, layer[0]),
                 )
         if "unique" in metrics:
-            nuisance = read_baselines(study, self.stimuli.name)
+            nuisance = [
+                read_features(study, self.sources, self.dataset, *key)
+                for key in study.nuisance_baselines(self.dataset)
+            ]
             people = [brain.responses for brain in brains]
             for into, one in zip(found, samples, strict=True):
                 into["unique"] = unique(one, people, stores, self.stimuli, nuisance, config)
@@ -251,13 +250,11 @@ class _Fit:
             arrays |= part.arrays
         fit = self.study.config.fit
         attrs: dict[str, Any] = {
-            **self._keys(task.layer),
-            "subject": task.brain.responses.subject,
-            "identity": task.wanted.identity,
-            "made_from": dict(task.wanted.made_from),
+            **task.wanted.attrs,
+            "made_from": {name: task.wanted.made_from[name] for name in _MADE_FROM},
             "metrics": {
                 name: {
-                    "identity": task.wanted.metrics[name],
+                    "identity": task.wanted.metric_identity(name),
                     "arrays": sorted(part.arrays),
                     "facts": dict(part.facts),
                     "software": dict(part.software),

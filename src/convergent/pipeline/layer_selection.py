@@ -76,7 +76,7 @@ class Choosing:
 
     def add(self, layer: Layer, subject: str, store: Store) -> None:
         """See a layer of a subject, in the order of the model's row."""
-        scores = scores_of(store, list(self._study.config.fit.similarities))
+        scores = scores_of(store, self._study.config.fit)
         seen = self._seen.get(subject)
         if seen is None:
             seen = self._seen[subject] = _first(layer, store, scores)

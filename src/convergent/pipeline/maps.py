@@ -10,8 +10,8 @@ import numpy as np
 from convergent.alignment import choose_layers, mean_defined, normalise_by_ceiling
 from convergent.errors import ConfigError, DataError, StoreError
 from convergent.pipeline.scores import region_index
-from convergent.pipeline.workers import StoreRequest, Workers, read_requested, workers
-from convergent.store import Store, write_store
+from convergent.pipeline.workers import Workers, workers
+from convergent.store import Sources, Store, StoreRequest, read_store, write_store
 from convergent.store.zarr_format import Arrays
 from convergent.study import Study, final_models
 
@@ -92,35 +92,35 @@ def write_maps(study: Study, dataset: str) -> str:
     arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         "model": (("model",), np.array([model for model, _ in models]))
     }
-    counted = {}
+    counted, sources = {}, Sources(study)
     with workers(study.config.aggregation, study.paths.worker_logs) as readers:
         for subject in study.dataset(dataset).subjects:
-            asked = [_asked(study, dataset, *model, subject) for model in models]
+            asked = [_asked(study, sources, dataset, *model, subject) for model in models]
             found = _over_models(readers, asked, f"data set '{dataset}', subject '{subject}'")
             arrays |= _subject_arrays(study, subject, found)
             counted[subject] = list(found.models)
+    request = StoreRequest.of(study, "maps", {"dataset": dataset})
     attrs = {
-        "study": study.name,
-        "dataset": dataset,
+        **request.attrs,
         "modality": study.dataset(dataset).modality,
         "metric": "ridge_r",
         "choice": "best",
         "ceiling_threshold": study.config.statistics.ceiling_threshold,
         "models": counted,
     }
-    path = study.paths.maps(dataset)
-    write_store(path, "maps", arrays, attrs)
-    return path
+    write_store(request.path, "maps", arrays, attrs)
+    return request.path
 
 
-def _asked(study: Study, dataset: str, model: str, checkpoint: str, subject: str) -> _Model:
-    layers = study.model(model).layers
-    return _Model(
-        model,
-        tuple(
-            StoreRequest.of(study, dataset, model, checkpoint, one.name, subject) for one in layers
-        ),
-    )
+def _asked(
+    study: Study, sources: Sources, dataset: str, model: str, checkpoint: str, subject: str
+) -> _Model:
+    keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint}
+    asked = [
+        StoreRequest.alignments(study, {**keys, "layer": layer.name}, [subject], sources)[0]
+        for layer in study.model(model).layers
+    ]
+    return _Model(model, tuple(one.absolute() for one in asked))
 
 
 def _over_models(readers: Workers, asked: Sequence[_Model], where: str) -> Moments:
@@ -132,7 +132,7 @@ def _over_models(readers: Workers, asked: Sequence[_Model], where: str) -> Momen
 
 def moments_of(asked: _Model) -> Moments | None:
     """One model's scores; None without a layer that has any."""
-    read = [(one, read_requested(one, lambda name, _: name in _CHOICE)) for one in asked.layers]
+    read = [(one, read_store(one, wanted=lambda name, _: name in _CHOICE)) for one in asked.layers]
     layers = [(one, store) for one, store in read if store.attrs["status"] == "ok"]
     if not layers:
         return None
@@ -161,7 +161,7 @@ def _scores(layers: Sequence[StoreRequest], chosen: np.ndarray) -> np.ndarray:
     layer = chosen[:, region_index(first)]
     score = np.full(layer.shape, np.nan)
     for k in needed:
-        store = read_requested(layers[k], lambda name, _: name == "fold_r")
+        store = read_store(layers[k], wanted=lambda name, _: name == "fold_r")
         mine = layer == k
         score[mine] = store["fold_r"][mine]
     return mean_defined(score, axis=0)
@@ -169,7 +169,7 @@ def _scores(layers: Sequence[StoreRequest], chosen: np.ndarray) -> np.ndarray:
 
 def _per_target(asked: StoreRequest) -> Store:
     names = ("region", "target_region", "noise_ceiling")
-    return read_requested(asked, lambda name, _: name in names)
+    return read_store(asked, wanted=lambda name, _: name in names)
 
 
 def merge(parts: Sequence[Moments | None]) -> Moments | None:

@@ -11,20 +11,23 @@ import polars as pl
 from convergent.alignment import choose_layers, mean_defined
 from convergent.pipeline.layer_selection import Choosing
 from convergent.pipeline.scores import Scores, scores_of
-from convergent.pipeline.workers import StoreRequest, Workers, read_requested, workers
-from convergent.store import Store
+from convergent.pipeline.workers import Workers, workers
+from convergent.store import Sources, Store, StoreRequest, read_store
 from convergent.study import Layer, Model, Study, Unit
-from convergent.tables.files import copy_rows, datasets_in, scan_tables, writing
+from convergent.study.graph import MODEL_TABLES
+from convergent.tables.files import check_tables, copy_rows, datasets_in, writing_requested
 from convergent.tables.frames import (
     RESAMPLED_SCHEMA,
     against_null,
+    family_request,
     frame,
     keys,
+    model_request,
     regions,
     share_of_ceiling,
-    write_table,
+    write_requested,
 )
-from convergent.tables.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA, SCHEMAS, SHAPES
+from convergent.tables.schemas import COVERAGE_SCHEMA, MEASUREMENT_SCHEMA
 
 Stores = dict[tuple[str, str, str, str], Store]
 
@@ -113,38 +116,39 @@ def measure(study: Study, model: str) -> None:
     for dataset, _, checkpoint, name in study.members(Unit(model)):
         members.setdefault((dataset, checkpoint), []).append(name)
     coverage: list[dict[str, Any]] = []
+    sources = Sources(study)
+    asked = {table: model_request(study, model, table) for table in MODEL_TABLES}
     with (
-        writing(study.paths.model(model), SHAPES["measurements"]) as measurements,
-        writing(study.paths.model(model, "alignment"), SHAPES["alignment"]) as alignment,
-        writing(study.paths.model(model, "resampled"), SHAPES["resampled"]) as curves,
+        writing_requested(asked["measurements"]) as measurements,
+        writing_requested(asked["alignment"]) as alignment,
+        writing_requested(asked["resampled"]) as curves,
         workers(study.config.aggregation, study.paths.worker_logs) as readers,
     ):
         for (dataset, checkpoint), names in sorted(members.items()):
             choosing = Choosing(study, row, dataset, checkpoint)
             resamples: Stores = {}
-            for layer, stores in _read(study, readers, row, dataset, checkpoint, names, coverage):
+            for layer, stores in _read(
+                study, readers, sources, row, dataset, checkpoint, names, coverage
+            ):
                 frames = [_measurements(study, row, key, store) for key, store in stores.items()]
                 measurements.write(pl.concat(frames))
                 for key, store in stores.items():
                     choosing.add(layer, key[3], store)
-                resamples |= {key: of_resamples(store) for key, store in stores.items()}
+                if "ridge" in study.config.fit.metrics:
+                    resamples |= {key: of_resamples(store) for key, store in stores.items()}
             if chosen := choosing.frames():
                 alignment.write(pl.concat(chosen))
             if drawn := resampled(study, row, resamples):
                 curves.write(pl.concat(drawn))
-    write_table(
-        study.paths.model(model, "coverage"),
-        [pl.DataFrame(coverage, schema=COVERAGE_SCHEMA)],
-        "coverage",
-    )
+    write_requested(asked["coverage"], [pl.DataFrame(coverage, schema=COVERAGE_SCHEMA)])
 
 
 def gather_family(study: Study, family: str) -> None:
     """Join the tables of a family's models, a row group at a time."""
-    for table in SCHEMAS:
-        paths = [study.paths.model(model, table) for model in sorted(study.family(family))]
-        scan_tables(paths, table)  # each has this table's columns
-        with writing(study.paths.family(family, table), SHAPES[table]) as file:
+    for table in MODEL_TABLES:
+        models = sorted(study.family(family))
+        paths = check_tables(model_request(study, model, table) for model in models)
+        with writing_requested(family_request(study, family, table)) as file:
             for dataset in datasets_in(paths):
                 for path in paths:
                     copy_rows(file, path, dataset)
@@ -153,6 +157,7 @@ def gather_family(study: Study, family: str) -> None:
 def _read(
     study: Study,
     readers: Workers,
+    sources: Sources,
     model: Model,
     dataset: str,
     checkpoint: str,
@@ -163,10 +168,13 @@ def _read(
     subjects = sorted(study.dataset(dataset).subjects)
     known = [study.layer(model.key, name) for name in layers]
     known.sort(key=lambda layer: (layer.index, layer.name))
+    keys = {"dataset": dataset, "model": model.key, "checkpoint": checkpoint}
     asked = (
-        StoreRequest.of(study, dataset, model.key, checkpoint, layer.name, subject)
+        request.absolute()
         for layer in known
-        for subject in subjects
+        for request in StoreRequest.alignments(
+            study, {**keys, "layer": layer.name}, subjects, sources
+        )
     )
     found = readers.each(_of_regions, asked)
     for layer in known:
@@ -193,7 +201,7 @@ def _read(
 
 def _of_regions(asked: StoreRequest) -> Store:
     """What a store says of regions: with 40,000 targets a hundredth of it."""
-    return read_requested(asked, lambda _, dims: "target" not in dims)
+    return read_store(asked, wanted=lambda _, dims: "target" not in dims)
 
 
 def _measurements(
@@ -219,7 +227,7 @@ def _measurements(
         "weights_sha256": store.attrs["weights_sha256"],
     }
     parts = []
-    for scores in scores_of(store, list(study.config.fit.similarities)):
+    for scores in scores_of(store, study.config.fit):
         row = {**common, "metric": scores.metric, "scale": scores.scale, "score": scores.score}
         row |= against_null(scores.score, scores.null)
         if scores.metric == "ridge_r":

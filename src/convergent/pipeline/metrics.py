@@ -10,13 +10,17 @@ import numpy as np
 from convergent.alignment import (
     Problem,
     RidgeScores,
+    UniqueScores,
     alpha_grid,
+    fir,
     fit_subjects,
+    fit_unique,
     normalise_by_ceiling,
     region_means,
     region_medians,
 )
-from convergent.errors import ConfigError
+from convergent.brains import Responses, StimulusSet, align
+from convergent.errors import ConfigError, IdError
 from convergent.pipeline.samples import Samples
 from convergent.pipeline.scores import region_index
 from convergent.store import Store, rows_of
@@ -25,13 +29,6 @@ from convergent.study import FitConfig
 
 if TYPE_CHECKING:
     from convergent.alignment.similarity import SimilarityScores
-
-
-from convergent.alignment import UniqueScores, fir, fit_unique
-from convergent.brains import Responses, StimulusSet, align
-from convergent.errors import IdError
-from convergent.store import read_store
-from convergent.study import Study
 
 
 def per_target(
@@ -241,21 +238,6 @@ def _ridge_arrays(
         axes = ("bootstrap", "fold", "region")
         arrays["boot_fold_r"] = (axes, scores.boot_fold_r.astype(np.float32))
     return arrays
-
-
-def read_baselines(study: Study, dataset: str) -> list[Store]:
-    """Feature stores of the baselines that count as nuisance for a data set.
-
-    Raises
-    ------
-    StoreError
-        Missing or damaged.
-    """
-    stores = []
-    for key in study.nuisance_baselines(dataset):
-        where = f"nuisance '{key[0]}' for '{dataset}'"
-        stores.append(read_store(study.paths.features(dataset, *key), "features", where=where))
-    return stores
 
 
 def nuisance_of(

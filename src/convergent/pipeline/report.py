@@ -11,11 +11,9 @@ from convergent.errors import StoreError
 from convergent.figures import draw_all
 from convergent.pipeline.data import read_responses, read_stimuli
 from convergent.report import DatasetFacts, ReportInputs, render_report, report_tables
-from convergent.store import publish, software, stamp
-from convergent.store.recorded import attributes
+from convergent.store import attributes, publish, software, stamp
 from convergent.study import Study
-from convergent.tables.frames import read_table
-from convergent.tables.schemas import SHAPES
+from convergent.tables.frames import read_requested, study_request
 
 
 def write_report(study: Study) -> str:
@@ -69,10 +67,7 @@ def _check_tables(study: Study) -> None:
 
 
 def _inputs(study: Study) -> ReportInputs:
-    tables = {
-        name: read_table(study.paths.table(name), name if name in SHAPES else None)
-        for name in study.tables()
-    }
+    tables = {name: read_requested(study_request(study, name)) for name in study.tables()}
     return ReportInputs(
         study=study.name,
         title=study.config.title,

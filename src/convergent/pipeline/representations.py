@@ -12,11 +12,11 @@ import polars as pl
 
 from convergent.alignment import Problem, item_orders
 from convergent.errors import ConfigError, IdError
-from convergent.pipeline.data import read_stimuli
+from convergent.pipeline.data import read_features, read_stimuli
 from convergent.pipeline.samples import features_of_items
-from convergent.store import read_store
+from convergent.store import Sources, StoreRequest
 from convergent.study import Study, converging_layers
-from convergent.tables.frames import against_null, write_table
+from convergent.tables.frames import against_null, write_requested
 from convergent.tables.schemas import REPRESENTATIONS_SCHEMA
 
 log = logging.getLogger(__name__)
@@ -66,16 +66,16 @@ def representations(study: Study) -> None:
     log.info("%d vision and %d language layers, %d items", len(vision), len(language), len(common))
     rows = _compare(vision, language, common, fit.permutations, fit.seed, section.datasets)
     table = pl.DataFrame(rows, schema=REPRESENTATIONS_SCHEMA)
-    write_table(study.paths.representations, [table], "representations")
+    request = StoreRequest.of(study, "representations", {}, path=study.paths.representations)
+    write_requested(request, [table])
 
 
 def _layers(study: Study, dataset: str) -> list[_Layer]:
-    stimuli = read_stimuli(study, dataset)
+    stimuli, sources = read_stimuli(study, dataset), Sources(study)
     found = []
     for model, checkpoint, name in converging_layers(study, dataset):
-        path = study.paths.features(dataset, model, checkpoint, name)
         where = f"features of '{model}', layer '{name}' for '{dataset}'"
-        store = read_store(path, "features", where=where)
+        store = read_features(study, sources, dataset, model, checkpoint, name)
         if store.attrs["status"] != "ok":
             log.warning("%s: left out (%s)", where, store.attrs["reason"])
             continue

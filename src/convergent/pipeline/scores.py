@@ -8,6 +8,7 @@ import numpy as np
 
 from convergent.alignment import mean_defined
 from convergent.store import Store
+from convergent.study import FitConfig
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,13 @@ def region_index(store: Store) -> np.ndarray:
     return np.array([position[name] for name in store["target_region"].tolist()], dtype=np.intp)
 
 
-def scores_of(store: Store, similarities: list[str]) -> list[Scores]:
-    """Read a store's scores: ridge and unique, where they were fitted, then the similarities."""
+def scores_of(store: Store, config: FitConfig) -> list[Scores]:
+    """Read a store's scores: ridge and unique, where they were fitted, then the similarities.
+
+    A store may hold metrics that the study does not list any more: they are left out.
+    """
     found = []
-    if "region_fold_r" in store.arrays:
+    if "ridge" in config.metrics and "region_fold_r" in store.arrays:
         null, null_inner = store.arrays.get("null_fold_r"), store.arrays.get("null_inner_r")
         outer = store["region_fold_r"]
         found.append(
@@ -64,7 +68,7 @@ def scores_of(store: Store, similarities: list[str]) -> list[Scores]:
                 null,
             )
         )
-    if "region_unique_fold" in store.arrays:
+    if "unique" in config.metrics and "region_unique_fold" in store.arrays:
         outer = store["region_unique_fold"]
         found.append(
             Scores(
@@ -78,7 +82,7 @@ def scores_of(store: Store, similarities: list[str]) -> list[Scores]:
                 None,
             )
         )
-    for name in similarities:
+    for name in config.similarities:
         half, null = store[f"{name}_half"], store.arrays.get(f"{name}_null")
         half_null = store.arrays.get(f"{name}_half_null")
         for s, scale in enumerate(store[f"{name}_scale"].tolist()):

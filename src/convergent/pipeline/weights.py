@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from convergent.device import resolve_device
@@ -19,8 +20,8 @@ from convergent.models import (
     load,
     make_manifest,
 )
-from convergent.store import publish
-from convergent.study import Study, Unit, same_weights
+from convergent.store import StoreRequest, attributes, publish, read_record
+from convergent.study import Study, same_weights
 
 log = logging.getLogger(__name__)
 
@@ -62,8 +63,9 @@ def train(study: Study, model: str) -> None:
         working.rename(final)
     finally:
         shutil.rmtree(working, ignore_errors=True)
-    content = {"kind": "training", "identity": study.identity("train", model=model), **record}
-    with publish(study.paths.trained(model)) as temporary:
+    request = StoreRequest.of(study, "train", {"model": model})
+    content = {**record, **request.attrs}
+    with publish(request.path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     log.info("trained '%s': %s", model, final)
 
@@ -80,6 +82,8 @@ def write_manifests(study: Study, model: str, checkpoint: str | None) -> None:
     """
     row = study.model(model)
     names = [checkpoint] if checkpoint else [item.name for item in row.checkpoints]
+    if study.trains(model):
+        read_record(StoreRequest.of(study, "train", {"model": model}))
     manifests = {}
     for name in names:
         trained_dir = None
@@ -94,18 +98,22 @@ def write_manifests(study: Study, model: str, checkpoint: str | None) -> None:
         )
     # Models of other families are compared before results are published; reading all would
     # make this step slower with every row of the study.
-    known = [
-        Path(study.paths.weights(key, item.name))
+    asked = [
+        StoreRequest.of(study, "weights", {"model": key, "checkpoint": item.name})
         for key in study.family(row.family)
         for item in study.model(key).checkpoints
         if (key, item.name) not in {(model, name) for name in manifests}
     ]
-    check_distinct(
-        [*(WeightsManifest.read(path) for path in known if path.exists()), *manifests.values()],
-        same_weights(study.models.values()),
-    )
+    # those of other settings are about to be made anew, and are compared then
+    known = [
+        WeightsManifest.read(one.path)
+        for one in asked
+        if Path(one.path).exists() and one.difference(attributes(one.path)) is None
+    ]
+    check_distinct([*known, *manifests.values()], same_weights(study.models.values()))
     for name, manifest in manifests.items():
-        manifest.write(study.paths.weights(model, name))
+        request = StoreRequest.of(study, "weights", {"model": model, "checkpoint": name})
+        replace(manifest, identity=request.identity).write(request.path)
 
 
 def read_manifest(study: Study, model: str, checkpoint: str) -> WeightsManifest | None:
@@ -119,7 +127,13 @@ def read_manifest(study: Study, model: str, checkpoint: str) -> WeightsManifest 
             where=f"model '{model}', checkpoint '{checkpoint}'",
             fix=f"convergent weights --study {study.file} --model {model}",
         )
-    return WeightsManifest.read(path)
+    return _manifest(study, model, checkpoint)
+
+
+def _manifest(study: Study, model: str, checkpoint: str) -> WeightsManifest:
+    request = StoreRequest.of(study, "weights", {"model": model, "checkpoint": checkpoint})
+    read_record(request)
+    return WeightsManifest.read(request.path)
 
 
 def load_checkpoint(
@@ -166,9 +180,10 @@ def load_checkpoint(
 def check_all_distinct(study: Study) -> None:
     """Refuse a study in which two checkpoints, of whatever models, have the same weights."""
     manifests = (
-        WeightsManifest.read(path)
+        _manifest(study, model.key, checkpoint.name)
         for model in study.models.values()
-        for path in study.weights_files(Unit(model.key))
-        if Path(path).exists()
+        if not model.is_control
+        for checkpoint in model.checkpoints
+        if Path(study.paths.weights(model.key, checkpoint.name)).exists()
     )
     check_distinct(manifests, same_weights(study.models.values()))

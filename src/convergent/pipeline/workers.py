@@ -8,15 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, TypeVar
 
-from convergent.errors import ConfigError, StoreError
+from convergent.errors import ConfigError
 from convergent.pipeline.remote_workers import at_address, lacking, on_slurm, slurm_mistakes
-from convergent.store import Store, read_store
-from convergent.store.recorded import FitIdentity
-from convergent.store.zarr_format import WantedArrays
-from convergent.study import AggregationConfig, Study
+from convergent.study import AggregationConfig
 
 # Results that are merged at once; the order of sums does not depend on who computes them.
 FAN_IN = 8
@@ -25,46 +21,6 @@ _AHEAD = 2
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class StoreRequest:
-    """An alignment store, and the settings that it must have been made with."""
-
-    path: str
-    identity: FitIdentity
-    where: str
-
-    @classmethod
-    def of(
-        cls, study: Study, dataset: str, model: str, checkpoint: str, layer: str, subject: str
-    ) -> StoreRequest:
-        """Ask for one layer and subject."""
-        path = study.paths.alignment(dataset, model, checkpoint, layer, subject)
-        keys = {"dataset": dataset, "model": model, "checkpoint": checkpoint, "layer": layer}
-        return cls(
-            str(Path(path).absolute()),  # workers on other machines start in other directories
-            FitIdentity.of(study, **keys),
-            f"model '{model}', checkpoint '{checkpoint}', layer '{layer}', subject '{subject}'",
-        )
-
-
-def read_requested(asked: StoreRequest, wanted: WantedArrays) -> Store:
-    """Read what is wanted of a store.
-
-    Raises
-    ------
-    StoreError
-        It is missing, damaged, or of other settings.
-    """
-    store = read_store(asked.path, "alignment", where=asked.where, wanted=wanted)
-    if not asked.identity.is_of(store.attrs):
-        raise StoreError(
-            "the store was computed with other settings than the study's",
-            where=f"{asked.where} ({asked.path})",
-            fix="delete it and rerun its rule",
-        )
-    return store
 
 
 @dataclass(frozen=True)

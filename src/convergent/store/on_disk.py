@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import struct
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from convergent.errors import StoreError
+from convergent.store.archive import Archive, named_errors, open_file
 from convergent.store.zarr_format import Layout
 
 _SCRATCH_FIX = (
@@ -208,7 +207,7 @@ class StoredArray:
         self.path, self.layout = Path(path), layout
         self._name = name
         self.shape, self.dtype, self.ndim = layout.shape, layout.dtype, len(layout.shape)
-        self._archive: zipfile.ZipFile | None = None
+        self._archive: Archive | None = None
         self._kept: tuple[int, np.ndarray] | None = None
 
     def __len__(self) -> int:
@@ -254,22 +253,15 @@ class StoredArray:
     def _chunk(self, number: int) -> np.ndarray:
         if self._kept is None or self._kept[0] != number:
             self._kept = None  # before the next one is read, so that there is only one
-            try:
+            with named_errors(f"array '{self._name}' ({self.path})"):
                 if self._archive is None:
-                    self._archive = zipfile.ZipFile(self.path)
+                    self._archive = Archive(self.path)
                 self._kept = number, self.layout.chunk(number, self._archive.read)
-            except (zipfile.BadZipFile, EOFError, OSError, KeyError, ValueError) as error:
-                raise StoreError(
-                    f"array '{self._name}' of the store is damaged ({error})",
-                    where=str(self.path),
-                    fix="delete the file and rerun its rule",
-                ) from None
         return self._kept[1]
 
 
 # Neighbouring blocks of columns are read together, as so many bytes at most.
 _HELD_BYTES = 256 << 20
-_LOCAL_HEADER = struct.Struct("<26xHH")  # of a zip member: lengths of its name and extra field
 
 
 class TargetBlocks:
@@ -296,7 +288,8 @@ class TargetBlocks:
         self.dtype, self.ndim = stored.dtype, 2
         self._path, self._rows, self._targets = stored.path, np.asarray(rows), stored.shape[1]
         self._count, self._per_member = stored.shape[0], stored.layout.rows
-        self._starts = _member_starts(stored.path, stored.layout.members)
+        with named_errors(str(stored.path)), Archive(stored.path) as archive:
+            self._starts = [archive.start(name) for name in stored.layout.members]
         self._held: tuple[int, np.ndarray] | None = None
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
@@ -323,13 +316,13 @@ class TargetBlocks:
     def _read(self, start: int, stop: int) -> np.ndarray:
         size, wanted = self.dtype.itemsize, (stop - start) * self.dtype.itemsize
         values = np.empty((len(self._rows), stop - start), dtype=self.dtype.newbyteorder("<"))
-        with Path(self._path).open("rb") as file:
+        with named_errors(str(self._path)), open_file(self._path) as file:
             for place, row in enumerate(self._rows.tolist()):
                 member, inside = divmod(row, self._per_member)
                 offset = self._starts[member] + (inside * self._targets + start) * size
                 data = os.pread(file.fileno(), wanted, offset)
                 if len(data) != wanted:
-                    raise _damaged(self._path, "it is shorter than when it was opened")
+                    raise EOFError("it is shorter than when it was opened")
                 values[place] = np.frombuffer(data, dtype=values.dtype)
         return values.astype(self.dtype, copy=False)
 
@@ -337,25 +330,3 @@ class TargetBlocks:
 def rows_of(values: np.ndarray | StoredArray, rows: np.ndarray) -> Any:
     """Rows of responses: in memory, or as `TargetBlocks` where they lie on disk."""
     return TargetBlocks(values, rows) if isinstance(values, StoredArray) else values[rows]
-
-
-def _member_starts(path: Path, members: tuple[str, ...]) -> list[int]:
-    """Where the values of each member begin in the file."""
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as file:
-            starts = []
-            for name in members:
-                info = archive.getinfo(name)
-                if info.compress_type != zipfile.ZIP_STORED:
-                    raise _damaged(path, f"member '{name}' is compressed")
-                header = os.pread(file.fileno(), 30, info.header_offset)
-                starts.append(info.header_offset + 30 + sum(_LOCAL_HEADER.unpack(header)))
-            return starts
-    except (zipfile.BadZipFile, OSError, KeyError, struct.error) as error:
-        raise _damaged(path, str(error)) from None
-
-
-def _damaged(path: Path, how: str) -> StoreError:
-    return StoreError(
-        f"the store is damaged ({how})", where=str(path), fix="delete the file and rerun its rule"
-    )

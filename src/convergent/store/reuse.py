@@ -12,15 +12,15 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from convergent.errors import StoreError
-from convergent.store import Store, fingerprint, publish, read_store
+from convergent.store import Store, StoreRequest, open_store, publish
 from convergent.store.zarr_format import Arrays
-from convergent.study import Study, fits_anew
+from convergent.study import fits_anew
 
 log = logging.getLogger(__name__)
 
@@ -35,54 +35,6 @@ class Part:
     arrays: Arrays
     facts: Mapping[str, Any]
     software: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class FitSpec:
-    """A store that a study asks for.
-
-    Attributes
-    ----------
-    path : str
-    identity : str
-        Of the whole store.
-    metrics : dict of str to str
-        Identity of each metric.
-    made_from : dict of str to str
-        Fingerprints of the stores that it is made from.
-    """
-
-    path: str
-    identity: str
-    metrics: Mapping[str, str]
-    made_from: Mapping[str, str]
-
-    @classmethod
-    def of(
-        cls,
-        study: Study,
-        keys: Mapping[str, str],
-        subject: str,
-        baselines: Mapping[str, str],
-        *,
-        fingerprint: Callable[[str], str] = fingerprint,
-    ) -> FitSpec:
-        """Ask for one layer and subject; ``baselines`` are fingerprints of nuisance features."""
-        metrics = study.metric_identities(**keys)
-        if "unique" in metrics:
-            metrics["unique"] = " ".join([metrics["unique"], *baselines.values()])
-        paths, dataset = study.paths, keys["dataset"]
-        layer = dataset, keys["model"], keys["checkpoint"], keys["layer"]
-        return cls(
-            paths.alignment(*layer, subject),
-            study.identity("fit", **keys),
-            metrics,
-            {
-                "features": fingerprint(paths.features(*layer)),
-                "responses": fingerprint(paths.responses(dataset, subject)),
-                "stimuli": fingerprint(paths.stimuli(dataset)),
-            },
-        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +59,7 @@ class Kept:
 NOTHING = Kept({}, False, {})
 
 
-def kept(wanted: FitSpec) -> Kept:
+def kept(wanted: StoreRequest) -> Kept:
     """Look at what is there.
 
     A store that is missing, damaged, of a layer that failed, or made from other features,
@@ -117,17 +69,17 @@ def kept(wanted: FitSpec) -> Kept:
     if fits_anew() or not path.exists():
         return NOTHING
     try:
-        store = read_store(path, "alignment")
+        store = open_store(path, "alignment")
     except StoreError as error:
         log.warning("%s: computed anew", error)
         return NOTHING
     attrs = store.attrs
-    if attrs.get("status") != "ok" or attrs.get("made_from") != dict(wanted.made_from):
+    if attrs.get("status") != "ok" or not wanted.same_inputs(attrs):
         return NOTHING
     parts = {
         name: _part(store, attrs["metrics"][name])
-        for name, identity in wanted.metrics.items()
-        if attrs["metrics"].get(name, {}).get("identity") == identity
+        for name in wanted.metrics
+        if attrs["metrics"].get(name, {}).get("identity") == wanted.metric_identity(name)
     }
     complete = attrs["identity"] == wanted.identity and set(attrs["metrics"]) == set(parts) == set(
         wanted.metrics
@@ -135,7 +87,7 @@ def kept(wanted: FitSpec) -> Kept:
     return Kept(parts, complete, {key: attrs[key] for key in COMMON} if parts else {})
 
 
-def restore(wanted: FitSpec) -> None:
+def restore(wanted: StoreRequest) -> None:
     """Give a complete store its name again."""
     kept_as = _link(wanted.path)
     if not _linked(kept_as, Path(wanted.path)):
@@ -143,7 +95,7 @@ def restore(wanted: FitSpec) -> None:
             shutil.copyfile(kept_as, temporary)
 
 
-def keep(wanted: FitSpec) -> None:
+def keep(wanted: StoreRequest) -> None:
     """Keep a store that was written, for later jobs."""
     if not _linked(Path(wanted.path), _link(wanted.path)):
         log.warning("%s: no hard links here, so that a later job will not know it", wanted.path)

@@ -1,24 +1,22 @@
 """Result stores: one zarr group in one zip file, published whole or not at all.
 
 A store is written under a temporary name in the same directory and renamed, so that a
-file with a store's name is always complete. Members carry a CRC-32 each (zip), which
-turns a flipped bit or a truncated file into an error instead of a wrong number. Equal
-content gives equal bytes.
+file with a store's name is always complete. Members carry a CRC-32 each (zip), and the group
+lists its arrays: a flipped bit, a truncated file or a lost array is an error and no wrong number.
+Equal content gives equal bytes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import time
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -27,8 +25,17 @@ import numpy as np
 
 from convergent import __version__
 from convergent.errors import StoreError
-from convergent.store.on_disk import RowFile, StoredArray, TargetBlocks, require_room, rows_of
-from convergent.store.zarr_format import TEXT, WantedArrays, Writable, decode, decode_text, encode
+from convergent.store.archive import RERUN, Archive, named_errors
+from convergent.store.on_disk import StoredArray
+from convergent.store.request import StoreRequest
+from convergent.store.zarr_format import (
+    TEXT,
+    WantedArrays,
+    Writable,
+    decode_group,
+    decode_text,
+    encode,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,14 +47,6 @@ Kind = Literal["stimuli", "responses", "features", "alignment", "cube", "maps"]
 # zip's earliest time stamp: a constant, so that a rerun gives the same bytes
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _STALE_SECONDS = 24 * 3600
-# Small stores are read at once; of large ones no second copy is made.
-_BUFFER = 1 << 20
-_MEND = "delete the file and rerun its rule"
-
-__all__ = [
-    "Kind", "RowFile", "Store", "StoredArray", "TargetBlocks", "fingerprint", "open_dataset",
-    "publish", "read_store", "require_room", "rows_of", "software", "stamp", "write_store",
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Store:
             raise StoreError(
                 f"no array '{name}' (it has: {', '.join(sorted(self.arrays))})",
                 where=self.path,
-                fix=_MEND,
+                fix=RERUN,
             )
         return self.arrays[name]
 
@@ -149,22 +148,42 @@ def write_store(
 
 
 def read_store(
-    path: str | Path,
-    kind: Kind,
+    request: StoreRequest,
     *,
-    where: str | None = None,
     lazy: Collection[str] = (),
     wanted: WantedArrays | None = None,
 ) -> Store:
-    """Read and check a store.
+    """Read a store and compare it with what was asked for.
+
+    Parameters
+    ----------
+    request : StoreRequest
+        The file, and what it must say of itself.
+    lazy, wanted
+        As of `open_store`.
+
+    Raises
+    ------
+    StoreError
+        Missing or damaged, or of another model, layer, data set, subject, settings or sources.
+    """
+    return _read(request.path, request.where, request.check, lazy, wanted)
+
+
+def open_store(
+    path: str | Path,
+    kind: Kind,
+    *,
+    lazy: Collection[str] = (),
+    wanted: WantedArrays | None = None,
+) -> Store:
+    """Read a store, whatever it was made from. For people: stages read with `read_store`.
 
     Parameters
     ----------
     path : str or Path
     kind : {"stimuli", "responses", "features", "alignment", "cube", "maps"}
         What the store must hold.
-    where : str, optional
-        Model, layer and subject, for messages; the path otherwise.
     lazy : collection of str
         Arrays that stay on disk: they come as `StoredArray`, whose chunks are checked when read.
     wanted : callable, optional
@@ -174,54 +193,76 @@ def read_store(
     Raises
     ------
     StoreError
-        Missing, truncated, corrupt (CRC-32), of another kind, or without a chunk.
+        Missing, truncated, corrupt (CRC-32), of another kind, or without an array or chunk.
     """
-    place = f"{where} ({path})" if where else str(path)
-    try:
-        with Path(path).open("rb", buffering=_BUFFER) as file, zipfile.ZipFile(file) as archive:
-            arrays, dims, attrs = decode(
-                archive.namelist(),
-                archive.read,
-                lambda name, layout: StoredArray(path, name, layout) if name in lazy else None,
-                wanted,
-            )
-    except FileNotFoundError:
-        raise StoreError("the store is missing", where=place, fix="run its rule") from None
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise StoreError(f"the store is damaged ({error})", where=place, fix=_MEND) from None
-    except (KeyError, ValueError, NotImplementedError, json.JSONDecodeError) as error:
-        raise StoreError(f"the store is damaged ({error})", where=place, fix=_MEND) from None
+    return _read(str(path), str(path), partial(_check_kind, str(path), kind), lazy, wanted)
+
+
+def _read(
+    path: str,
+    where: str,
+    check: Callable[[Mapping[str, Any]], None],
+    lazy: Collection[str],
+    wanted: WantedArrays | None,
+) -> Store:
+    with named_errors(where), Archive(path) as archive:
+        attrs, listed = decode_group(archive.members, archive.read)
+        check(attrs)
+        arrays: dict[str, Any] = {}
+        dims: dict[str, tuple[str, ...]] = {}
+        for stored, (axes, layout, text) in listed.items():
+            name = stored if text is None else stored.removesuffix(TEXT)
+            if wanted is not None and not wanted(name, axes):
+                continue
+            dims[name] = axes
+            if text is not None:
+                arrays[name] = decode_text(layout.all(archive.read), text)
+            elif name in lazy:
+                arrays[name] = StoredArray(path, name, layout)
+            else:
+                arrays[name] = layout.all(archive.read)
+    return Store(path, arrays, dims, attrs)
+
+
+def _check_kind(path: str, kind: str, attrs: Mapping[str, Any]) -> None:
     if attrs.get("kind") != kind:
-        raise StoreError(f"holds {attrs.get('kind')!r}, not '{kind}'", where=place, fix=_MEND)
-    return Store(str(path), arrays, dims, attrs)
+        raise StoreError(f"it holds {attrs.get('kind')!r}, not {kind!r}", where=path, fix=RERUN)
 
 
-def fingerprint(path: str | Path) -> str:
-    """Tell a store's content from any other, without reading it.
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """What a store says of itself.
+
+    Attributes
+    ----------
+    attrs : dict
+    fingerprint : str
+        Of its content.
+    """
+
+    attrs: dict[str, Any]
+    fingerprint: str
+
+
+def inspect_store(path: str | Path, *, quick: bool = False) -> Inspected:
+    """Check a store to its last byte, a chunk at a time; no array is kept.
 
     Parameters
     ----------
     path : str or Path
-        ``*.zarr.zip``.
-
-    Returns
-    -------
-    str
-        16 hexadecimal digits of the names, sizes and CRC-32 sums of the store's members.
+    quick : bool
+        Read its description only: a truncated file is found, a flipped bit in a number is not.
 
     Raises
     ------
     StoreError
-        Missing or damaged.
+        Missing, truncated, damaged (CRC-32), or without an array or chunk.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = sorted((m.filename, m.file_size, m.CRC) for m in archive.infolist())
-    except FileNotFoundError:
-        raise StoreError("the store is missing", where=str(path), fix="run its rule") from None
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise StoreError(f"the store is damaged ({error})", where=str(path), fix=_MEND) from None
-    return hashlib.sha256(json.dumps(members).encode()).hexdigest()[:16]
+    with named_errors(str(path)), Archive(path) as archive:
+        attrs, _ = decode_group(archive.members, archive.read)
+        for name in () if quick else archive.members:
+            archive.read(name)
+        return Inspected(attrs, archive.fingerprint)
 
 
 def open_dataset(path: str | Path) -> xarray.Dataset:
@@ -242,8 +283,7 @@ def open_dataset(path: str | Path) -> xarray.Dataset:
     import xarray
     from zarr.storage import ZipStore
 
-    if not Path(path).is_file():
-        raise StoreError("the store is missing", where=str(path), fix="run its rule")
+    inspect_store(path, quick=True)  # zarr would leave out what is missing, or fill it with zeros
     lazy: xarray.Dataset = xarray.open_zarr(
         ZipStore(path, mode="r"), consolidated=False, chunks=None
     )

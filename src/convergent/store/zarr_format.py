@@ -53,25 +53,24 @@ class Layout:
     members: tuple[str, ...]
 
     @classmethod
-    def of(cls, name: str, meta: Mapping[str, Any], known: Collection[str]) -> Layout:
-        """Read an array's description.
+    def of(cls, name: str, listed: Mapping[str, Any], known: Collection[str]) -> Layout:
+        """Read an array's entry in the group's list of arrays.
 
         Raises
         ------
         ValueError
-            Not of this version, or a chunk is absent: zarr would give the fill value, a zero
-            that nobody measured.
+            A chunk is absent: zarr would give the fill value, a zero that nobody measured.
         """
-        dtype = np.dtype(meta["data_type"])
-        shape = tuple(meta["shape"])
-        chunk = tuple(meta["chunk_grid"]["configuration"]["chunk_shape"])
-        if meta["codecs"] != codecs(dtype) or chunk[1:] != shape[1:]:
-            raise ValueError(f"array '{name}' is not in the layout of this version")
-        members = tuple(key for _, key in chunk_rows(name, shape, chunk))
+        shape, rows = tuple(listed["shape"]), int(listed["rows"])
+        chunk = (rows, *shape[1:]) if shape else ()
+        count = -(-shape[0] // rows) if shape else 1
+        members: tuple[str, ...] = ()
+        if count <= len(known):  # of an absurd size no names are made
+            members = tuple(key for _, key in chunk_rows(name, shape, chunk))
         present = sum(key in known for key in members)
-        if present != len(members):
-            raise ValueError(f"array '{name}' has {present} of {len(members)} chunks")
-        return cls(shape, dtype, chunk[0] if chunk else 1, members)
+        if present < (0 if 0 in shape else count):
+            raise ValueError(f"array '{name}' has {present} of {count} chunks")
+        return cls(shape, np.dtype(listed["dtype"]), rows, members)
 
     def chunk(self, index: int, read: Callable[[str], bytes]) -> np.ndarray:
         """Rows of one chunk, without what fills up the last one.
@@ -106,6 +105,8 @@ _TYPES = {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32"
 _CHUNK_BYTES = 16 << 20
 # zarr's string types are still in motion: text is stored as the bytes of a JSON list
 TEXT = ".json"
+# The attribute of a group that lists its arrays: an array that was lost is missed.
+LISTED = "arrays"
 
 
 class Blocks(Protocol):
@@ -149,8 +150,8 @@ def encode(arrays: Writable, attrs: Mapping[str, Any]) -> Members:
     StoreError
         An array's axes are not its axis names, or it has a type without a zarr equivalent.
     """
-    group = _json({"zarr_format": 3, "node_type": "group", "attributes": attrs})
-    members: Members = {"zarr.json": lambda: group}
+    members: Members = {}
+    listed: dict[str, Any] = {}
     for name, (dims, values) in arrays.items():
         if len(values.shape) != len(dims):
             raise StoreError(
@@ -161,18 +162,25 @@ def encode(arrays: Writable, attrs: Mapping[str, Any]) -> Members:
             meta = {"dims": list(dims), "shape": list(values.shape), "strings": True}
             flat = np.frombuffer(text, dtype=np.uint8)
             members |= _array(name + TEXT, flat, (name + "_bytes",), meta)
+            listed[name + TEXT] = _entry(flat) | {"dims": list(dims), "text": list(values.shape)}
         else:
             members |= _array(name, values, dims, {"dims": list(dims)})
-    return members
+            listed[name] = _entry(values) | {"dims": list(dims)}
+    group = _json({"zarr_format": 3, "node_type": "group", "attributes": {**attrs, LISTED: listed}})
+    return {"zarr.json": lambda: group, **members}
 
 
-def decode(
-    names: Collection[str],
-    read: Callable[[str], bytes],
-    keep: Callable[[str, Layout], Any] | None = None,
-    wanted: WantedArrays | None = None,
-) -> tuple[dict[str, Any], dict[str, tuple[str, ...]], dict[str, Any]]:
-    """Decode a group that `encode` wrote.
+def _entry(values: np.ndarray | Blocks) -> dict[str, Any]:
+    """What a reader must know of an array: its layout needs no other member then."""
+    chunk = _chunk(values)
+    kind = values.dtype.newbyteorder("=").name
+    return {"shape": list(values.shape), "dtype": kind, "rows": chunk[0] if chunk else 1}
+
+
+def decode_group(
+    names: Collection[str], read: Callable[[str], bytes]
+) -> tuple[dict[str, Any], dict[str, tuple[tuple[str, ...], Layout, tuple[int, ...] | None]]]:
+    """Read what a group says of itself and of its arrays; no array is read.
 
     Parameters
     ----------
@@ -180,43 +188,33 @@ def decode(
         All members.
     read : callable
         Bytes of a member.
-    keep : callable, optional
-        ``keep(name, layout)`` stands in for reading an array where it returns something.
-    wanted : callable, optional
-        ``wanted(name, dims)`` says of an array whether it is needed.
 
     Returns
     -------
-    arrays : dict of str to ndarray
-    dims : dict of str to tuple of str
     attrs : dict
+    arrays : dict of str to (dims, layout, text)
+        By the name in the group; ``text`` is the shape of an array of strings.
 
     Raises
     ------
     KeyError, ValueError
-        A member is missing or is not what `encode` writes.
+        A member is missing, or is none that `encode` writes.
     """
-    arrays: dict[str, Any] = {}
-    dims: dict[str, tuple[str, ...]] = {}
-    known = set(names)
-    for member in names:
-        name, slash, file = member.rpartition("/")
-        if not slash or file != "zarr.json":
-            continue
-        meta = json.loads(read(member))
-        own = meta["attributes"]
-        label = name.removesuffix(TEXT) if own.get("strings") else name
-        axes = tuple(own["dims"])
-        if wanted is not None and not wanted(label, axes):
-            continue
-        layout = Layout.of(name, meta, known)
-        if own.get("strings"):
-            arrays[label] = decode_text(layout.all(read), own["shape"])
-        else:
-            kept = None if keep is None else keep(name, layout)
-            arrays[label] = layout.all(read) if kept is None else kept
-        dims[label] = axes
-    return arrays, dims, json.loads(read("zarr.json"))["attributes"]
+    group = json.loads(read("zarr.json"))
+    attrs, known = group["attributes"], set(names)
+    if LISTED not in attrs:
+        raise ValueError("it has no list of its arrays: another version wrote it")
+    arrays = {}
+    expected = {"zarr.json"}
+    for name, listed in attrs.pop(LISTED).items():
+        layout = Layout.of(name, listed, known)
+        text = tuple(listed["text"]) if "text" in listed else None
+        arrays[name] = tuple(listed["dims"]), layout, text
+        expected.update((f"{name}/zarr.json", *layout.members))
+    for wrong, what in ((expected - known, "is missing"), (known - expected, "is unknown")):
+        if wrong:
+            raise ValueError(f"member '{min(wrong)}' {what}")
+    return attrs, arrays
 
 
 def decode_text(values: np.ndarray, shape: Sequence[int]) -> np.ndarray:

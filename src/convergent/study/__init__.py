@@ -13,12 +13,10 @@ from convergent.study.config import (
 )
 from convergent.study.environment import (
     check_code,
-    container_image,
     fits_anew,
     scratch_folder,
     share_with_jobs,
     shared_study,
-    tables_folder,
 )
 from convergent.study.graph import converging_files, converging_layers, final_models, final_scores
 from convergent.study.identity import STAGE_VERSIONS
@@ -52,7 +50,6 @@ __all__ = [
     "StudyConfig",
     "Unit",
     "check_code",
-    "container_image",
     "converging_files",
     "converging_layers",
     "final_models",
@@ -66,5 +63,4 @@ __all__ = [
     "scratch_folder",
     "share_with_jobs",
     "shared_study",
-    "tables_folder",
 ]

@@ -23,6 +23,9 @@ def _one_or_more(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
+_ONE_OR_MORE = BeforeValidator(_one_or_more, json_schema_input_type=Key | tuple[Key, ...])
+
+
 class Twins(Section):
     """Random-weight twins: checkpoints ``random-<seed>`` of models, without rows of their own.
 
@@ -195,7 +198,7 @@ class PerformanceConfig(Section):
 
     benchmarks: dict[
         Literal["vision", "language"],
-        Annotated[tuple[Key, ...], Field(min_length=1), Different, _OneOrMore],
+        Annotated[tuple[Key, ...], Field(min_length=1), Different, _ONE_OR_MORE],
     ] = Field(default={})
     evaluations: Annotated[Names, Different] = ()
     text: Location | None = None

@@ -9,18 +9,26 @@ import platform
 import re
 import sys
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ConfigError
 from convergent.study.config import read_files
+
+if TYPE_CHECKING:
+    from convergent.study.study import Study
 
 STUDY = "CONVERGENT_STUDY"
 CONFIG = "CONVERGENT_CONFIG"
 ANEW = "CONVERGENT_FIT_ANEW"
 CODE = "CONVERGENT_CODE"
+SOURCE = "CONVERGENT_SOURCE"
+# Log of the command that reads this: of several modules in a workflow, it says whose the job is.
+LOG = "CONVERGENT_LOG"
+# How the study of a module is called; it is shared in variables of its own.
+_MODULE = "module:"
 # Linux gives a process no longer variable than 128 KiB.
 _LARGEST = 120_000
 
@@ -30,27 +38,30 @@ def share_with_jobs(
     *,
     file: str,
     base: str | Path,
+    root: str,
     overrides: Mapping[str, Any],
-    forced: Collection[str] | None = None,
+    anew: bool = False,
     deployed: Collection[str] = (),
 ) -> None:
     """Let the commands of this run find their study, and the ``convergent`` of this Python.
 
-    Snakemake calls it on the login node and again in each job, before the first command.
+    Snakemake calls it on the login node and again in each job, before the first command; in a
+    workflow of several modules once for each.
 
     Parameters
     ----------
     config : mapping
         The study's configuration as Snakemake has merged it.
     file : str
-        Where it comes from, for messages.
+        Where it comes from, for messages; of a module its `module_study`.
     base : str or Path
         Folder that its tables are relative to; jobs run in the same working directory.
+    root : str
+        Folder of its results.
     overrides : mapping
         What ``--config`` says, which is in ``config`` too.
-    forced : collection of str, optional
-        Rules and files that are to be made again (``--forcerun``); of a fit, what is there is then
-        not kept.
+    anew : bool
+        Whether fits are made again from nothing (``--forcerun``).
     deployed : collection of str
         How Snakemake gives jobs their software (``--software-deployment-method``). The
         ``convergent`` of this Python is then not put first, and the jobs' must be the same code.
@@ -58,22 +69,11 @@ def share_with_jobs(
     Raises
     ------
     ConfigError
-        What is overridden has a variable, which the login node's shell would replace on its way;
-        or the configuration is too large for the environment of a job.
+        The configuration is too large for the environment of a job, or another module of this
+        workflow has the same name.
     """
-    if "$" in json.dumps(overrides, default=str):
-        raise ConfigError(
-            "a variable given with --config is replaced before a job starts, often by nothing",
-            where=next(
-                str(key)
-                for key, value in overrides.items()
-                if "$" in json.dumps(value, default=str)
-            ),
-            fix="write it in the study's file, where jobs read it as it is",
-        )
-    shared = json.dumps(
-        {"config": config, "file": file, "base": str(base), "overrides": overrides}, default=str
-    )
+    study = {"config": config, "file": file, "base": str(base), "overrides": overrides}
+    shared = json.dumps({**study, "root": root}, default=str)
     size = len(shared.encode())
     if size > _LARGEST:
         raise ConfigError(
@@ -81,17 +81,143 @@ def share_with_jobs(
             where=file,
             fix="move lists of models or families from `select` into tables of their own",
         )
+    if file.startswith(_MODULE) and _of_modules.setdefault(file, shared) != shared:
+        raise ConfigError(
+            "two modules of this workflow have this name, and different configurations",
+            where=file,
+            fix="give each module its own name",
+        )
     os.environ[STUDY] = file
-    os.environ[CONFIG] = shared
+    os.environ[_own(CONFIG, file)] = shared
     os.environ[NODE_TMPDIR] = os.environ.get("TMPDIR", "")
-    if any(str(name).startswith("fit") or "/alignment/" in str(name) for name in forced or ()):
-        os.environ[ANEW] = "1"
+    if anew:
+        os.environ[_own(ANEW, file)] = "1"
     if deployed:
         os.environ[CODE] = code_digest()
+        os.environ[SOURCE] = str(Path(__file__).resolve().parents[3])
         return
     # the environment need not be activated, on the login node or on a compute node
     own = str(Path(sys.executable).parent)
-    os.environ["PATH"] = os.pathsep.join((own, os.environ.get("PATH", os.defpath)))
+    before = os.environ.get("PATH", os.defpath)
+    if before.split(os.pathsep)[0] != own:
+        os.environ["PATH"] = os.pathsep.join((own, before))
+
+
+_of_modules: dict[str, str] = {}
+
+
+def _own(variable: str, study: str) -> str:
+    """Name of a variable for one study of a workflow: each module has its own."""
+    name = study.removeprefix(_MODULE)
+    return variable if name == study else f"{variable}_{name}"
+
+
+def module_study(name: str, config: Mapping[str, Any]) -> str:
+    """How the study of a module is called, by messages and between Snakemake and its jobs.
+
+    Parameters
+    ----------
+    name : str
+        Of the module.
+    config : mapping
+        That it was given.
+
+    Raises
+    ------
+    ConfigError
+        It was given none.
+    """
+    called = f"{_MODULE}{name}"
+    if not config:
+        raise ConfigError(
+            "the module has no configuration",
+            where=called,
+            fix="add `config: config` to it, or the section of your configuration that is the "
+            'study (`config: config["convergent"]`)',
+        )
+    return called
+
+
+def moved_results(study: Study, moved: Callable[[str], str]) -> str:
+    """Folder of a module's results, where ``prefix`` or ``replace_prefix`` moves its files.
+
+    Parameters
+    ----------
+    study : Study
+        As its configuration says.
+    moved : callable
+        Gives the new name of a file.
+
+    Returns
+    -------
+    str
+        For the key ``results``.
+
+    Raises
+    ------
+    ConfigError
+        Some files of the study would move otherwise than its folder; commands could not find them.
+    """
+    before, tail = f"{study.paths.root}/", f"/{study.name}/"
+    after = moved(before)
+    files = _patterns(study)
+    if not after.endswith(tail) or any(
+        moved(file) != after + file.removeprefix(before) for file in files
+    ):
+        raise ConfigError(
+            "`replace_prefix` moves a part of the study's files, or renames its folder",
+            where=study.file,
+            fix="move the whole folder of results (the key `results`), or use `prefix`",
+        )
+    return after.removesuffix(tail)
+
+
+def _patterns(study: Study) -> Iterator[str]:
+    from convergent.study.graph import STAGES
+
+    for stage in STAGES:
+        for rule in study.graph.rules(stage):
+            yield from (*rule.output, rule.log)
+
+
+def fits_forced(study: Study, dag: Any, renamed: Callable[[str], str]) -> bool:
+    """Whether a run of Snakemake makes fits again that are there, from nothing.
+
+    Parameters
+    ----------
+    study : Study
+    dag : snakemake.settings.types.DAGSettings or None
+    renamed : callable
+        Name of a rule in the workflow, of its name here.
+    """
+    forced = [str(name) for name in (dag and dag.forcerun) or ()]
+    fits = {renamed(rule.name) for rule in study.graph.rules("fit")} if forced else set()
+    folder = f"{study.paths.root}/alignment/"
+    return bool(dag and dag.forceall) or any(
+        name in fits or name.startswith(folder) for name in forced
+    )
+
+
+def check_command_line(overrides: Mapping[str, Any]) -> None:
+    """Refuse what would not reach jobs as it was given.
+
+    Parameters
+    ----------
+    overrides : mapping
+        What ``--config`` says.
+
+    Raises
+    ------
+    ConfigError
+        It has a variable, which the login node's shell would replace on its way.
+    """
+    for key, value in overrides.items():
+        if "$" in json.dumps({key: value}, default=str):
+            raise ConfigError(
+                "a variable given with --config is replaced before a job starts, often by nothing",
+                where=str(key),
+                fix="write it in the study's file, where jobs read it as it is",
+            )
 
 
 def container_image(setting: str | None, deployed: Collection[str]) -> str | None:
@@ -163,15 +289,15 @@ def check_code() -> None:
 
 def fits_anew() -> bool:
     """Whether the run that started this process makes fits again that are there."""
-    return bool(os.environ.get(ANEW))
+    shared = _shared()
+    return shared is not None and bool(os.environ.get(_own(ANEW, shared["file"])))
 
 
 def shared_study() -> dict[str, Any] | None:
     """Arguments of `Study.of` that a workflow left for this process; None outside of one."""
-    text = os.environ.get(CONFIG)
-    if text is None:
+    found = _shared()
+    if found is None:
         return None
-    found = json.loads(text)
     return {
         "raw": found["config"],
         "file": found["file"],
@@ -180,11 +306,21 @@ def shared_study() -> dict[str, Any] | None:
     }
 
 
+def _shared() -> dict[str, Any] | None:
+    """What was shared with this job; of several modules by the one whose log it writes."""
+    there = [name for name in os.environ if name == CONFIG or name.startswith(f"{CONFIG}_")]
+    found = [json.loads(os.environ[name]) for name in there]
+    if len(found) > 1:
+        log = os.environ.get(LOG, "")
+        found = [one for one in found if log.startswith(f"{one['root']}/")]
+    return max(found, key=lambda one: len(one["root"]), default=None)
+
+
 def tables_folder(files: Sequence[str], config: Mapping[str, Any]) -> Path:
     """Folder that the tables of a merged configuration are relative to.
 
-    It is that of the last file that gave them; where no file did (a module was given its
-    configuration), the working directory.
+    It is that of the last file that gave them, at its top or in a section that a module was given;
+    where no file did, the working directory.
 
     Parameters
     ----------
@@ -194,10 +330,22 @@ def tables_folder(files: Sequence[str], config: Mapping[str, Any]) -> Path:
         The result.
     """
     # all are read: Snakemake takes keys that are given twice, and other slips
-    naming = [(raw, base) for raw, base in map(read_files, files) if raw.get("tables") is not None]
-    same = [base for raw, base in naming if raw["tables"] == config.get("tables")]
-    bases = same or [base for _, base in naming]
+    contents = [read_files(file) for file in files]
+    tables = config.get("tables")
+    same = [
+        base
+        for raw, base in contents
+        if tables is not None and any(part.get("tables") == tables for part in _sections(raw))
+    ]
+    bases = same or [base for raw, base in contents if raw.get("tables") is not None]
     return bases[-1] if bases else Path()
+
+
+def _sections(raw: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield raw
+    for value in raw.values():
+        if isinstance(value, Mapping):
+            yield from _sections(value)
 
 
 # Snakemake gives its commands a TMPDIR of its own choice (/tmp where the node's does not exist);

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import reduce
 from pathlib import Path
 from types import TracebackType
@@ -14,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from convergent.errors import StoreError, TableError
-from convergent.store import publish
+from convergent.store import StoreRequest, open_file, publish
+from convergent.store.archive import named_errors
+from convergent.store.request import TABLE_KEY, first_line, table_attributes
 from convergent.tables.schemas import SHAPES, Shape
 
 _RERUN = "it was written by another version: delete it and rerun its rule"
@@ -157,16 +160,21 @@ class TableFile:
     shape : Shape
     where : str
         Name that the file will have, for messages.
+    attrs : mapping
+        What the file says of itself.
     """
 
-    def __init__(self, path: Path, shape: Shape, where: str) -> None:
+    def __init__(self, path: Path, shape: Shape, where: str, attrs: Mapping[str, Any]) -> None:
         self._shape, self._where = shape, where
-        self._schema = pa.schema([(name, _ARROW[kind]) for name, kind in shape.columns.items()])
+        self._schema = pa.schema(
+            [(name, _ARROW[kind]) for name, kind in shape.columns.items()], described(attrs)
+        )
         names = list(shape.columns)
         self._file = pq.ParquetWriter(
             path,
             self._schema,
             compression="zstd",
+            write_page_checksum=True,
             use_dictionary=[name for name in names if name not in _CONTINUOUS],
             sorting_columns=[
                 pq.SortingColumn(names.index(name), nulls_first=True) for name in shape.keys
@@ -237,20 +245,104 @@ class TableFile:
 
 
 @contextmanager
-def writing(path: str, shape: Shape) -> Iterator[TableFile]:
+def writing(path: str, table: str, attrs: Mapping[str, Any] | None = None) -> Iterator[TableFile]:
     """Write a table atomically, a piece at a time.
+
+    Parameters
+    ----------
+    path : str
+    table : str
+        Name of the table in `convergent.tables.schemas.SHAPES`.
+    attrs : mapping, optional
+        What the file says of itself (see `StoreRequest.attrs`); stages read no file without it.
 
     Raises
     ------
     TableError, StoreError
     """
-    with publish(path) as temporary, TableFile(temporary, shape, path) as table:
-        yield table
+    said = {"kind": table, **(attrs or {})}
+    with publish(path) as temporary, TableFile(temporary, SHAPES[table], path, said) as file:
+        yield file
+
+
+def writing_requested(request: StoreRequest) -> AbstractContextManager[TableFile]:
+    """Write a table that a study asks for, which says what it is; as `writing`."""
+    return writing(request.path, request.kind, request.attrs)
+
+
+def described(attrs: Mapping[str, Any]) -> dict[str, str]:
+    """Key-value metadata of a parquet file that says what it is."""
+    return {TABLE_KEY: json.dumps(attrs, sort_keys=True)}
+
+
+def check_tables(requests: Iterable[StoreRequest], *, settings: bool = True) -> list[str]:
+    """Compare files of tables with what was asked for; their paths.
+
+    Parameters
+    ----------
+    requests : iterable of StoreRequest
+    settings : bool
+        Whether settings and sources count, too.
+
+    Raises
+    ------
+    StoreError
+        Missing or damaged, or of another model, family or data set, or of other settings.
+    TableError
+        A file's columns are not those of the table.
+    """
+    paths = []
+    for request in requests:
+        with named_errors(request.where, "table"):
+            said = table_attributes(request.path)
+        request.check(said, settings=settings)
+        if request.kind in SHAPES:
+            check_schema(request.path, schema_of(request.path), SHAPES[request.kind])
+        paths.append(request.path)
+    return paths
+
+
+def inspect_table(path: str, *, quick: bool = False) -> dict[str, Any]:
+    """Check a table or record to its last byte: Parquet, JSON or text.
+
+    Parameters
+    ----------
+    path : str
+    quick : bool
+        Of Parquet, the description only.
+
+    Returns
+    -------
+    dict
+        What the file says of itself; of a JSON record, all that it holds.
+
+    Raises
+    ------
+    StoreError
+        It cannot be read.
+    """
+    with named_errors(path, "file"), open_file(path) as file:
+        if path.endswith(".parquet"):
+            with pq.ParquetFile(file, page_checksum_verification=True) as table:
+                for _ in () if quick else table.iter_batches(batch_size=1 << 16):
+                    pass
+            return table_attributes(path)
+        content = file.read()
+        if path.endswith(".json"):
+            record = json.loads(content)
+            if not isinstance(record, dict):
+                raise ValueError("no record")
+            return record
+        said, rows = first_line(content), content.decode("utf-8").splitlines()
+        rows = rows[1:] if said else rows
+        if not rows or len({line.count("\t") for line in rows}) != 1:
+            raise ValueError("its rows are not of one length")
+        return said
 
 
 def copy_rows(table: TableFile, path: str, dataset: str) -> None:
     """Copy one data set's rows of a file to a table, a row group at a time."""
-    with pq.ParquetFile(path) as source:
+    with pq.ParquetFile(path, page_checksum_verification=True) as source:
         column = source.schema_arrow.names.index("dataset")
         for group in range(source.num_row_groups):
             found = source.metadata.row_group(group).column(column).statistics
@@ -306,10 +398,9 @@ def schema_of(path: str | Path) -> pl.Schema:
         It is missing or damaged.
     """
     try:
-        return pl.Schema(pl.read_parquet_schema(path))
-    except FileNotFoundError:
-        raise StoreError("the table is missing", where=str(path), fix="run its rule") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
+        with named_errors(str(path), "table"), open_file(path) as file:
+            return pl.Schema(pl.read_parquet_schema(file))
+    except pl.exceptions.PolarsError as error:
         raise damaged(path, error) from None
 
 

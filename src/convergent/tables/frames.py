@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,16 @@ import polars as pl
 
 from convergent.alignment import normalise_by_ceiling
 from convergent.alignment.similarity import calibrate
-from convergent.store import Store
+from convergent.store import Store, StoreRequest
 from convergent.study import Checkpoint, Model, Study
-from convergent.tables.files import check_schema, damaged, scan_tables, schema_of, writing
+from convergent.tables.files import (
+    check_schema,
+    check_tables,
+    damaged,
+    scan_tables,
+    schema_of,
+    writing,
+)
 from convergent.tables.schemas import (
     ALIGNMENT_SCHEMA,
     CEILING_SCHEMA,
@@ -28,33 +35,55 @@ from convergent.tables.schemas import (
 __all__ = [
     "ALIGNMENT_SCHEMA", "CEILING_SCHEMA", "COVERAGE_SCHEMA", "MEASUREMENT_SCHEMA",
     "RESAMPLED_SCHEMA", "SCHEMAS",
-    "against_null", "frame", "keys", "read_measurements", "read_table", "regions",
-    "scan_families", "share_of_ceiling", "write_table",
+    "against_null", "family_request", "frame", "keys", "model_request", "read_measurements",
+    "read_requested", "read_table", "regions", "scan_families", "share_of_ceiling",
+    "study_request", "write_requested", "write_table",
 ]  # fmt: skip
 
 
-def write_table(path: str, frames: Sequence[pl.DataFrame], table: str) -> None:
+def write_table(
+    path: str,
+    frames: Sequence[pl.DataFrame],
+    table: str,
+    attrs: Mapping[str, Any] | None = None,
+) -> None:
     """Write a table that fits in memory, atomically, in the order of its keys.
 
     Parameters
     ----------
     path : str
     frames : sequence of DataFrame
-    table : str
-        Name of the table in `convergent.tables.schemas.SHAPES`.
+    table, attrs
+        As of `convergent.tables.files.writing`.
 
     Raises
     ------
     TableError
         Impossible values, or two rows with the same keys.
     """
-    shape = SHAPES[table]
-    with writing(path, shape) as file:
-        file.write(pl.concat([pl.DataFrame(schema=shape.columns), *frames]))
+    with writing(path, table, attrs) as file:
+        file.write(pl.concat([pl.DataFrame(schema=SHAPES[table].columns), *frames]))
+
+
+def write_requested(request: StoreRequest, frames: Sequence[pl.DataFrame]) -> None:
+    """Write a table that a study asks for, which says what it is; as `write_table`."""
+    write_table(request.path, frames, request.kind, request.attrs)
+
+
+def read_requested(request: StoreRequest) -> pl.DataFrame:
+    """Read a table and compare it with what was asked for.
+
+    Raises
+    ------
+    StoreError, TableError
+        See `convergent.tables.files.check_tables`.
+    """
+    (path,) = check_tables([request])
+    return read_table(path)
 
 
 def read_table(path: str, table: str | None = None) -> pl.DataFrame:
-    """Read a parquet table.
+    """Read a parquet table, whatever it is of. For people: stages use `read_requested`.
 
     Parameters
     ----------
@@ -74,8 +103,26 @@ def read_table(path: str, table: str | None = None) -> pl.DataFrame:
         check_schema(path, schema, SHAPES[table])
     try:
         return pl.read_parquet(path)
-    except (pl.exceptions.ComputeError, OSError) as error:
+    except (pl.exceptions.PolarsError, OSError) as error:
         raise damaged(path, error) from None
+
+
+def family_request(study: Study, family: str, table: str) -> StoreRequest:
+    """Ask for a family's table, made from the tables of the models that it has now."""
+    path = study.paths.family(family, table)
+    made_from = {model: study.identity("measure", model=model) for model in study.family(family)}
+    return StoreRequest.of(study, "family", {"family": family}, path=path, made_from=made_from)
+
+
+def model_request(study: Study, model: str, table: str) -> StoreRequest:
+    """Ask for a model's table."""
+    path = study.paths.model(model, table)
+    return StoreRequest.of(study, "measure", {"model": model}, path=path)
+
+
+def study_request(study: Study, table: str) -> StoreRequest:
+    """Ask for a table of the whole study."""
+    return StoreRequest.of(study, "correlate", {}, path=study.paths.table(table))
 
 
 def scan_families(study: Study, table: str) -> pl.LazyFrame:
@@ -89,11 +136,11 @@ def scan_families(study: Study, table: str) -> pl.LazyFrame:
     Raises
     ------
     StoreError, TableError
-        A part is missing, damaged, or has other columns.
+        A part is missing, damaged, of another family, made with other settings or from other
+        models, or has other columns.
     """
-    return scan_tables(
-        (study.paths.family(family, table) for family in sorted(study.families)), table
-    )
+    requests = [family_request(study, family, table) for family in sorted(study.families)]
+    return scan_tables(check_tables(requests), table)
 
 
 def read_measurements(
@@ -120,7 +167,7 @@ def read_measurements(
     Raises
     ------
     StoreError, TableError
-        A family's table is missing, damaged, or of another version.
+        A family's table is missing, damaged, of another family, or of another version.
 
     Examples
     --------
@@ -129,9 +176,10 @@ def read_measurements(
     """
     if not isinstance(study, Study):
         study = Study.load(study)
-    paths = [study.paths.family(family, table) for family in sorted(study.families)]
+    asked = [family_request(study, family, table) for family in sorted(study.families)]
     if partial:
-        paths = [path for path in paths if Path(path).is_file()]
+        asked = [one for one in asked if Path(one.path).is_file()]
+    paths = check_tables(asked, settings=False)
     known = [
         {"dataset": dataset, "model": key, "checkpoint": checkpoint, "subject": subject}
         for key, model in study.models.items()

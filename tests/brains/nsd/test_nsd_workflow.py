@@ -10,7 +10,7 @@ import pytest
 
 from convergent.brains.nsd import _example as example
 from convergent.pipeline.fit import fit
-from convergent.store import read_store
+from convergent.store import open_store
 from convergent.study import Study
 from workflow_fixtures import Workflow
 
@@ -57,7 +57,7 @@ def study(tmp_path_factory, repository):
 
 def alignment(workflow, dataset, model, subject):
     path = workflow.folder / f"results/small/alignment/{dataset}/{model}/final/features"
-    return read_store(path / f"{subject}.zarr.zip", "alignment")
+    return open_store(path / f"{subject}.zarr.zip", "alignment")
 
 
 @pytest.mark.parametrize("subject", ["subj01", "subj04"])
@@ -71,7 +71,7 @@ def test_planted_vertices_are_found_and_the_others_are_not(study, subject):
         found = store["r"][mine].mean()
         expected = np.sqrt(h / (h + (1 - h) / 3))
         assert found == pytest.approx(expected, abs=0.12), name
-    responses = read_store(
+    responses = open_store(
         workflow.folder / f"results/small/responses/nsd/{subject}.zarr.zip", "responses"
     )
     number = np.array([int(image[3:]) for image in responses["stimulus_id"].tolist()])
@@ -84,7 +84,7 @@ def test_planted_vertices_are_found_and_the_others_are_not(study, subject):
 
 def test_images_divide_into_shared_and_own(study):
     workflow, made = study
-    stimuli = read_store(workflow.folder / "results/small/stimuli/nsd.zarr.zip", "stimuli")
+    stimuli = open_store(workflow.folder / "results/small/stimuli/nsd.zarr.zip", "stimuli")
     number = np.array([int(image[3:]) for image in stimuli["stimulus_id"].tolist()])
     tests = stimuli["split"] == "test"
     assert np.isin(number[tests], made.images[0][:40]).all()
@@ -94,7 +94,7 @@ def test_images_divide_into_shared_and_own(study):
 def test_captions_are_compared_with_the_volume(study):
     workflow, _ = study
     store = alignment(workflow, "captions", "lengths", "subj01")
-    responses = read_store(
+    responses = open_store(
         workflow.folder / "results/small/responses/captions/subj01.zarr.zip", "responses"
     )
     assert store.attrs["n_samples"] == responses["stimulus_id"].size
