@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
         Missing, of another format or shape, or a mask that does not fit.
     """
     _require(path)
+    check_gzip(path)
     volume = path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
     if mask is not None and not volume:
         raise DataError("a mask for what is no volume", where=str(path), fix="leave out the mask")
@@ -109,7 +111,7 @@ def _plain(path: Path, key: str | None) -> Any:
     if name.endswith(".npy"):
         return np.load(path, mmap_mode="r", allow_pickle=False)
     if name.endswith(".npz"):
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive[_key(path, key, list(archive))]
     if name.endswith((".zarr", ".zarr.zip")):
         return _zarr(path, key)
@@ -148,9 +150,36 @@ def _zarr(path: Path, key: str | None) -> Any:
 
     store = zarr.storage.ZipStore(path, mode="r") if path.name.endswith(".zip") else path
     opened = zarr.open(store, mode="r")
-    if isinstance(opened, zarr.Array):
-        return opened
-    return opened[_key(path, key, sorted(opened.array_keys()))]
+    if not isinstance(opened, zarr.Array):
+        opened = opened[_key(path, key, sorted(opened.array_keys()))]
+    there, count = opened.nchunks_initialized, opened.nchunks
+    if there < count:  # zarr would give the fill value: a zero that nobody measured
+        raise DataError(
+            f"{there} of {count} chunks are there",
+            where=str(path),
+            fix="copy it again, or write it with zarr's write_empty_chunks=True",
+        )
+    return opened
+
+
+def check_gzip(path: Path) -> None:
+    """Read a compressed file to its end, where its checksum is; parts of it are not checked.
+
+    Raises
+    ------
+    DataError
+        The file is damaged or truncated.
+    """
+    if path.suffix not in (".gz", ".mgz") or not path.is_file():
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
+        ) from None
 
 
 def _gifti(path: Path) -> np.ndarray:
@@ -193,6 +222,7 @@ def open_mask(path: Path) -> Any:
     import nibabel as nib
 
     _require(path)
+    check_gzip(path)
     try:
         image = nib.load(path)
     except Exception as error:
