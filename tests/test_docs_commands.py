@@ -79,11 +79,11 @@ def _study(file: str) -> Study:
 
 @functools.cache
 def _files(file: str) -> set[str]:
-    """Everything that Snakemake can be asked for by the name of a file."""
-    study = _study(file)
-    kinds = (study.paths.maps, study.paths.cube)
-    optional = {path(name) for path in kinds for name in study.config.datasets}
-    return optional | {path for job in study.graph.jobs for path in job.outputs}
+    """Results that a person asks Snakemake for by name."""
+    study, paths = _study(file), _study(file).paths
+    found = {path(name) for path in (paths.maps, paths.cube) for name in study.config.datasets}
+    found |= {paths.family(name) for name in study.families}
+    return found | {paths.model(name) for name in study.models} | {paths.report}
 
 
 def fill(text: str, study: Study) -> str:
@@ -333,8 +333,10 @@ RUN = {
     "data": (0,),
     "models inspect": (0,),
 }
-# Data that a reader has or has to download, an own model, no end, a SLURM: tried elsewhere.
+# Data that a reader has or has to download, an own model, no end, a SLURM, a large study: these
+# are tried elsewhere.
 NOT_RUN = {
+    "config/paper.yaml",
     "config/alice.yaml",
     "config/own-data.yaml",
     "path:my-model",
