@@ -8,6 +8,7 @@ import pytest
 
 from convergent.errors import ConfigError
 from convergent.study import Study, scratch_folder, share_with_jobs
+from convergent.study.environment import check_command_line
 
 
 def test_variables_are_those_of_the_job(tmp_path):
@@ -77,9 +78,4 @@ def test_a_folder_relative_to_the_study_is_a_mistake(files):
 
 def test_a_variable_on_the_command_line_is_refused_for_it_would_not_reach_the_job(files):
     with pytest.raises(ConfigError, match=r"resources: a variable given with --config .*file"):
-        share_with_jobs(
-            {},
-            file=str(files.path),
-            base=".",
-            overrides={"resources": {"scratch": "/local/$SLURM_JOB_ID"}},
-        )
+        check_command_line({"resources": {"scratch": "/local/$SLURM_JOB_ID"}})

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ import yaml
 
 import forked
 from convergent.errors import ConfigError
-from convergent.store import read_store
-from convergent.study.environment import share_with_jobs, shared_study
+from convergent.store.request import attributes
+from convergent.study import Study, environment
+from convergent.study.environment import fits_anew, fits_forced, share_with_jobs, shared_study
 from stand_ins import make_conda
 from workflow_fixtures import CHECKPOINTS, MODELS, Workflow, small_configuration
 
@@ -200,7 +202,7 @@ def test_a_part_of_the_results_is_not_moved(other, moved):
         ("config: config", "config: {'study': 'x'}", "'title' is missing"),
         ("config: config", "config: {**config, 'fits': 1}", "'fits' is now 'fit_granularity'"),
         ("config: config", "config: {**config, 'fold': 1}", "unknown key 'fold'"),
-        ("config: config", "config: {**config, 'tables': {'models': ['x.tsv']}}", "no such table"),
+        ("config: config", "config: {**config, 'tables': {'models': ['x.tsv']}}", "config/x.tsv: "),
     ],
 )
 def test_what_is_wrong_with_a_modules_configuration_is_one_line(other, old, new, said):
@@ -232,6 +234,7 @@ def test_two_modules_of_one_name_are_refused(other):
 
 def test_a_job_is_of_the_study_whose_log_it_writes(monkeypatch):
     monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
+    monkeypatch.setattr(environment, "_of_modules", {})
     for name, root in (("a", "results/a"), ("b", "results/a/b")):
         share_with_jobs({"study": name}, file=f"module:{name}", base=".", root=root, overrides={})
     assert shared_study() is None
@@ -251,7 +254,7 @@ def test_jobs_of_two_modules_work_each_for_their_own_study(other):
     scores = "small/alignment/sentences/lengths/final/features/sim01.zarr.zip"
     files = [f"the first/results/{scores}", f"results/{scores.replace('small', 'other')}"]
     other.run("--", *files)
-    found = [read_store(other.folder / file, "alignment").attrs for file in files]
+    found = [attributes(other.folder / file) for file in files]
     assert found[0]["identity"] != found[1]["identity"]
     # the workflow itself finds both as it would have made them
     for results, change in (("the first/results", {}), ("results", {"study": "other"})):
@@ -345,20 +348,30 @@ def test_a_finished_study_is_finished_for_a_module_and_its_report_has_captions(
     assert (workflow.folder / "report.zip").stat().st_size > 10_000
 
 
-@pytest.mark.slow
-def test_forcing_a_modules_fits_makes_them_from_nothing(workflow: Workflow, repository: Path):
-    workflow.write()
-    text = PLAIN.replace("config/config.yaml", "study.yaml").replace("PROJECT", str(repository))
-    (workflow.folder / "Module").write_text(text)
-    scores = "results/small/alignment/sentences/lengths/final/features/sim01.zarr.zip"
-    log = workflow.folder / "results/small/logs/fit/sentences/lengths/final/features.log"
-    said = []
-    for forced in ("convergent_fit_sentences", "convergent_extract"):
-        arguments = ["-s", "Module", "--cores", "1", "--forcerun", forced, "--", scores]
-        done = forked.run(arguments, workflow.folder)
-        assert done.returncode == 0, done.stderr[-3000:]
-        said.append(log.read_text())
-    assert "kept" not in said[0] and "kept" in said[1]
+@pytest.mark.parametrize(
+    ("forced", "anew"),
+    [
+        ("convergent_fit_sentences", True),
+        ("results/small/alignment/x.zarr.zip", True),
+        ("convergent_extract", False),
+        ("fit_sentences", False),  # a rule of its user
+        ("elsewhere/alignment/x.zarr.zip", False),
+        (None, False),
+    ],
+)
+def test_forcing_a_modules_fits_makes_them_from_nothing(other, monkeypatch, forced, anew):
+    monkeypatch.setattr(os, "environ", {"PATH": "/bin"})
+    monkeypatch.setattr(environment, "_of_modules", {})
+    study = Study.load(other.folder / "config" / "config.yaml")
+    dag = SimpleNamespace(forceall=False, forcerun={forced} if forced else None)
+    found = fits_forced(study, dag, "convergent_{}".format)
+    for name in ("a", "b"):
+        share_with_jobs(
+            {}, file=f"module:{name}", base=".", root=name, overrides={}, anew=found and name == "a"
+        )
+    for name, expected in (("a", anew), ("b", False)):
+        os.environ["CONVERGENT_LOG"] = f"{name}/logs/fit.log"
+        assert fits_anew() == expected
 
 
 # ---- snakedeploy and the catalogue ---------------------------------------------------------------
