@@ -283,8 +283,10 @@ class DatasetReader(Protocol):
 
     Some attributes are optional: ``unusable`` (mapping of subject to the reason why its data cannot
     be used), ``aggregates`` (names that ``responses`` takes although they are no subjects, such
-    as ``group``, the average of all), ``kind`` (that of the responses; patterns unless given) and
-    ``nuisance_names`` (names of the regressors that come with the responses; none unless given).
+    as ``group``, the average of all), ``kind`` (that of the responses; patterns unless given),
+    ``nuisance_names`` (names of the regressors that come with the responses; none unless given),
+    ``benchmark()`` (a `Benchmark`, on which performance is measured) and ``truth()`` (what a
+    simulated data set planted, one `RegionTruth` per region).
     """
 
     location_options: ClassVar[frozenset[str]]

@@ -55,10 +55,10 @@ def make_manifest(
     """
     where = f"model '{model.key}', checkpoint '{checkpoint.name}'"
     text = checkpoint.reference or model.reference
-    kind = source(model.source)
-    options = Options(model, kind.options)
     if model.is_control:
         return _without_files(model, checkpoint, text)
+    kind = source(model.source)
+    options = Options(model, kind.options)
     random = checkpoint.role == "random"
     if random and checkpoint.seed is None:
         raise WeightsError(

@@ -228,7 +228,6 @@ def region_table(store: Store) -> list[dict[str, object]]:
 
 
 def truth_rows(reader: DatasetReader) -> list[dict[str, object]]:
-    """Planted truth of a simulated data set, one row a region; empty for real data."""
-    if not reader.simulated:
-        return []
-    return [asdict(row) for row in reader.truth()]  # type: ignore[attr-defined]
+    """Planted truth of a simulated data set, one row per region; empty where none is known."""
+    truth = getattr(reader, "truth", tuple)
+    return [asdict(row) for row in truth()] if reader.simulated else []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convergent.brains.atlas import quiet_nibabel
 from convergent.errors import DataError
+from convergent.names import location_error
 
 _READABLE = (
     ".npy", ".npz", ".zarr", ".zarr.zip", ".nii", ".nii.gz", ".gii", ".gii.gz",
@@ -42,8 +43,7 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
     DataError
         Missing, of another format or shape, or a mask that does not fit.
     """
-    if not path.exists():
-        raise DataError("no such file", where=str(path), fix="check responses.files and subjects")
+    _require(path)
     check_gzip(path)
     volume = path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
     if mask is not None and not volume:
@@ -69,6 +69,7 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
 
 def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np.float64]:
     """One number a target: an array of one axis, a volume, or a surface or CIFTI map."""
+    _require(path)
     if path.suffix in (".npy", ".npz") or path.name.endswith((".zarr", ".zarr.zip")):
         try:
             values = np.asarray(_plain(path, key)[...], dtype=np.float64)
@@ -84,6 +85,14 @@ def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np
         raise DataError(f"{len(found)} maps", where=str(path), fix="give one")
     vector: NDArray[np.float64] = found[0]
     return vector
+
+
+def _require(path: Path) -> None:
+    """Refuse what is neither a file nor a zarr folder: a named pipe would be waited for."""
+    if location_error(str(path)) is not None or not path.exists():
+        raise DataError("no such file", where=str(path), fix="check responses.files and subjects")
+    if not path.is_file() and not (path.is_dir() and path.name.endswith(".zarr")):
+        raise DataError("this is no file", where=str(path), fix="give the path of a file")
 
 
 class _Transposed:
@@ -210,9 +219,10 @@ def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
 
 def open_mask(path: Path) -> Any:
     """Open a mask or label volume of three axes."""
-    check_gzip(path)
     import nibabel as nib
 
+    _require(path)
+    check_gzip(path)
     try:
         image = nib.load(path)
     except Exception as error:
