@@ -198,7 +198,8 @@ def test_changed_settings_concern_what_they_decide(place):
     place.config["fit"]["seed"] = 7
     place.write()
     assert {kind for kind, _ in found()} == {"settings"}
-    assert all("/alignment/" in path for _, path in found())
+    folders = {Path(path).parts[2].partition("-")[0] for _, path in found()}
+    assert folders == {"alignment", "ceilings", "models", "families", "study"}
 
 
 def test_the_command_names_targets_and_deletes_only_when_told(place):

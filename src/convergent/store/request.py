@@ -180,7 +180,8 @@ class StoreRequest:
         changed = self._other_sources(said)
         if changed:
             what = f"it was made from other {' and '.join(changed)} than those there now"
-            return Difference("inputs", what)
+            # a family's table is made from tables of which it knows the settings
+            return Difference("settings" if self.stage == "family" else "inputs", what)
         return None
 
     def same_inputs(self, said: Mapping[str, Any]) -> bool:
