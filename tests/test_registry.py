@@ -130,7 +130,7 @@ def test_every_reader_names_options_that_it_has() -> None:
 
 class Toy:
     location_options: ClassVar[frozenset[str]] = frozenset({"folder"})
-    file_options: ClassVar[frozenset[str]] = frozenset({"table", "lables"})
+    file_options: ClassVar[frozenset[str]] = frozenset({"table", "labls"})
     stimuli_of_subjects: ClassVar[bool] = True
 
     def __init__(self, *, folder: str, table: str, labels: str = "") -> None: ...

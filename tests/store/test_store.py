@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -174,3 +175,13 @@ def test_a_killed_writer_never_leaves_half_a_store(tmp_path):
         os.kill(writer.pid, signal.SIGKILL)
         writer.join()
         assert open_store(path, "features")["x"].shape == (2000, 500)
+
+
+def test_no_stage_reads_a_store_or_table_without_saying_what_it_asked(repository):
+    unchecked = re.compile(r"\b(open_store|read_table|read_parquet|ZipFile|ZipStore)\b")
+    rooms = ("pipeline", "ops")
+    files = [
+        file for room in rooms for file in (repository / "src/convergent" / room).rglob("*.py")
+    ]
+    assert len(files) > 20
+    assert not [file.name for file in files if unchecked.search(file.read_text())]

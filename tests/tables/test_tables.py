@@ -170,3 +170,15 @@ def test_the_folder_of_families_is_measurements_alone(tmp_path, place):
     assert set(chosen["choice"]) == {"best", "fixed"}
     lazy = scan_tables([paths.family(family) for family in made.MODELS], "measurements")
     assert_frame_equal(lazy.collect().sort(MEASUREMENTS.keys), found.sort(MEASUREMENTS.keys))
+
+
+def test_a_table_under_another_name_is_refused(tmp_path, rows):
+    paths = [str(tmp_path / f"{name}.parquet") for name in ("vit", "cnn")]
+    for path in paths:
+        write_table(path, [rows], "measurements", {"family": "vit"})
+    assert scan_tables(paths[:1], "measurements").collect().height == rows.height
+    with pytest.raises(StoreError, match=r"cnn\.parquet: it holds the table .* of 'vit'"):
+        scan_tables(paths, "measurements")
+    write_table(paths[1], [], "coverage", {"family": "cnn"})
+    with pytest.raises(StoreError, match="it holds the table 'coverage'"):
+        scan_tables(paths, "measurements")

@@ -70,8 +70,9 @@ if image:
 # active; rules of others that have none keep their PATH.
 if "conda" in deployed:
     active = shlex.quote(os.environ.get("CONDA_PREFIX", ""))
+    active = active.replace("{", "{{").replace("}", "}}")
     shell.prefix(
-        f'set -euo pipefail; [ "${{CONDA_PREFIX:-}}" = {active} ] || PATH="$CONDA_PREFIX/bin:$PATH"; '
+        f'set -eo pipefail; [ "$CONDA_PREFIX" = {active} ] || PATH="$CONDA_PREFIX/bin:$PATH"; set -u; '
     )
 
 

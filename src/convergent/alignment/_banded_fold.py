@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment._banded_scores import FoldScores
+from convergent.alignment._constant import is_constant, mean_of, same_rows
 from convergent.alignment._himalaya import Bands, Solution, himalaya_backend, solve_bands
 from convergent.alignment._ratios import ratios_among
-from convergent.alignment._scores import is_constant, pearson_columns, r2_columns
+from convergent.alignment._scores import pearson_columns, r2_columns
 from convergent.alignment._splits import Split, positions_of
-from convergent.alignment.ridge._standardise import constant_columns, standardise
+from convergent.alignment.ridge._standardise import standardise
 
 Floats = NDArray[np.float64]
 
@@ -82,10 +83,10 @@ class BandedFold:
             train.append(x.to(device, dtype))
             test.append(held_out.to(device, dtype))
         y = torch.from_numpy(responses[split.train])
-        mean, variance = y.mean(dim=0), y.var(dim=0, correction=0)
-        constant = constant_columns(y, mean, variance)
-        sd = torch.where(constant, torch.ones_like(variance), variance.sqrt())
-        centred = torch.where(constant, torch.zeros_like(y), (y - mean) / sd)
+        mean, constant = mean_of(y)[0], is_constant(y)
+        centred = torch.where(constant, 0.0, y - mean)
+        size = torch.where(constant, 1.0, centred.abs().amax(dim=0))
+        sd = torch.where(constant, 1.0, size * (centred / size).square().mean(dim=0).sqrt())
         return cls(
             Bands(
                 train,
@@ -95,7 +96,7 @@ class BandedFold:
                     for s in inner
                 ],
             ),
-            centred.to(device, dtype),
+            (centred / sd).to(device, dtype),
             (torch.from_numpy(responses[split.test]) - mean) / sd,
             mean,
             sd,
@@ -116,7 +117,7 @@ class BandedFold:
 
         def fit(*spaces: int) -> Solution:
             bands = self.bands.among(spaces)
-            return solve_bands(
+            found = solve_bands(
                 bands,
                 self.y,
                 alphas=grid.alphas,
@@ -124,6 +125,9 @@ class BandedFold:
                 batch=batch,
                 dual=bands.dual if solver == "smaller" else solver == "dual",
             )
+            if all(same_rows(x) for x in bands.test):  # predictions are then the same as well
+                return found._replace(parts=found.parts[:, :1].expand_as(found.parts))
+            return found
 
         def r2(*spaces: int) -> Floats:
             return _numpy(r2_columns(fit(*spaces).parts.sum(dim=0), self.truth))
@@ -171,7 +175,7 @@ def split_r2(parts: Tensor, truth: Tensor) -> Tensor:
     from himalaya.scoring import r2_score_split
 
     constant = is_constant(truth)
-    middle = truth.mean(dim=0)
+    middle = mean_of(truth)[0]
     offset = parts.sum(dim=0).mean(dim=0) - middle
     # Unit scale, since himalaya holds the mean of the truth against an absolute tolerance.
     centred = torch.where(constant, torch.zeros_like(truth), truth - middle)

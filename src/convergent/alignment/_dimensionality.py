@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from numpy.typing import ArrayLike
 
+from convergent.alignment._constant import is_constant, mean_of
 from convergent.alignment._validate import finite_features
 from convergent.device import resolve_device
 
@@ -36,11 +37,10 @@ def effective_dimensionality(features: ArrayLike, *, device: str = "cpu") -> flo
     bioRxiv 214262 (2017).
     """
     x = torch.from_numpy(finite_features(features)).to(resolve_device(device))
-    varies = x.amax(dim=0) != x.amin(dim=0)
-    x = x[:, varies]
+    x = x[:, ~is_constant(x)]
     if x.shape[1] == 0:
         return 0.0
-    x = x - x.mean(dim=0)
+    x = x - mean_of(x)
     x = x / x.abs().max()
     gram = x @ x.T if x.shape[0] <= x.shape[1] else x.T @ x
     return float(gram.diagonal().sum() ** 2 / gram.square().sum())

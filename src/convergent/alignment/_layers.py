@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergent.alignment._constant import SCORE
 from convergent.alignment._means import mean_defined
 from convergent.errors import DataError
 
@@ -43,8 +44,9 @@ def choose_layers(inner: ArrayLike, outer: ArrayLike) -> LayerChoice:
     Returns
     -------
     LayerChoice
-        Ties go to the first (shallowest) layer. NaN inner scores are never chosen; a fold whose
-        chosen layer has no outer score is left out of the mean, and NaN comes of none.
+        Ties (scores that differ by rounding) go to the first (shallowest) layer. NaN inner scores
+        are never chosen; a fold whose chosen layer has no outer score is left out of the mean, and
+        NaN comes of none.
 
     Raises
     ------
@@ -60,7 +62,11 @@ def choose_layers(inner: ArrayLike, outer: ArrayLike) -> LayerChoice:
             fix="give both the shape (..., layer, fold, region) with at least one layer",
         )
     known = ~np.isnan(inside)
-    layer = np.argmax(np.where(known, inside, -np.inf), axis=-3)
+    shape = (*inside.shape[:-3], *inside.shape[-2:])
+    layer, best = np.zeros(shape, dtype=np.intp), np.full(shape, -np.inf)
+    for k in range(inside.shape[-3]):
+        better = inside[..., k, :, :] > best + SCORE
+        layer[better], best[better] = k, inside[..., k, :, :][better]
     chosen = np.take_along_axis(outside, layer[..., None, :, :], axis=-3)[..., 0, :, :]
     none = ~known.any(axis=-3)
     score = mean_defined(np.where(none, np.nan, chosen), axis=-2)
@@ -106,7 +112,7 @@ class LayerMaximum:
                 fix="give all layers the same folds and regions",
             )
         # comparisons with NaN are false: a layer without an inner score is never chosen
-        better = (inner > self._inner) | (np.isnan(self._inner) & ~np.isnan(inner))
+        better = (inner > self._inner + SCORE) | (np.isnan(self._inner) & ~np.isnan(inner))
         np.copyto(self._inner, inner, where=better)
         np.copyto(self._outer, outer, where=better)
         self.depth[better] = depth

@@ -7,23 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convergent.alignment._constant import same_rows
+
 # Eigenvalues below this share of the largest are rounding.
 _RANK = 1e-12
-
-
-def standardised(values: Tensor, train: Tensor, *, scale: bool) -> Tensor:
-    """Centre and scale columns by their training rows, (sample, column).
-
-    Columns that are constant over the training rows become 0.
-    """
-    seen = values[train]
-    centred = values - seen.mean(0)
-    deviation = seen.std(0, correction=0)
-    size = seen.abs().amax(0)
-    constant = deviation <= 1e-10 * torch.where(size > 0, size, 1.0)
-    if not scale:
-        deviation = torch.ones_like(deviation)
-    return torch.where(constant, 0.0, centred / torch.where(constant, 1.0, deviation))
 
 
 @dataclass(frozen=True)
@@ -48,11 +35,12 @@ class Smoother:
         u, s, v = torch.linalg.svd(train, full_matrices=False)
         kept = s.square() > _RANK * s.square().amax().clamp_min(1e-300)
         u, s, v = u[:, kept], s[kept], v[kept]
-        return cls((other @ v.T) * s, s.square(), u.T)
+        return cls(_like(other, (other @ v.T) * s), s.square(), u.T)
 
     def predict(self, alpha: float, responses: Tensor) -> Tensor:
         """Predict from centred training responses, (other sample, target)."""
-        return self.left @ ((self.right @ responses) / (self.values + alpha)[:, None])
+        found = self.left @ ((self.right @ responses) / (self.values + alpha)[:, None])
+        return _like(self.left, found)
 
     def residual_root(self, alpha: float, columns: Tensor) -> Tensor:
         """Apply the square root of ``I - N (N'N + alpha)^-1 N'`` to (training sample, column)."""
@@ -97,8 +85,8 @@ class Extra:
         kept = values > _RANK * values.amax().clamp_min(1e-300)
         values, basis = values[kept], basis[:, kept]
         if wide:
-            return cls(rest @ (x.T @ basis), values, basis.T, smoother, alpha)
-        return cls(rest @ basis, values, basis.T @ x.T, smoother, alpha)
+            return cls(_like(rest, rest @ (x.T @ basis)), values, basis.T, smoother, alpha)
+        return cls(_like(rest, rest @ basis), values, basis.T @ x.T, smoother, alpha)
 
     def project(self, responses: Tensor) -> Tensor:
         """Centred training responses on the factors, (rank, target)."""
@@ -108,4 +96,9 @@ class Extra:
         """Predict what is added, for one penalty or one a target, (other sample, target)."""
         b = torch.as_tensor(penalty, dtype=projected.dtype, device=projected.device)
         shrunk = projected / (self.values[:, None] + b)
-        return self.left @ shrunk
+        return _like(self.left, self.left @ shrunk)
+
+
+def _like(rows: Tensor, product: Tensor) -> Tensor:
+    """Give a product of rows that are all the same rows that are all the same."""
+    return product[:1].expand_as(product) if same_rows(rows) else product

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import is_constant, mean_of
 from convergent.errors import DataError
 
 Floats = NDArray[np.float64]
@@ -67,15 +68,10 @@ def _pair(prediction: ArrayLike, response: ArrayLike, axis: int) -> tuple[Tensor
     return torch.from_numpy(p.copy()), torch.from_numpy(y.copy())
 
 
-def is_constant(values: Tensor) -> Tensor:
-    """Tell which columns hold one value only (exactly: sums would round)."""
-    return values.amax(dim=0) == values.amin(dim=0)
-
-
 def pearson_columns(prediction: Tensor, response: Tensor) -> Tensor:
     """`pearson` along the first axis of tensors."""
-    p = prediction - prediction.mean(dim=0)
-    y = response - response.mean(dim=0)
+    p = prediction - mean_of(prediction)
+    y = response - mean_of(response)
     # Unit scale first: squares of very small predictions (large alpha) would underflow.
     p = p / _nonzero(p.abs().amax(dim=0))
     y = y / _nonzero(y.abs().amax(dim=0))
@@ -87,9 +83,10 @@ def pearson_columns(prediction: Tensor, response: Tensor) -> Tensor:
 
 def r2_columns(prediction: Tensor, response: Tensor) -> Tensor:
     """`r2` along the first axis of tensors."""
-    residual = (response - prediction).square().sum(dim=0)
-    total = (response - response.mean(dim=0)).square().sum(dim=0)
-    value = 1.0 - residual / _nonzero(total)
+    centred = response - mean_of(response)
+    size = _nonzero(centred.abs().amax(dim=0))  # squares of very small numbers would underflow
+    residual = ((response - prediction) / size).square().sum(dim=0)
+    value = 1.0 - residual / _nonzero((centred / size).square().sum(dim=0))
     return torch.where(is_constant(response), torch.full_like(value, torch.nan), value)
 
 

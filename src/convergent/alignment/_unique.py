@@ -10,11 +10,13 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import is_constant, mean_of
 from convergent.alignment._means import mean_defined
-from convergent.alignment._nested import Extra, Smoother, standardised
+from convergent.alignment._nested import Extra, Smoother
 from convergent.alignment._scores import pearson_columns, r2_columns
 from convergent.alignment._splits import Index, Split, check_splits
 from convergent.alignment._validate import check_alphas, finite_features
+from convergent.alignment.ridge._standardise import standardise
 from convergent.alignment.ridge._targets import Streamed, Targets, tiles
 from convergent.device import resolve_device
 from convergent.errors import DataError, NumericalError
@@ -139,8 +141,8 @@ def fit_unique(
         check_splits(inner, y.samples, within=split.train)
         train = torch.from_numpy(split.train).to(place)
         fold = _Fold(
-            standardised(x, train, scale=standardize),
-            standardised(n, train, scale=True),
+            standardise(x[train], x, scale=standardize)[1],
+            standardise(n[train], n, scale=True)[1],
             _Responses(y, tile, place),
         )
         folds.append(fold.scores(split, inner, *grids))
@@ -192,8 +194,9 @@ class _Part:
     def divide(self, responses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Training responses less their mean, test responses, and that mean."""
         train = responses[self.train]
-        mean = train.mean(0)
-        return train - mean, responses[self.test], mean
+        mean = mean_of(train)
+        centred = torch.where(is_constant(train), 0.0, train - mean)
+        return centred, responses[self.test], mean[0]
 
 
 @dataclass(frozen=True)
@@ -230,8 +233,13 @@ class _Fold:
     def _part(self, split: Split) -> _Part:
         train, test = (torch.from_numpy(r).to(self.x.device) for r in (split.train, split.test))
         x, n = self.x[train], self.n[train]
-        other = self.x[test] - x.mean(0), self.n[test] - n.mean(0)
-        return _Part((x - x.mean(0), other[0]), train, test, Smoother.of(n - n.mean(0), other[1]))
+        inside, outside = standardise(x, self.x[test], scale=False)
+        return _Part(
+            (inside, outside),
+            train,
+            test,
+            Smoother.of(*standardise(n, self.n[test], scale=False)),
+        )
 
     def _alone(self, parts: Sequence[_Part], alphas: Floats) -> tuple[Tensor, Tensor]:
         """Sums over inner folds of errors of the nuisance, (alpha, target), and of the mean."""

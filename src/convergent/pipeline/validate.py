@@ -154,6 +154,15 @@ def _check_folds(study: Study, name: str, stimuli: StimulusSet, errors: Errors) 
         return
     fit = study.config.fit
     count = train = len(stimuli.answered)
+    for key, number in (("folds", fit.folds), ("inner_folds", fit.inner_folds)):
+        if stimuli.split is not None and number > count:  # of a fixed split, which has no folds
+            errors.append(
+                ConfigError(
+                    f"fit.{key} is {number}, and data set '{name}' has {count} items",
+                    where=study.file,
+                    fix="use fewer folds",
+                )
+            )
     with _noted(errors):
         if stimuli.split is None:
             groups = stimuli.group if stimuli.item is None else None

@@ -171,9 +171,6 @@ class AggregationConfig(Section):
         return self
 
 
-_OneOrMore = BeforeValidator(_one_or_more, json_schema_input_type=str | list[str])
-
-
 class PerformanceConfig(Section):
     """Which scores stand for performance, and which are measured here.
 

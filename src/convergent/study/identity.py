@@ -10,9 +10,11 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergent.errors import ConvergentError
 from convergent.registry import reader_facts
 from convergent.study.graph import converging_layers, final_models
 from convergent.study.types import Checkpoint, Model
+from convergent.text_files import MB, read_bytes
 
 if TYPE_CHECKING:
     from convergent.study.study import Study
@@ -211,8 +213,8 @@ def _content(path: object) -> str:
     """SHA-256 of a file; its name where it cannot be read, which `validate` tells."""
     try:
         file = Path(os.path.expandvars(str(path))).expanduser()
-        return hashlib.sha256(file.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(read_bytes(file, largest=1024 * MB)).hexdigest()
+    except (ConvergentError, RuntimeError):  # RuntimeError: the home of an unknown user
         return str(path)
 
 

@@ -379,6 +379,7 @@ def scan_tables(
     """
     shape, files = SHAPES[table], list(paths)
     for path in files:
+        check_name(path, table)
         check_schema(path, schema_of(path), shape, only=only)
     columns = list(shape.columns if only is None else only)
     if not files:
@@ -387,6 +388,26 @@ def scan_tables(
         return pl.scan_parquet(files)
     # files of different versions may have other columns besides
     return pl.concat([pl.scan_parquet(path).select(columns) for path in files])
+
+
+def check_name(path: str | Path, table: str) -> None:
+    """Refuse a file that is of another table or family than its name says, as far as it says.
+
+    Raises
+    ------
+    StoreError
+        It is missing, damaged, or was copied under another name.
+    """
+    with named_errors(str(path), "table"):
+        said = table_attributes(path)
+    name = Path(path).stem
+    found = said.get("kind", table), said.get("family", name)
+    if found != (table, name):
+        raise StoreError(
+            f"it holds the table '{found[0]}' of '{found[1]}', which its name does not say",
+            where=str(path),
+            fix="delete it and rerun its rule",
+        )
 
 
 def schema_of(path: str | Path) -> pl.Schema:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from convergent.errors import ConvergentError, TableError, UnknownKeyError
 from convergent.store import publish
-from convergent.tables.files import damaged, schema_of
+from convergent.tables.files import check_name, damaged, schema_of
 from convergent.tables.results import Results
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ def _open_tables(
     """Make a view of each table, then close everything but their files."""
     files = []
     for name, parts in results.tables().items():
+        for path in parts:
+            check_name(path, name)
         listed = "[" + ", ".join(_quoted(os.path.realpath(path)) for path in parts) + "]"
         try:
             connection.execute(f'CREATE VIEW "{name}" AS SELECT * FROM read_parquet({listed})')

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from convergent.alignment._constant import mean_of
+
 
 @dataclass(frozen=True)
 class Columns:
@@ -47,7 +49,9 @@ def correlation(covariance: Tensor, norm: Tensor) -> Tensor:
     return r.clamp(-1.0, 1.0)
 
 
-def held_out(prediction: Tensor, offset: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+def held_out(
+    prediction: Tensor, offset: Tensor, truth: Tensor, constant: Tensor
+) -> tuple[Tensor, Tensor]:
     """Pearson r and R2 of held-out predictions, in float64.
 
     Parameters
@@ -58,6 +62,8 @@ def held_out(prediction: Tensor, offset: Tensor, truth: Tensor) -> tuple[Tensor,
     offset : Tensor, shape (target,)
         That mean.
     truth : Tensor, shape (target, test)
+    constant : Tensor of bool, shape (target,)
+        Whether the responses were constant over the test samples, before they were scaled.
 
     Returns
     -------
@@ -65,9 +71,8 @@ def held_out(prediction: Tensor, offset: Tensor, truth: Tensor) -> tuple[Tensor,
         NaN where the truth is constant; r is 0 where the prediction is.
     """
     p, y = prediction.to(torch.float64), truth.to(torch.float64)
-    mean = y.mean(dim=1)
+    mean = mean_of(y, dim=1)[:, 0]
     y = y - mean[:, None]
-    constant = truth.amax(dim=1) == truth.amin(dim=1)
     total = y.square().sum(dim=1)
     # unit scale first: squares of very small predictions (large alpha) would underflow
     size = p.abs().amax(dim=1)

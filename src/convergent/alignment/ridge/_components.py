@@ -41,7 +41,7 @@ class PrincipalSource:
         if self.width >= split.train.size - 1:  # all that the training rows span
             return self._source.dual(split)
         space = self.primal(split)
-        return Dual(space.train @ space.train.T, space.test @ space.train.T)
+        return Dual(space.train @ space.train.T, space.test @ space.train.T, space.alike)
 
     def primal(self, split: Split) -> Primal:
         """Components of the rows, the largest first."""
@@ -49,4 +49,5 @@ class PrincipalSource:
         eigen = diagonalise(space, self._source, split, smallest_alpha=self._alpha)
         values = eigen.values.flip(0)[: self.width]
         train = eigen.basis.flip(1)[:, : self.width] * values.sqrt()
-        return Primal(train, eigen.test.flip(1)[:, : self.width], values.diag())
+        test = eigen.test.flip(1)[:, : self.width]
+        return Primal(train, test, values.diag(), space.alike)

@@ -9,8 +9,9 @@ from torch import Tensor
 
 from convergent.alignment._splits import Split
 from convergent.alignment.ridge._space import Dual, Primal, Source
-from convergent.alignment.ridge._standardise import EPS
 from convergent.errors import NumericalError
+
+EPS = torch.finfo(torch.float64).eps
 
 # The eigenvalues of a Gram matrix are exact up to about EPS times the largest; where that exceeds
 # this share of the smallest alpha, the slower SVD of the features is taken instead.
@@ -102,7 +103,7 @@ def _of_gram(space: Dual) -> Eigen:
     kept = _positive(values, space.gram.shape[0])
     values, vectors = values[kept], vectors[:, kept]
     full = int(kept.sum()) == space.gram.shape[0] - 1
-    return Eigen(vectors, values, space.cross @ (vectors / values.sqrt()), full)
+    return Eigen(vectors, values, _test(space, space.cross @ (vectors / values.sqrt())), full)
 
 
 def _of_covariance(space: Primal) -> Eigen:
@@ -110,7 +111,8 @@ def _of_covariance(space: Primal) -> Eigen:
     kept = _positive(values, max(space.train.shape))
     values, vectors = values[kept], vectors[:, kept]
     basis = space.train @ (vectors / values.sqrt())
-    return Eigen(basis, values, space.test @ vectors, values.numel() == space.train.shape[0] - 1)
+    full = values.numel() == space.train.shape[0] - 1
+    return Eigen(basis, values, _test(space, space.test @ vectors), full)
 
 
 def _positive(values: Tensor, size: int) -> Tensor:
@@ -129,4 +131,9 @@ def _svd(source: Source, split: Split, smallest_alpha: float) -> Eigen:
     u, s, vh = u.flip(1), s.flip(0), vh.flip(0)  # increasing, as eigenvalues are
     kept = s > s[-1] * EPS * max(space.train.shape)
     full = int(kept.sum()) == space.train.shape[0] - 1
-    return Eigen(u[:, kept], s[kept].square(), space.test @ vh[kept].T, full)
+    return Eigen(u[:, kept], s[kept].square(), _test(space, space.test @ vh[kept].T), full)
+
+
+def _test(space: Dual | Primal, turned: Tensor) -> Tensor:
+    """Test features along the axes, the same for all samples where the features are."""
+    return turned[:1].expand_as(turned) if space.alike else turned

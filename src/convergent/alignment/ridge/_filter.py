@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import mean_of
 from convergent.alignment.ridge._columns import Columns, held_out
 from convergent.alignment.ridge._eigen import Eigen
 from convergent.alignment.ridge._targets import Block
@@ -31,7 +32,7 @@ class Filter:
         grid = torch.from_numpy(alphas).to(eigen.values)
         self.basis = eigen.basis.to(dtype)
         self._filters = (eigen.values.sqrt() / (eigen.values + grid[:, None])).to(dtype)
-        mean = eigen.test.mean(dim=0)
+        mean = mean_of(eigen.test)[0]
         self._test = (eigen.test - mean).to(dtype)
         self._mean = mean.to(dtype)
         size = len(alphas) * self._test.shape[0] * self.basis.shape[0] * self.basis.element_size()
@@ -72,6 +73,6 @@ def _scored(
     prediction: Tensor, offset: Tensor, index: Tensor, block: Block, *, keep: bool
 ) -> Columns:
     offset = offset.to(torch.float64)
-    r, r2 = held_out(prediction, offset, block.test)
+    r, r2 = held_out(prediction, offset, block.test, block.constant)
     kept = prediction.to(torch.float64) + offset[:, None] if keep else None
     return Columns(index, torch.full_like(r, torch.nan), r, r2, kept)

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import is_constant, same_rows
 from convergent.alignment._splits import Split, positions_of
 from convergent.alignment.ridge._columns import Columns, correlation
 from convergent.alignment.ridge._compress import TOLERANCE, compress, split_functions
@@ -45,12 +46,15 @@ class InnerMap:
     map : Tensor, shape (function * inner test, input)
         The function is the slow axis. Predictions about the mean of the inner training set, which
         does not depend on alpha and so is no part of what is mixed.
+    alike : bool
+        All test rows have the same features.
     """
 
     train: Tensor
     test: Tensor
     basis: Tensor | None
     map: Tensor
+    alike: bool
 
 
 class InnerFolds:
@@ -132,10 +136,11 @@ class InnerFolds:
         index = loss.argmin(dim=1)
         mix = self._mix[index, None]
         r, known = torch.zeros_like(loss[:, 0]), torch.zeros_like(index)
-        for (gram, varies), n in zip(found, counts, strict=True):
-            r += torch.where(varies, _inner_r(gram.to(torch.float64), mix, n), 0.0)
+        for (gram, varies), n, fold in zip(found, counts, self._maps, strict=True):
+            if not fold.alike:  # predictions that are the same for all rows have an r of 0
+                r += torch.where(varies, _inner_r(gram.to(torch.float64), mix, n), 0.0)
             known += varies
-        varies = (y.amax(dim=1) != y.amin(dim=1)) & (known > 0)
+        varies = ~is_constant(y, dim=1) & (known > 0)
         return index, torch.where(varies, r / known, torch.nan)  # 0 / 0: no fold knows
 
     def _products(self, y: Tensor, fold: InnerMap) -> tuple[Tensor, Tensor]:
@@ -148,6 +153,7 @@ class InnerFolds:
         """
         inputs = y.index_select(1, fold.train)
         mean = inputs.mean(dim=1, keepdim=True)
+        inputs.masked_fill_(is_constant(inputs, dim=1)[:, None], 0.0)
         if fold.basis is not None:
             inputs = inputs @ fold.basis
         n, functions = fold.test.numel(), self._mix.shape[1]
@@ -156,7 +162,8 @@ class InnerFolds:
         truth = y.index_select(1, fold.test)
         torch.sub(truth, mean, out=rows[:, -2])
         rows[:, -1] = 1.0
-        return rows @ rows.transpose(1, 2), truth.amax(dim=1) != truth.amin(dim=1)
+        varies = ~is_constant(truth, dim=1)
+        return rows @ rows.transpose(1, 2), varies
 
 
 def _inner_r(gram: Tensor, mix: Tensor, n: int) -> Tensor:
@@ -192,6 +199,7 @@ def _inner_map(eigen: Eigen, split: Split, functions: Tensor, dtype: torch.dtype
         test=torch.from_numpy(split.test).to(basis.device),
         basis=basis if project else None,
         map=made.flatten(0, 1),
+        alike=same_rows(eigen.test),
     )
 
 

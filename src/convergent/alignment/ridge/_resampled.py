@@ -7,6 +7,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import is_constant, is_constant_range, mean_of
 from convergent.alignment._means import region_means
 from convergent.alignment.ridge._columns import correlation
 from convergent.alignment.ridge._targets import tiles
@@ -16,6 +17,9 @@ Floats = NDArray[np.float64]
 
 # Bytes of products (target, 5, test) at once.
 BUDGET = 32 * 2**20
+
+# Share of the mean square below which a variance by subtraction is computed once more.
+DOUBT = 1e-6
 
 
 def weighted_r(prediction: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
@@ -35,25 +39,46 @@ def weighted_r(prediction: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
     Tensor of float64, shape (bootstrap, target)
         NaN where the truth is constant over the samples drawn; 0 where the prediction is.
     """
-    p = _unit(prediction.to(torch.float64))
-    y = _unit(truth.to(torch.float64))
+    flat = is_constant(truth, dim=1)
+    p, y = _unit(prediction.to(torch.float64)), _unit(truth.to(torch.float64))
     moments = torch.stack([p, y, p * y, p * p, y * y]) @ weights.T
-    total = weights.sum(dim=1).clamp(min=1.0)
-    sp, sy, spy, spp, syy = moments / total
-    # rounding leaves a constant side a variance of about 1e-16 of its mean square
-    eps = 1e-13
-    vp, vy = spp - sp.square(), syy - sy.square()
-    vp = torch.where(vp > eps * spp, vp, 0.0)
-    vy = torch.where(vy > eps * syy, vy, 0.0)
+    sp, sy, spy, spp, syy = moments / weights.sum(dim=1).clamp(min=1.0)
+    vp, vy = (spp - sp.square()).clamp(min=0.0), (syy - sy.square()).clamp(min=0.0)
     r = correlation(spy - sp * sy, (vp * vy).sqrt())
-    return torch.where(vy > 0, r, torch.nan).T
+    # Where subtraction left few digits, the samples drawn are looked at themselves.
+    doubtful = ((vp <= DOUBT * spp) & (spp > 0)) | (vy <= DOUBT * syy)
+    target, resample = torch.nonzero(doubtful & ~flat[:, None]).T
+    size = max(1, BUDGET // (5 * 8 * weights.shape[1]))
+    for t, b in zip(target.split(size), resample.split(size), strict=True):
+        r[t, b] = _of_drawn(prediction[t].double(), truth[t].double(), weights[b])
+    return torch.where(flat[:, None], torch.nan, r).T
+
+
+def _of_drawn(prediction: Tensor, truth: Tensor, weights: Tensor) -> Tensor:
+    """Pearson r of each row over its own weighted samples, in two passes, (row,)."""
+    drawn, share = weights > 0, weights / weights.sum(dim=1, keepdim=True).clamp(min=1.0)
+    sides, flat = [], []
+    for values in (prediction, truth):
+        low, high = values.where(drawn, torch.inf).amin(1), values.where(drawn, -torch.inf).amax(1)
+        flat.append(is_constant_range(low, high))
+        shifted = torch.where(drawn, values - low[:, None], 0.0)
+        mean = (shifted * share).sum(dim=1, keepdim=True)
+        sides.append(_over_size(torch.where(drawn, shifted - mean, 0.0)))
+    p, y = sides
+    norm = ((p * p * share).sum(dim=1) * (y * y * share).sum(dim=1)).sqrt()
+    r = correlation((p * y * share).sum(dim=1), norm).masked_fill(flat[0], 0.0)
+    return r.masked_fill(flat[1], torch.nan)
 
 
 def _unit(values: Tensor) -> Tensor:
     """Centre and scale rows: r does not change, and moments keep their digits."""
-    centred = values - values.mean(dim=1, keepdim=True)
-    size = centred.abs().amax(dim=1, keepdim=True)
-    return centred / torch.where(size > 0, size, 1.0)
+    centred = values - mean_of(values, dim=1)
+    return _over_size(centred.masked_fill(is_constant(values, dim=1)[:, None], 0.0))
+
+
+def _over_size(values: Tensor) -> Tensor:
+    size = values.abs().amax(dim=1, keepdim=True)
+    return values / torch.where(size > 0, size, 1.0)
 
 
 class Resampled:

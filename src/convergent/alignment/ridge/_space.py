@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from convergent.alignment._constant import PRODUCT, same_rows
 from convergent.alignment._splits import Index, Split
 from convergent.alignment.ridge._gram import (
     FEATURE_BLOCK,
@@ -27,10 +28,13 @@ class Dual:
     ----------
     gram : Tensor of float64, shape (train, train)
     cross : Tensor of float64, shape (test, train)
+    alike : bool
+        All test samples have the same features.
     """
 
     gram: Tensor
     cross: Tensor
+    alike: bool
 
 
 @dataclass(frozen=True)
@@ -42,11 +46,14 @@ class Primal:
     train, test : Tensor of float64, shape (train, feature) and (test, feature)
     covariance : Tensor of float64, shape (feature, feature)
         ``train.T @ train``.
+    alike : bool
+        All test samples have the same features.
     """
 
     train: Tensor
     test: Tensor
     covariance: Tensor
+    alike: bool
 
 
 class Source(Protocol):
@@ -82,6 +89,7 @@ class FeatureSource:
         train, test = (_rows(r, self._x) for r in (split.train, split.test))
         gram = self._x.new_zeros((train.numel(), train.numel()), dtype=_F64)
         cross = self._x.new_zeros((test.numel(), train.numel()), dtype=_F64)
+        alike = True
         for start in range(0, self.width, FEATURE_BLOCK):
             block = self._x[:, start : start + FEATURE_BLOCK]
             inside, outside = standardise(
@@ -89,7 +97,8 @@ class FeatureSource:
             )
             add_lower_products(gram, inside)
             cross.addmm_(outside, inside.T)
-        return Dual(mirrored(gram), cross)
+            alike = alike and same_rows(outside)
+        return Dual(mirrored(gram), cross, alike)
 
     def primal(self, split: Split) -> Primal:
         train, test = (_rows(r, self._x) for r in (split.train, split.test))
@@ -98,7 +107,7 @@ class FeatureSource:
         )
         covariance = inside.new_zeros((inside.shape[1], inside.shape[1]))
         add_lower_products(covariance, inside.T)
-        return Primal(inside, outside, mirrored(covariance))
+        return Primal(inside, outside, mirrored(covariance), same_rows(outside))
 
 
 class GramSource:
@@ -117,7 +126,9 @@ class GramSource:
 
     def dual(self, split: Split) -> Dual:
         train, test = (_rows(r, self._gram) for r in (split.train, split.test))
-        return Dual(*recentred(self._gram, train, test))
+        # copies have the same inner products with all stimuli, but for rounding
+        alike = bool((_distances(self._gram, test) <= PRODUCT).all())
+        return Dual(*recentred(self._gram, train, test), alike)
 
     def primal(self, split: Split) -> None:
         return None
@@ -150,6 +161,14 @@ def recentred(gram: Tensor, train: Tensor, test: Tensor) -> tuple[Tensor, Tensor
     centred = inside - mean - mean[:, None] + mean.mean()
     cross = outside - mean - outside.mean(dim=1, keepdim=True) + mean.mean()
     return (centred + centred.T) / 2, cross
+
+
+def _distances(gram: Tensor, rows: Tensor) -> Tensor:
+    """Squared distances of samples from the first of them, relative to their size, (row,)."""
+    square = gram.diagonal()[rows]
+    away = square + square[0] - 2 * gram[rows, rows[0]]
+    size = square + square[0]
+    return away / torch.where(size > 0, size, 1.0)
 
 
 _F64 = torch.float64

@@ -5,9 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from convergent.alignment._scores import is_constant
-
-EPS = torch.finfo(torch.float64).eps
+from convergent.alignment._constant import is_constant, mean_of
 
 
 def standardise(train: Tensor, test: Tensor, *, scale: bool) -> tuple[Tensor, Tensor]:
@@ -22,23 +20,17 @@ def standardise(train: Tensor, test: Tensor, *, scale: bool) -> tuple[Tensor, Te
     Returns
     -------
     train, test : Tensor
-        Columns that are constant over the training rows (up to rounding of the mean and the
-        variance) become exactly 0 in both: what never varied in training has no weight.
+        Columns that are constant over the training rows (`is_constant`) become exactly 0 in both:
+        what never varied in training has no weight.
     """
-    mean = train.mean(dim=0)
-    centred = train - mean
-    variance = centred.square().mean(dim=0)
-    constant = constant_columns(train, mean, variance)
-    centred = torch.where(constant, torch.zeros_like(centred), centred)
-    outside = torch.where(constant, torch.zeros_like(test), test - mean)
+    constant = is_constant(train)
+    mean = mean_of(train)
+    centred = torch.where(constant, 0.0, train - mean)
+    outside = torch.where(constant, 0.0, test - mean)
     if not scale:
         return centred, outside
-    sd = torch.where(constant, torch.ones_like(variance), variance.sqrt())
+    # unit size first: squares of very small numbers would underflow
+    size = torch.where(constant, 1.0, centred.abs().amax(dim=0))
+    centred, outside = centred / size, outside / size
+    sd = torch.where(constant, 1.0, centred.square().mean(dim=0).sqrt())
     return centred / sd, outside / sd
-
-
-def constant_columns(values: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
-    """Tell which columns vary by no more than rounding, shape (column,)."""
-    n = values.shape[0]
-    rounding = n * EPS * variance + (n * EPS * mean) ** 2
-    return is_constant(values) | (variance <= rounding)

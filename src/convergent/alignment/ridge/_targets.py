@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Any, Literal, Protocol
 
@@ -12,8 +12,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import is_constant, mean_of
 from convergent.alignment._splits import Split
-from convergent.alignment.ridge._standardise import EPS
 from convergent.errors import DataError, NumericalError
 
 Floats = NDArray[np.float64]
@@ -43,16 +43,19 @@ class Block:
         Less the same mean and over the same sd.
     mean, sd : Tensor of float64, shape (target,)
         What turns predictions back into the units of the responses.
+    constant : Tensor of bool, shape (target,)
+        Over the test samples (`is_constant`).
     """
 
     train: Tensor
     test: Tensor
     mean: Tensor
     sd: Tensor
+    constant: Tensor
 
     def part(self, rows: slice) -> Block:
         """Some of the targets."""
-        return Block(self.train[rows], self.test[rows], self.mean[rows], self.sd[rows])
+        return Block(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 class Targets:
@@ -114,6 +117,8 @@ class Targets:
         part = np.asarray(self._values[:, start:stop])
         single = part.dtype in (np.float16, np.float32)
         part = np.require(part, np.float32 if single else np.float64, ["W"])
+        if min(part.strides) < 0:  # which torch has not
+            part = part.copy()
         values = torch.from_numpy(part).to(device).T.contiguous()
         defined = torch.isfinite(values).all(dim=1)
         if not bool(defined.all()):
@@ -136,20 +141,30 @@ def block_of(values: Tensor, split: Split, dtype: torch.dtype) -> Block:
     """
     train = values.index_select(1, torch.from_numpy(split.train).to(values.device))
     test = values.index_select(1, torch.from_numpy(split.test).to(values.device))
-    mean = train.mean(dim=1, dtype=torch.float64)
-    varies = train.amax(dim=1) != train.amin(dim=1)
-    # rounding the mean to float32 shifts training and test samples alike, which no score sees
-    train -= mean[:, None].to(train.dtype)
-    test -= mean[:, None].to(test.dtype)
-    variance = train.square().mean(dim=1, dtype=torch.float64)
-    n = train.shape[1]
-    eps = torch.finfo(train.dtype).eps
-    varies &= variance > n * EPS * variance + (n * eps * mean) ** 2
-    sd = torch.where(varies, variance.sqrt(), torch.ones_like(variance))
-    scale = torch.where(varies, 1.0 / sd, 0.0)
-    train = (train * scale[:, None].to(train.dtype)).to(dtype)
-    test = (test / sd[:, None].to(test.dtype)).to(dtype)
-    return Block(train, test, mean, sd)
+    flat, constant = is_constant(train, dim=1), is_constant(test, dim=1)
+    mean = mean_of(train, dim=1)
+    train, test, sd = _scaled(train, test, mean, flat)
+    return Block(train.to(dtype), test.to(dtype), mean[:, 0], sd, constant)
+
+
+def _scaled(
+    train: Tensor, other: Tensor, mean: Tensor, flat: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Centre rows and scale them to the sd of the first, which is returned too.
+
+    Rows that are flat become 0 in the first; the largest of the other takes the sd's place.
+    """
+    train, other = train - mean.to(train.dtype), other - mean.to(other.dtype)
+    # in float32 the mean was rounded: what it left is the same for all samples
+    left = mean_of(train, dim=1).to(train.dtype)
+    train, other = torch.where(flat[:, None], 0.0, train - left), other - left
+    # unit size first: squares of very small or large numbers leave the range of float32
+    size = torch.where(flat, other.abs().amax(dim=1), train.abs().amax(dim=1))[:, None]
+    size = torch.where(size > 0, size, 1.0)
+    train, other = train / size, other / size
+    sd = torch.where(flat, 1.0, train.square().mean(dim=1, dtype=torch.float64).sqrt())[:, None]
+    size, units = size.double(), sd.to(train.dtype)
+    return train / units, other / units, (size * sd)[:, 0]
 
 
 def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torch.dtype) -> Block:
@@ -166,24 +181,20 @@ def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torc
         Rows are (permutation, target), the target fastest. Scores do not depend on the sd, which
         is that of all samples.
     """
-    mean = values.mean(dim=1, dtype=torch.float64)
-    centred = values - mean[:, None].to(values.dtype)
-    sd = centred.square().mean(dim=1, dtype=torch.float64).sqrt()
-    sd = torch.where(sd > 0, sd, torch.ones_like(sd))
-    scaled = (centred / sd[:, None].to(values.dtype)).to(dtype)
+    mean = mean_of(values, dim=1)
+    scaled, _, sd = _scaled(values, values, mean, is_constant(values, dim=1))
+    scaled = scaled.to(dtype)
     rows = torch.from_numpy(orders).to(values.device)
     samples = torch.from_numpy(np.concatenate([split.train, split.test])).to(values.device)
     picked = scaled.index_select(1, rows[:, samples].reshape(-1))
     picked = picked.reshape(len(scaled), len(orders), -1).transpose(0, 1)
     picked = picked.reshape(-1, samples.numel())
     train, test = picked[:, : split.train.size], picked[:, split.train.size :]
-    centre = train.mean(dim=1, dtype=torch.float64)
-    constant = train.amax(dim=1) == train.amin(dim=1)
-    train = torch.where(
-        constant[:, None], torch.zeros_like(train), train - centre[:, None].to(dtype)
-    )
-    test = test - centre[:, None].to(dtype)
-    return Block(train, test, mean.repeat(len(orders)), sd.repeat(len(orders)))
+    flat, constant = is_constant(train, dim=1), is_constant(test, dim=1)
+    centre = mean_of(train, dim=1).to(dtype)
+    train, test = torch.where(flat[:, None], 0.0, train - centre), test - centre
+    number = len(orders)
+    return Block(train, test, mean[:, 0].repeat(number), sd.repeat(number), constant)
 
 
 def tiles(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -7,12 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from convergent.alignment._constant import SCORE
 from convergent.errors import DataError
 
 Floats = NDArray[np.float64]
-
-# A null score that equals the real one may differ from it by rounding in float32.
-TIE = 1e-6
 
 
 class Calibrated(NamedTuple):
@@ -70,7 +68,7 @@ def calibrate(score: ArrayLike, null: ArrayLike) -> Calibrated:
     mean = np.where(known, chance, 0.0).sum(axis=0) / np.maximum(count, 1)
     square = (np.where(known, chance - mean, 0.0) ** 2).sum(axis=0)
     sd = np.sqrt(square / np.maximum(count - 1, 1))
-    reached = (known & (chance >= real - TIE)).sum(axis=0)
+    reached = (known & (chance >= real - SCORE)).sum(axis=0)
     room = 1.0 - mean
     return Calibrated(
         _where(defined & (room != 0), (real - mean) / np.where(room == 0, 1.0, room)),
@@ -151,12 +149,13 @@ def largest_p(score: ArrayLike, null: ArrayLike) -> Floats:
         )
     every = np.vstack([real, chance])
     spread = every.std(axis=0)
-    defined = np.isfinite(every).all(axis=0) & (spread > 1e-12)
+    known = np.isfinite(every).all(axis=0)
+    defined = known & (np.ptp(np.where(known, every, 0.0), axis=0) > SCORE)
     p = np.full(real.shape, np.nan)
     if defined.any():
         kept = every[:, defined]
         z = (kept - kept.mean(axis=0)) / spread[defined]
-        reached = (z[1:].max(axis=1)[:, None] >= z[0] - TIE).sum(axis=0)
+        reached = (z[1:].max(axis=1)[:, None] >= z[0] - SCORE).sum(axis=0)
         p[defined] = (1.0 + reached) / (1.0 + len(chance))
     return p
 

@@ -116,9 +116,10 @@ class Measured(Geometry):
     def of_distances(cls, distances: Tensor, pairs: PairIndex) -> Measured:
         """Take distances for what they are; all that belongs to patterns is left empty."""
         none = distances.new_zeros(0)
-        flat = torch.zeros(0, dtype=torch.bool, device=distances.device)
-        empty = distances.new_zeros(0, 0)
-        return cls(pairs, empty, none, none.sum(), none, 0.0, 0, flat, False, distances)
+        empty, flat = distances.new_zeros(0, 0), none.bool()
+        return cls(
+            pairs, empty, none, none.sum(), none, none.sum(), 0, flat, flat, none.long(), distances
+        )
 
     def subset(self, rows: Tensor, pairs: PairIndex) -> Measured:
         """Distances of some of the stimuli."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,54 +12,62 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import (
+    RESOLUTION,
+    first_copies,
+    is_constant_range,
+    mean_of,
+    same_rows,
+)
 from convergent.alignment.similarity._pairs import PairIndex, PairKind
 
-# Relative size below which a variance or squared distance is rounding, not data.
-_ZERO = 1e-13
+# Squares of numbers outside are too small or too large for float64.
+_SMALLEST, _LARGEST = 1e-100, 1e100
 
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Inner products of the patterns of n stimuli, from one pass over the features.
+    """Inner products of the patterns of n stimuli, centred before they are multiplied.
 
-    Features are centred before they are multiplied. What belongs to their means is kept apart,
-    and added back where a metric needs patterns that are not centred: a large common offset
-    then costs no digits.
+    A pattern is its level (mean over features), the mean over stimuli of all patterns less their
+    levels, and the rest. The three are kept apart and put together as a metric needs them: a
+    large offset, of all stimuli, of some or of some features, then costs no digits.
 
     Attributes
     ----------
     pairs : PairIndex
-    centred : Tensor of float64, shape (stimulus, stimulus)
-        Inner products of the patterns less their mean over stimuli.
+    rest : Tensor of float64, shape (stimulus, stimulus)
+        Inner products of the rests.
     cross : Tensor of float64, shape (stimulus,)
-        Inner products of the centred patterns with the mean pattern (less ``shift``).
+        Inner products of the rests with the mean pattern.
     mean_square : Tensor of float64, shape ()
-        Inner product of the mean pattern (less ``shift``) with itself.
-    row_sum : Tensor of float64, shape (stimulus,)
-        Sum over features of each pattern (less ``shift``).
-    shift : float
-        A number subtracted from all features, near their mean.
+        Inner product of the mean pattern with itself.
+    level : Tensor of float64, shape (stimulus,)
+        Less ``base``.
+    base : Tensor of float64, shape ()
+        One of the features' values, near which the levels may lie.
     width : int
         Number of features.
-    flat : Tensor of bool, shape (stimulus,)
-        Whether a pattern has the same value in all features.
-    constant : bool
-        Whether all patterns are the same.
+    flat, zero : Tensor of bool, shape (stimulus,)
+        Whether a pattern has the same value in all features, and whether it is 0.
+    copy : Tensor of int, shape (stimulus,)
+        A number that stimuli share if and only if their patterns are equal.
     """
 
     pairs: PairIndex
-    centred: Tensor
+    rest: Tensor
     cross: Tensor
     mean_square: Tensor
-    row_sum: Tensor
-    shift: float
+    level: Tensor
+    base: Tensor
     width: int
     flat: Tensor
-    constant: bool
+    zero: Tensor
+    copy: Tensor
 
     @classmethod
     def of(cls, features: NDArray[Any], pairs: PairIndex, *, block: int = 4096) -> Geometry:
-        """Read features, ``block`` columns at a time, of which a float64 copy is made.
+        """Read features twice, ``block`` columns at a time, of which a float64 copy is made.
 
         Parameters
         ----------
@@ -69,33 +78,65 @@ class Geometry:
         block : int
         """
         n, width = features.shape
-        zeros = torch.zeros(n, dtype=torch.float64, device=pairs.device)
-        gram, cross, row_sum = zeros.new_zeros(n, n), zeros.clone(), zeros.clone()
-        mean_square = zeros.new_zeros(())
-        low, high = torch.full_like(zeros, torch.inf), torch.full_like(zeros, -torch.inf)
-        shift = float(np.mean(features[0], dtype=np.float64))
-        for start in range(0, width, block):
+        starts = range(0, width, block)
+        scale = 1.0
+
+        def read(start: int) -> Tensor:
             columns = np.array(features[:, start : start + block], dtype=np.float64)
-            x = torch.from_numpy(columns).to(pairs.device)
+            return torch.from_numpy(columns).to(pairs.device).mul_(scale)
+
+        zeros = torch.zeros(n, dtype=torch.float64, device=pairs.device)
+        low, high = torch.full_like(zeros, torch.inf), torch.full_like(zeros, -torch.inf)
+        level, base, of_first = zeros.clone(), zeros.new_zeros(()), zeros.new_zeros(())
+        constant = True
+        for start in starts:
+            x = read(start)
             low, high = torch.minimum(low, x.amin(1)), torch.maximum(high, x.amax(1))
-            x -= shift
-            row_sum += x.sum(1)
-            # Less the first row before less the mean: a constant feature is then exactly 0.
+            constant = constant and same_rows(x)
+        peak = max(float(high.max()), -float(low.min()))
+        if peak > 0 and not _SMALLEST < peak < _LARGEST:
+            scale = 2.0 ** -max(math.frexp(peak)[1], -1000)
+        for start in starts:
+            x = read(start)
+            # Less the first row before anything else: a constant feature is then exactly 0.
+            level += (x - x[0]).sum(1) / width
+            base = x[0, 0] if start == 0 else base
+            of_first += (x[0] - base).sum() / width
+        gram, cross, mean_square = zeros.new_zeros(n, n), zeros.clone(), zeros.new_zeros(())
+        for start in starts:
+            x = read(start)
             first = x[0].clone()
             x -= first
+            x -= level[:, None]
             mean = x.mean(0)
             x -= mean
-            mean += first
+            mean += first - base - of_first
             gram.addmm_(x, x.T)
             cross += x @ mean
             mean_square += mean @ mean
-        constant = bool(gram.diagonal().max() == 0)
-        return cls(pairs, gram, cross, mean_square, row_sum, shift, width, low == high, constant)
+        copy = np.zeros(n, dtype=np.intp) if constant else first_copies(features)
+        return cls(
+            pairs,
+            gram,
+            cross,
+            mean_square,
+            level + of_first,
+            base,
+            width,
+            is_constant_range(low, high),
+            (low == 0) & (high == 0),
+            torch.from_numpy(copy).to(pairs.device),
+        )
 
     @property
     def n(self) -> int:
         """Number of stimuli."""
         return self.pairs.n
+
+    @property
+    def constant(self) -> bool:
+        """Whether all patterns are the same."""
+        return bool((self.copy == self.copy[0]).all())
 
     def subset(self, rows: Tensor, pairs: PairIndex) -> Geometry:
         """Return the geometry of some of the stimuli, as if the others had never been read.
@@ -106,31 +147,43 @@ class Geometry:
         pairs : PairIndex
             Of as many stimuli as the subset has.
         """
-        gram, cross = self.centred[rows][:, rows], self.cross[rows]
+        gram, cross = self.rest[rows][:, rows], self.cross[rows]
         mean = gram.mean(0)
         total = mean.mean()
-        centred = gram - mean - (mean - total)[:, None]
-        constant = bool(centred.diagonal().max() <= _ZERO * gram.diagonal().max())
         return Geometry(
             pairs,
-            centred,
+            gram - mean - (mean - total)[:, None],
             cross + mean - cross.mean() - total,
             self.mean_square + 2 * cross.mean() + total,
-            self.row_sum[rows],
-            self.shift,
+            self.level[rows],
+            self.base,
             self.width,
             self.flat[rows],
-            self.constant or constant,
+            self.zero[rows],
+            self.copy[rows],
         )
 
     @cached_property
+    def centred(self) -> Tensor:
+        """Inner products of the patterns less their mean over stimuli, (stimulus, stimulus).
+
+        Exactly 0 where all patterns are the same.
+        """
+        if self.constant:
+            return torch.zeros_like(self.rest)
+        level = self.level - mean_of(self.level)
+        return torch.addr(self.rest, level, level, alpha=self.width)
+
+    @cached_property
     def squared_distances(self) -> Tensor:
-        """Squared Euclidean distances of the patterns, at least 0, (stimulus, stimulus)."""
+        """Squared Euclidean distances of the patterns, (stimulus, stimulus).
+
+        0 between equal patterns, and above it between all others.
+        """
         square = self.centred.diagonal()
         sizes = square + square[:, None]
-        distances = sizes - 2 * self.centred
-        distances.masked_fill_(distances <= _ZERO * sizes, 0.0).fill_diagonal_(0.0)
-        return distances
+        distances = torch.maximum(sizes - 2 * self.centred, RESOLUTION * sizes)
+        return distances.masked_fill_(self.copy == self.copy[:, None], 0.0)
 
     @cached_property
     def median_distance(self) -> float:
@@ -152,8 +205,7 @@ class Geometry:
         """
         if self.width < 2 or bool(self.flat.any()):
             return None
-        covariances = self._shifted - torch.outer(self.row_sum, self.row_sum / self.width)
-        return _normalised(covariances)
+        return _normalised(self._less_level)
 
     @cached_property
     def cosines(self) -> Tensor | None:
@@ -161,19 +213,17 @@ class Geometry:
 
         None where one is not defined: a pattern that is zero.
         """
-        sums = self.shift * self.row_sum
-        products = self._shifted + sums + sums[:, None] + self.width * self.shift**2
-        return _normalised(products)
+        if bool(self.zero.any()):
+            return None
+        level = self.level + self.base
+        return _normalised(torch.addr(self._less_level, level, level, alpha=self.width))
 
     @property
-    def _shifted(self) -> Tensor:
-        """Inner products of the patterns less ``shift``."""
-        return self.centred + (self.cross + self.mean_square) + self.cross[:, None]
+    def _less_level(self) -> Tensor:
+        """Inner products of the patterns less their levels."""
+        return self.rest + (self.cross + self.mean_square) + self.cross[:, None]
 
 
-def _normalised(products: Tensor) -> Tensor | None:
-    square = products.diagonal()
-    if bool((square <= 0).any()):
-        return None
-    size = square.sqrt()
+def _normalised(products: Tensor) -> Tensor:
+    size = products.diagonal().clamp(min=torch.finfo(torch.float64).tiny).sqrt()
     return products.div_(size).div_(size[:, None]).clamp_(-1.0, 1.0)

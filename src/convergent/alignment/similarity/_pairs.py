@@ -13,6 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from convergent.alignment._constant import PRODUCT
+
 
 class PairKind(Enum):
     """Which entries of a (stimulus, stimulus) matrix a metric compares."""
@@ -132,10 +134,6 @@ class PairVectors:
         return torch.stack([self.vector(index) for index in range(self.scales.size)])
 
 
-# Centring and decomposing in float64 leaves this much of a quantity that is truly zero.
-ROUNDING = 1e-12
-
-
 def unit(vector: Tensor, reference: Tensor | float = 0.0) -> Tensor:
     """Scale a vector to norm 1; all NaN where its norm is rounding error.
 
@@ -147,7 +145,7 @@ def unit(vector: Tensor, reference: Tensor | float = 0.0) -> Tensor:
         Norm of what the vector was before something was subtracted from it.
     """
     norm = torch.linalg.vector_norm(vector)
-    defined = norm > ROUNDING * torch.as_tensor(reference, dtype=norm.dtype, device=norm.device)
+    defined = norm > PRODUCT * torch.as_tensor(reference, dtype=norm.dtype, device=norm.device)
     return vector.mul_(torch.where(defined, 1.0 / norm, torch.nan))
 
 

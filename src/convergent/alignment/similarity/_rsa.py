@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from convergent.alignment._constant import PRODUCT
 from convergent.alignment.metrics import NoOptions
 from convergent.alignment.similarity._dissimilarities import Measured
 from convergent.alignment.similarity._geometry import Geometry
@@ -17,9 +18,6 @@ from convergent.alignment.similarity._pairs import (
     undefined,
     unit,
 )
-
-# Distances from 0 to 2 that differ by less are ties: a product in float64 leaves about 1e-15.
-DECIMALS = 12
 
 
 def rsa_pearson(geometry: Geometry, options: NoOptions) -> PairVectors:
@@ -36,10 +34,7 @@ def rsa_pearson(geometry: Geometry, options: NoOptions) -> PairVectors:
 
 def rsa_spearman(geometry: Geometry, options: NoOptions) -> PairVectors:
     """Spearman correlation of RDMs, average ranks for ties; see `rsa_pearson`."""
-    return _compare_rdms(
-        geometry,
-        lambda rdm: centred_unit(average_ranks(rdm.round_(decimals=DECIMALS))),
-    )
+    return _compare_rdms(geometry, lambda rdm: centred_unit(average_ranks(rdm)), settle=True)
 
 
 def rsa_cosine(geometry: Geometry, options: NoOptions) -> PairVectors:
@@ -70,24 +65,40 @@ def _compare_rdms(
     geometry: Geometry,
     normalise: Callable[[Tensor], Tensor],
     kind: PairKind = PairKind.UPPER,
+    *,
+    settle: bool = False,
 ) -> PairVectors:
     def make() -> Tensor:
-        found = rdm_of(geometry)
+        found = rdm_of(geometry, settle=settle)
         return undefined(geometry.pairs, kind) if found is None else normalise(found)
 
     return PairVectors.single(kind, make)
 
 
-def rdm_of(geometry: Geometry) -> Tensor | None:
+def rdm_of(geometry: Geometry, *, settle: bool = False) -> Tensor | None:
     """Distances as measured, or correlation distances of the patterns, (pair i < j,).
 
-    None where one is not defined.
+    None where one is not defined. Computed distances that are 0 but for rounding are 0; with
+    ``settle``, those that are equal but for rounding are equal. Measured ones stay as they are.
     """
     if isinstance(geometry, Measured):
         return geometry.pairs.pack(geometry.distances, PairKind.UPPER)
     if geometry.constant or geometry.correlations is None:
         return None
-    return 1.0 - geometry.pairs.pack(geometry.correlations, PairKind.UPPER)
+    rdm = 1.0 - geometry.pairs.pack(geometry.correlations, PairKind.UPPER)
+    rdm.masked_fill_(rdm <= PRODUCT, 0.0)
+    return settled(rdm) if settle else rdm
+
+
+def settled(values: Tensor) -> Tensor:
+    """Give values that are equal but for rounding the smallest of them, (pair,)."""
+    ordered, index = torch.sort(values)
+    new = torch.ones_like(ordered, dtype=torch.bool)
+    new[1:] = ordered.diff() > PRODUCT
+    group = new.cumsum(0) - 1
+    equal = torch.empty_like(values)
+    equal[index] = ordered[new][group]
+    return equal
 
 
 def whiten(rdm: Tensor, pairs: PairIndex) -> Tensor:

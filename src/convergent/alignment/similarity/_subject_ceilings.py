@@ -18,7 +18,7 @@ from convergent.alignment.similarity._inputs import check_matrix
 from convergent.alignment.similarity._metric import Metric, resolve_metrics
 from convergent.alignment.similarity._pairs import PairIndex, unit
 from convergent.alignment.similarity._products import AnyRegion, Floats, regions_of
-from convergent.alignment.similarity._rsa import DECIMALS, rdm_of
+from convergent.alignment.similarity._rsa import rdm_of
 from convergent.device import resolve_device
 from convergent.errors import DataError, DeviceError
 
@@ -167,11 +167,11 @@ def _of_rdms(views: Sequence[View], comparison: Comparison) -> tuple[float, floa
     rdms = []
     for view in views:
         geometry = view()
-        rdm = None if geometry is None else rdm_of(geometry)
+        settle = comparison == "spearman"  # as in the metric
+        rdm = None if geometry is None else rdm_of(geometry, settle=settle)
         if rdm is None:
             return np.nan, np.nan
-        # distances that differ by rounding are ties, as in the metric
-        rdms.append(rdm.round_(decimals=DECIMALS) if comparison == "spearman" else rdm)
+        rdms.append(rdm)
     return ceiling_of(torch.stack(rdms), comparison)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from convergent.brains.atlas import quiet_nibabel
 from convergent.errors import DataError
+from convergent.names import location_error
 
 _READABLE = (
     ".npy", ".npz", ".zarr", ".zarr.zip", ".nii", ".nii.gz", ".gii", ".gii.gz",
@@ -41,8 +43,8 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
     DataError
         Missing, of another format or shape, or a mask that does not fit.
     """
-    if not path.exists():
-        raise DataError("no such file", where=str(path), fix="check responses.files and subjects")
+    _require(path)
+    check_gzip(path)
     volume = path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
     if mask is not None and not volume:
         raise DataError("a mask for what is no volume", where=str(path), fix="leave out the mask")
@@ -67,6 +69,7 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
 
 def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np.float64]:
     """One number a target: an array of one axis, a volume, or a surface or CIFTI map."""
+    _require(path)
     if path.suffix in (".npy", ".npz") or path.name.endswith((".zarr", ".zarr.zip")):
         try:
             values = np.asarray(_plain(path, key)[...], dtype=np.float64)
@@ -82,6 +85,14 @@ def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np
         raise DataError(f"{len(found)} maps", where=str(path), fix="give one")
     vector: NDArray[np.float64] = found[0]
     return vector
+
+
+def _require(path: Path) -> None:
+    """Refuse what is neither a file nor a zarr folder: a named pipe would be waited for."""
+    if location_error(str(path)) is not None or not path.exists():
+        raise DataError("no such file", where=str(path), fix="check responses.files and subjects")
+    if not path.is_file() and not (path.is_dir() and path.name.endswith(".zarr")):
+        raise DataError("this is no file", where=str(path), fix="give the path of a file")
 
 
 class _Transposed:
@@ -100,7 +111,7 @@ def _plain(path: Path, key: str | None) -> Any:
     if name.endswith(".npy"):
         return np.load(path, mmap_mode="r", allow_pickle=False)
     if name.endswith(".npz"):
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive[_key(path, key, list(archive))]
     if name.endswith((".zarr", ".zarr.zip")):
         return _zarr(path, key)
@@ -139,9 +150,36 @@ def _zarr(path: Path, key: str | None) -> Any:
 
     store = zarr.storage.ZipStore(path, mode="r") if path.name.endswith(".zip") else path
     opened = zarr.open(store, mode="r")
-    if isinstance(opened, zarr.Array):
-        return opened
-    return opened[_key(path, key, sorted(opened.array_keys()))]
+    if not isinstance(opened, zarr.Array):
+        opened = opened[_key(path, key, sorted(opened.array_keys()))]
+    there, count = opened.nchunks_initialized, opened.nchunks
+    if there < count:  # zarr would give the fill value: a zero that nobody measured
+        raise DataError(
+            f"{there} of {count} chunks are there",
+            where=str(path),
+            fix="copy it again, or write it with zarr's write_empty_chunks=True",
+        )
+    return opened
+
+
+def check_gzip(path: Path) -> None:
+    """Read a compressed file to its end, where its checksum is; parts of it are not checked.
+
+    Raises
+    ------
+    DataError
+        The file is damaged or truncated.
+    """
+    if path.suffix not in (".gz", ".mgz") or not path.is_file():
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
+        ) from None
 
 
 def _gifti(path: Path) -> np.ndarray:
@@ -183,6 +221,8 @@ def open_mask(path: Path) -> Any:
     """Open a mask or label volume of three axes."""
     import nibabel as nib
 
+    _require(path)
+    check_gzip(path)
     try:
         image = nib.load(path)
     except Exception as error:
