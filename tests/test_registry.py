@@ -142,7 +142,7 @@ class Toy:
 
 def test_an_option_that_a_reader_does_not_have_is_an_error(registries: None) -> None:
     READERS.register("toy")(Toy)
-    with pytest.raises(PluginError, match="has no option 'lables'.*did you mean 'labels'"):
+    with pytest.raises(PluginError, match="has no option 'labls'.*did you mean 'labels'"):
         reader_facts("toy")
 
 

@@ -428,7 +428,7 @@ class ReaderFacts:
     stimuli_of_subjects: bool
 
 
-def reader_facts(name: str) -> ReaderFacts:
+def reader_facts(name: str, where: str | None = None) -> ReaderFacts:
     """Read the class attributes of a reader.
 
     Raises
@@ -438,7 +438,7 @@ def reader_facts(name: str) -> ReaderFacts:
     PluginError
         The reader cannot be used, or its attributes name an option that it does not have.
     """
-    reader = READERS.load(name)
+    reader = READERS.load(name, where)
     facts = ReaderFacts(
         frozenset(reader.location_options),
         frozenset(reader.file_options),
@@ -450,6 +450,7 @@ def reader_facts(name: str) -> ReaderFacts:
         raise PluginError(
             f"reader '{name}' ({READERS.entry(name)}) has no option '{unknown[0]}', which its "
             "location_options or file_options name",
+            where=where,
             fix=did_you_mean(unknown[0], options),
         )
     return facts

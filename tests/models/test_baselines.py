@@ -3,7 +3,9 @@ import pytest
 
 from convergent.brains._types import StimulusSet
 from convergent.errors import ModelError, UnknownKeyError
-from convergent.models import LoadedBaseline, load
+from convergent.models import LoadedBaseline, Options, load
+from convergent.models import baseline as baseline_of
+from convergent.registry import BASELINES
 
 
 def baseline(make_model, name, modality, **options):
@@ -96,3 +98,15 @@ def test_wrong_use_is_refused(make_model):
     model = make_model(source="baseline", reference="pixels")
     with pytest.raises(ModelError, match="no weights to draw at random"):
         load(model, model.checkpoints[1], None)
+
+
+def test_the_baseline_of_the_guide_works_as_it_is_written(make_model, repository, registries):
+    guide = (repository / "CONTRIBUTING.md").read_text()
+    code = guide.split("A baseline, whole:\n\n```python\n")[1].split("```")[0]
+    names = {"baseline": baseline_of, "np": np, "StimulusSet": StimulusSet, "Options": Options}
+    exec(code, names)
+    BASELINES.register("mean-colour")(names["mean_colour"])
+    blue = np.zeros((4, 4, 3), np.uint8)
+    blue[..., 2] = 9
+    compute = baseline(make_model, "mean-colour", "vision")
+    np.testing.assert_array_equal(compute(images(blue * 0, blue)), [[0, 0, 0], [0, 0, 9]])

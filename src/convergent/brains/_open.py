@@ -86,8 +86,8 @@ def open_dataset(name: str, config: DatasetSettings) -> DatasetReader:
         A subject whose data cannot be used.
     """
     where = f"data set '{name}'"
-    reader_class = READERS.load(config.reader, where)
-    reader_facts(config.reader)  # which must name options that there are
+    reader_facts(config.reader, where)  # which must name options that there are
+    reader_class = READERS.load(config.reader)
     options = _validated(reader_class, config, where)
     accepted = inspect.signature(reader_class).parameters
     filled_in = {"name": name, "subjects": tuple(config.subjects)}

@@ -16,7 +16,7 @@ from convergent.errors import (
     did_you_mean,
 )
 from convergent.names import LAYER_FIX, layer_error, same_but_case, shown
-from convergent.registry import SOURCES
+from convergent.registry import SOURCES, reader_facts
 from convergent.study.checkpoints import name_of_weights
 from convergent.study.config import StudyConfig
 from convergent.study.tables import MOST_EXPANDED, Row, expand_braces, read_rows
@@ -516,11 +516,17 @@ def convergence_mistakes(config: StudyConfig, where: str) -> list[ConvergentErro
 def dataset_mistakes(
     config: StudyConfig, models: dict[str, Model], where: str
 ) -> list[ConvergentError]:
-    """Models without a data set of their modality."""
+    """Readers that cannot be used, and models without a data set of their modality."""
     if not models:
         return [ConfigError("the study has no model", where=where, fix="widen 'select'")]
     have = {data.modality for data in config.datasets.values()}
-    return [
+    errors: list[ConvergentError] = []
+    for name, data in config.datasets.items():
+        try:
+            reader_facts(data.reader, f"{where}, data set '{name}'")
+        except ConvergentError as error:
+            errors.append(error)
+    return errors + [
         ConfigError(
             f"model '{model.key}' is a {model.modality} model, and no data set is",
             where=where,

@@ -22,25 +22,25 @@ class Gratings:
     ----------
     name : str
         Name of the data set in the study.
-    folder : str
-        Where `table` is.
     table : str
         Text file with the number of gratings.
+    scratch : str
+        Folder for temporary files, of which there are none.
     """
 
-    folder: str
     table: str
+    scratch: str = ""
     name: str = "gratings"
 
     modality: ClassVar[str] = "vision"
     design: ClassVar[str] = "items"
     simulated: ClassVar[bool] = True
-    location_options: ClassVar[frozenset[str]] = frozenset({"folder"})
+    location_options: ClassVar[frozenset[str]] = frozenset({"scratch"})
     file_options: ClassVar[frozenset[str]] = frozenset({"table"})
     stimuli_of_subjects: ClassVar[bool] = False
 
     def _images(self, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        number = int(Path(self.folder, self.table).read_text())
+        number = int(Path(self.table).read_text())
         angle = np.arange(number) % 8 * np.pi / 8
         phase = np.random.default_rng(seed).uniform(0, 2 * np.pi, number)
         y, x = np.mgrid[:SIDE, :SIDE] / SIDE * 6 * np.pi
