@@ -144,7 +144,10 @@ def test_what_is_wrong_with_a_package_is_one_line(
         "[convergent.metrics]\ncka = elsewhere:X\n[convergent.claims]\nother_table = elsewhere:X\n"
     )
     (broken,) = errors("", "", other)  # cka is not asked for
-    assert "table 'other_table' (elsewhere:X of package other 2.0) cannot be used: Modul" in broken
+    assert (
+        "table 'other_table' (elsewhere:X of package other 2.0) cannot be used: ModuleNotFound"
+        in broken
+    )
     (shadowed,) = errors("cosine_pairs: ", "cka: ", other)
     assert (
         "metric 'cka' is defined twice: convergent.alignment.metrics:CKA; elsewhere:X" in shadowed

@@ -18,8 +18,8 @@ from convergent.ops import disk
 from convergent.ops.cluster import cluster
 from convergent.ops.disk import Needs, needs, rows_of_a_job
 from convergent.ops.folder_listing import listed
-from convergent.ops.limits import count_gpus, parse_minutes
 from convergent.ops.plan import estimate
+from convergent.ops.slurm import count_gpus, parse_minutes
 from convergent.ops.test_job import answer, compared, run_test_job
 
 from .conftest import touch

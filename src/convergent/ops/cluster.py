@@ -10,8 +10,7 @@ from pathlib import Path
 
 from convergent.errors import ConfigError
 from convergent.ops.checks import Check
-from convergent.ops.limits import Limits, compared, node_limits
-from convergent.ops.slurm import ask
+from convergent.ops.slurm import Limits, ask, compared, node_limits
 from convergent.study import Study
 from convergent.text_files import read_yaml
 

@@ -13,7 +13,7 @@ import polars as pl
 from convergent.brains import Responses, StimulusSet, join_items
 from convergent.errors import DataError, IdError
 from convergent.pipeline.data import read_responses, read_stimuli
-from convergent.pipeline.metric_validity import compared
+from convergent.pipeline.metrics import compared
 from convergent.pipeline.samples import Samples
 from convergent.store import StoreRequest
 from convergent.study import FitConfig, Study

@@ -14,8 +14,14 @@ from convergent.brains import Responses
 from convergent.device import resolve_device
 from convergent.errors import IdError
 from convergent.pipeline.data import read_features, read_responses, read_stimuli
-from convergent.pipeline.metric_validity import check_metrics_of, compared
-from convergent.pipeline.metrics import Facts, ridge, similarities, unique
+from convergent.pipeline.metrics import (
+    Facts,
+    check_metrics_of,
+    compared,
+    ridge,
+    similarities,
+    unique,
+)
 from convergent.pipeline.samples import Samples
 from convergent.pipeline.scores import region_index
 from convergent.store import Sources, Store, StoreRequest, software, write_store

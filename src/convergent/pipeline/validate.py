@@ -18,7 +18,7 @@ from convergent.evaluation import check_evaluations
 from convergent.extraction import check_pooling
 from convergent.models import Options, check_reference, load, parse_reference, source
 from convergent.pipeline.evaluate import material_of
-from convergent.pipeline.metric_validity import metric_mistakes
+from convergent.pipeline.metrics import metric_mistakes
 from convergent.pipeline.workers import worker_mistakes
 from convergent.registry import CLAIMS, RECIPES
 from convergent.study import Model, Study, resources
