@@ -68,8 +68,10 @@ class Options:
         return self.choice(key, "yes" if default else "no", ("yes", "no")) == "yes"
 
     def integer(self, key: str, default: int | None = None, minimum: int = 1) -> int:
-        """Whole number of at least ``minimum``."""
-        value = self._values.get(key, "" if default is None else str(default))
+        """Whole number of at least ``minimum``; a default is the network's own, however large."""
+        if key not in self._values and default is not None:
+            return default
+        value = self._values.get(key, "")
         if not re.fullmatch(r"-?[0-9]{1,18}", value):
             raise self._bad(key, value, "a whole number")
         if not minimum <= int(value) <= _LARGEST:
