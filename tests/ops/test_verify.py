@@ -199,7 +199,7 @@ def test_changed_settings_concern_what_they_decide(place):
     place.write()
     assert {kind for kind, _ in found()} == {"settings"}
     folders = {Path(path).parts[2].partition("-")[0] for _, path in found()}
-    assert folders == {"alignment", "ceilings", "models", "families", "study"}
+    assert folders == {"alignment", "ceilings", "families", "models"}
 
 
 def test_the_command_names_targets_and_deletes_only_when_told(place):

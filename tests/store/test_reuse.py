@@ -142,7 +142,7 @@ def test_other_inputs_under_the_same_settings_compute_all_anew(fits, kind):
 
 def test_a_forced_run_keeps_nothing(fits, monkeypatch):
     before = fits.run()
-    monkeypatch.setenv("CONVERGENT_FIT_ANEW", "1")
+    monkeypatch.setattr("convergent.store.reuse.fits_anew", lambda: True)
     assert fits.run() == before
     assert fits.ran == ["ridge", "cka"]
 

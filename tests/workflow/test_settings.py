@@ -171,7 +171,7 @@ def test_what_left_the_study_is_listed_and_read_by_nobody(workflow, monkeypatch)
     told = CliRunner().invoke(app, ["verify", "--study", "study.yaml", "--quick"]).output
     assert "orphan: results/small/families/tiny.parquet" in told
     assert "orphan: results/small/responses/scenes/sim02.zarr.zip" in told
-    with pytest.raises(StoreError, match=r"families/small.parquet: the table is missing"):
+    with pytest.raises(StoreError, match=r"families/small.parquet\): the table is missing"):
         convergent.read_measurements("study.yaml")
     rows = convergent.read_measurements("study.yaml", partial=True).collect()
     assert set(rows["family"]) == {"controls"}

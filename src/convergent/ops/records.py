@@ -22,7 +22,6 @@ from typing import Any
 
 from convergent.errors import ConfigError
 from convergent.ops.folder_listing import Found, is_there
-from convergent.store.request import is_current
 from convergent.study import Study
 from convergent.study.graph import Rule
 
@@ -53,6 +52,8 @@ def known_identity(rule: Rule, workflow: Any) -> Callable[[Mapping[str, str]], s
     """
     from snakemake.io import IOFile
 
+    from convergent.store.request import is_current
+
     def identity(wildcards: Mapping[str, str]) -> str:
         wanted = rule.identity(wildcards)
         study, keys = rule.graph.study, rule.keys(wildcards.items())
@@ -77,6 +78,8 @@ def _record(
 ) -> None:
     """Tell Snakemake under which identity the files of one job were made."""
     from snakemake.persistence import RECORD_FORMAT_VERSION, MetadataRecord
+
+    from convergent.store.request import is_current
 
     study, keys = rule.graph.study, rule.keys(wildcards.items())
     for path, own in rule.graph.files(rule.stage, keys):
@@ -167,6 +170,10 @@ def notes(study: Study, found: Found) -> list[str]:
         if is_there(found, path)
     ]
     some = list(islice(there, 0, None, max(1, len(there) // SAMPLE)))
+    if not some:
+        return []
+    from convergent.store.request import is_current  # which imports array libraries
+
     outdated = sum(is_current(study, *one) is False for one in some)
     unknown = sum(not _is_known(path) for _, _, path in some)
     many = f"{len(some):,} stores looked at" if len(some) < len(there) else f"{len(some):,} stores"
