@@ -27,7 +27,8 @@ def slurm(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
     for name in ("CONVERGENT_SUBMISSIONS", "CONVERGENT_CONTROLLER"):
         monkeypatch.setenv(name, "")  # what is set below is undone
-    handler = signal.getsignal(signal.SIGINT)
+    # dask-jobqueue, once it is imported, has another handler
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def make(script: str) -> list[str]:
         path = folder / "sbatch"

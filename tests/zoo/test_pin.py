@@ -35,7 +35,7 @@ title: t
 tables: {models: [models.tsv], checkpoints: [checkpoints.tsv]}
 datasets:
   sim:
-    reader: simulated
+    reader: simulated-sentences
     modality: language
     design: items
     subjects: [s1]
@@ -227,7 +227,7 @@ def test_validate_tells_unpinned_weights_in_one_line(tables, tmp_path):
 
     from convergent.cli import app
 
-    (tmp_path / "s.yaml").write_text(STUDY.replace("simulated", "simulated-sentences"))
+    (tmp_path / "s.yaml").write_text(STUDY)
     command = ["validate", "--study", str(tmp_path / "s.yaml"), "--no-data"]
     result = CliRunner().invoke(app, command)
     assert result.exit_code == 2

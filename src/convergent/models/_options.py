@@ -132,7 +132,7 @@ _CHECKS: dict[str, Callable[[Options, str], object]] = {
     **dict.fromkeys(("size", "max_length", "img_size"), _whole(1)),
     **dict.fromkeys(("orientations", "scales", "grid", "n", "features", "degree"), _whole(1)),
     **dict.fromkeys(("skip_tokens", "num_classes"), _whole(0)),
-    "crop": lambda options, key: options.floats(key, None, 1, above=0, most=1),
+    "crop": lambda options, key: options.floats(key, None, 1, above=0, most=1.5),
     "mean": lambda options, key: options.floats(key, None, 3),
     "std": lambda options, key: options.floats(key, None, 3, above=0),
     "interpolation": _one_of(*FILTERS),
