@@ -70,7 +70,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 CASES = list(itertools.product(SWITCHES, range(len(GRANULARITY))))
-QUICK = [("plain", 0), ("everything", 0), ("twins", 1), ("everything", 2), ("training", 3)]
+QUICK = [("everything", 0), ("everything", 2)]
 
 
 @pytest.fixture

@@ -134,6 +134,7 @@ def test_a_module_plans_the_jobs_of_the_workflow_itself(other, itself, old, new)
     assert other.jobs("--", *targets) == itself
 
 
+@pytest.mark.slow
 def test_a_file_of_a_git_repository_will_do_as_for_those_on_github(other, itself, tmp_path):
     clone = tmp_path / "clone"
     for name in ("workflow", "envs"):
@@ -273,6 +274,7 @@ def test_jobs_of_two_modules_work_each_for_their_own_study(other):
 # ---- software of jobs ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_conda_environments_are_made_from_the_repository_and_leave_others_rules_alone(
     other, tmp_path, monkeypatch
 ):
@@ -304,6 +306,7 @@ def test_a_conda_environment_without_a_clone_says_what_is_missing(repository, tm
 # ---- other folders -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_demo_is_planned_from_any_folder(tmp_path, repository):
     done = forked.run(["-s", str(repository / "Snakefile"), "-n"], tmp_path)
     assert done.returncode == 0, done.stderr
@@ -399,6 +402,7 @@ def deploy(source: Path, to: Path) -> None:
     subprocess.run([command, *words[1:]], check=True, capture_output=True, cwd=to.parent)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deployed", [deploy_as_snakedeploy_does, deploy])
 def test_what_snakedeploy_writes_plans_the_demo(
     tmp_path: Path, repository: Path, deployed: Callable[[Path, Path], None]
@@ -437,6 +441,7 @@ def test_the_catalogue_finds_what_it_asks_for(repository):
 # ---- the documentation ---------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_documented_workflows_plan_as_written(other, itself):
     text = (other.repository / "docs" / "others.md").read_text()
     one, two = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)

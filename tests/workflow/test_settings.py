@@ -22,7 +22,12 @@ from convergent.study import Study
 END = {"correlate": 1, "report": 1}
 
 
-@pytest.fixture(params=[False, True], ids=["with features", "after gc"])
+@pytest.fixture(
+    params=[
+        pytest.param(False, id="with features", marks=pytest.mark.slow),
+        pytest.param(True, id="after gc"),
+    ]
+)
 def place(request, workflow, monkeypatch):
     """The finished study in its folder, with its features or without."""
     monkeypatch.chdir(workflow.folder)
@@ -79,6 +84,7 @@ def test_order_makes_nothing_again(place):
     assert place.plan() == {}
 
 
+@pytest.mark.slow
 def test_the_primary_metric_is_a_key_and_makes_the_studys_tables_again(workflow, monkeypatch):
     monkeypatch.chdir(workflow.folder)
     workflow.config["fit"]["primary"] = "cka"
@@ -128,6 +134,7 @@ def test_a_command_reads_the_files_that_snakemake_merges(workflow, monkeypatch):
     assert json.loads(done.output)["total"]["done"] == 0
 
 
+@pytest.mark.slow
 def test_results_without_records_are_adopted_as_what_they_say_they_are(workflow, monkeypatch):
     monkeypatch.chdir(workflow.folder)
     shutil.rmtree(".snakemake")
@@ -152,6 +159,7 @@ def test_results_without_records_are_adopted_as_what_they_say_they_are(workflow,
     assert not {"stimuli", "responses", "extract", "fit"} & set(workflow.plan())
 
 
+@pytest.mark.slow
 def test_what_a_gone_snakemake_asked_for_counts_when_it_is_there(workflow, monkeypatch):
     """Its jobs ended after it: their stores are of the new settings, its records of the old."""
     monkeypatch.chdir(workflow.folder)
