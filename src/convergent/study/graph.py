@@ -397,14 +397,12 @@ class Graph:
         return [job for job in self.jobs if family in (None, job.family)]
 
     def _job(self, stage: str, family: str, keys: Keys) -> Job:
-        fixed, rule = keys, stage
+        rule, wildcards = stage, "_".join(keys.values())
         if stage in ("weights", "extract", "fit") and not self.by_layer:
-            rule = _named(stage, keys)
-            comment = rule
-        else:
-            if stage == "fit" and not self.by_subject:
-                rule = _named(stage, {"dataset": keys["dataset"]})
-            comment = f"{rule}_wildcards_{'_'.join(fixed.values())}" if fixed else rule
+            rule, wildcards = _named(stage, keys), ""
+        elif stage == "fit" and not self.by_subject:
+            rule = _named(stage, {"dataset": keys["dataset"]})
+        comment = f"{rule}_wildcards_{wildcards}" if wildcards else rule
         return Job(
             stage,
             rule,
