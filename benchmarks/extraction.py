@@ -202,7 +202,7 @@ def own_share(
     model: Model, loaded: LoadedModel, stimuli: StimulusSet, batch: int, folder: Path
 ) -> float:
     """Time of the engine that is not the network's, over the network's, within one run."""
-    from convergent.extraction import _network
+    from convergent.extraction import passes as _network
 
     spent = {"network": 0.0, "pooling": 0.0}
 

@@ -23,7 +23,7 @@ SESSIONS = (5, 10)
 
 def generate(directory: Path, vertices: int, trials: int) -> None:
     """Write the experiment and ten sessions of both hemispheres."""
-    from convergent.brains.nsd import _example as example
+    from convergent.brains.nsd import example as example
 
     made = example.write_experiment(directory, scale=750 // trials, images=False)
     half = {"lh": vertices // 2, "rh": vertices - vertices // 2}
@@ -38,7 +38,7 @@ def peak_mb() -> float:
 
 def prepare(directory: Path, sessions: int) -> dict[str, float]:
     """Read the sessions and write the responses as the workflow does."""
-    from convergent.brains.nsd._reader import NsdReader
+    from convergent.brains.nsd.reader import NsdReader
     from convergent.store import write_store
 
     before = peak_mb()

@@ -244,10 +244,10 @@ SOURCES = Registry(
     "convergent.sources",
     ("options", "weight_names", "config_patterns", "hub_id", "load"),
     {
-        "transformers": "convergent.models._transformers:TransformersSource",
-        "open_clip": "convergent.models._open_clip:OpenClipSource",
-        "timm": "convergent.models._timm:TimmSource",
-        "baseline": "convergent.models._baseline:BaselineSource",
+        "transformers": "convergent.models.transformers:TransformersSource",
+        "open_clip": "convergent.models.open_clip:OpenClipSource",
+        "timm": "convergent.models.timm:TimmSource",
+        "baseline": "convergent.models.baselines:BaselineSource",
     },
 )
 
@@ -259,12 +259,12 @@ READERS = Registry(
         *("location_options", "file_options", "stimuli_of_subjects"),
     ),
     {
-        "alice": "convergent.brains.alice._reader:AliceReader",
-        "nsd": "convergent.brains.nsd._reader:NsdReader",
-        "own": "convergent.brains.own._reader:OwnData",
-        "rsa92": "convergent.brains.rsa92._reader:Rsa92Reader",
-        "simulated-scenes": "convergent.brains.simulated._reader:SimulatedScenes",
-        "simulated-sentences": "convergent.brains.simulated._reader:SimulatedSentences",
+        "alice": "convergent.brains.alice.reader:AliceReader",
+        "nsd": "convergent.brains.nsd.reader:NsdReader",
+        "own": "convergent.brains.custom.reader:OwnData",
+        "rsa92": "convergent.brains.rsa92.reader:Rsa92Reader",
+        "simulated-scenes": "convergent.brains.simulated.reader:SimulatedScenes",
+        "simulated-sentences": "convergent.brains.simulated.reader:SimulatedSentences",
     },
 )
 
@@ -296,13 +296,13 @@ BASELINES = Registry(
     "convergent.baselines",
     ("compute", "modality", "design", "options"),
     {
-        "pixels": "convergent.models._baselines_vision:pixels",
-        "gabor": "convergent.models._baselines_vision:gabor",
-        "text-length": "convergent.models._baselines_language:text_length",
-        "character-ngrams": "convergent.models._baselines_language:character_ngrams",
-        "word-rate": "convergent.models._baselines_language:word_rate",
-        "word-length": "convergent.models._baselines_language:word_length",
-        "position": "convergent.models._baselines_language:position",
+        "pixels": "convergent.models.baselines:pixels",
+        "gabor": "convergent.models.baselines:gabor",
+        "text-length": "convergent.models.baselines:text_length",
+        "character-ngrams": "convergent.models.baselines:character_ngrams",
+        "word-rate": "convergent.models.baselines:word_rate",
+        "word-length": "convergent.models.baselines:word_length",
+        "position": "convergent.models.baselines:position",
     },
 )
 

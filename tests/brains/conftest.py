@@ -69,7 +69,7 @@ def alice_master(tmp_path_factory: pytest.TempPathFactory, alice_truth: dict[str
     (stimuli / "DownTheRabbitHoleFinal_exp120_pad_1.TextGrid").write_text(
         long_textgrid(labels), encoding="ascii"
     )
-    from convergent.brains.alice._files import motion_file
+    from convergent.brains.alice.files import motion_file
 
     shared = rng.standard_normal((362, 6))
     slow = np.linspace(-1, 1, 362)[:, None]

@@ -8,8 +8,8 @@ import pytest
 
 from convergent.brains import open_dataset
 from convergent.brains.alice import AliceReader
-from convergent.brains.alice import _signal as signal
-from convergent.brains.alice._files import motion_file
+from convergent.brains.alice import files as signal
+from convergent.brains.alice.files import motion_file
 from convergent.errors import ConfigError, DataError, UnknownKeyError
 from convergent.study import DatasetConfig
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from convergent.brains.alice import _download, _files, download
+from convergent.brains.alice import download
+from convergent.brains.alice import files as _download
+from convergent.brains.alice import files as _files
 from convergent.errors import DataError
 
 CONTENTS = {"alice_data_shared/6mm/a.txt": b"1 2 3\n", "alice_stim_shared/b.TextGrid": b"words"}

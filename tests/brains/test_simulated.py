@@ -14,9 +14,9 @@ from convergent.brains.simulated import (
     scene_tiles,
     topic_sentences,
 )
-from convergent.brains.simulated._labelled import ROLES
-from convergent.brains.simulated._low_level import gabor_energies, text_features
-from convergent.brains.simulated._subjects import simulate, text_mixer, within_class
+from convergent.brains.simulated.low_level import gabor_energies, text_features
+from convergent.brains.simulated.stimuli import ROLES
+from convergent.brains.simulated.subjects import simulate, text_mixer, within_class
 from convergent.errors import DataError, UnknownKeyError
 from convergent.study.config import DatasetConfig
 
@@ -177,7 +177,7 @@ def test_unknown_subject_is_named():
 
 
 def test_missing_package_says_what_to_install():
-    from convergent.brains._packages import package_path
+    from convergent.brains.open import package_path
 
     with pytest.raises(DataError, match="pip install nowhere"):
         package_path("no_such_package", "data", "nowhere")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from convergent.brains.own import write_example
+from convergent.brains.custom import write_example
 from convergent.cli import main
 
 

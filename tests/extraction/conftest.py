@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from convergent.brains._types import StimulusSet
+from convergent.brains.types import StimulusSet
 from convergent.models import LoadedModel, load, make_manifest
 from convergent.study.types import Checkpoint, Layer, Model
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer
 
-from convergent.brains._types import StimulusSet
+from convergent.brains.types import StimulusSet
 from convergent.errors import DataError
 from convergent.extraction import extract
 

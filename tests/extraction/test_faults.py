@@ -10,7 +10,7 @@ from torch import nn
 from convergent.device import resolve_device
 from convergent.errors import DataError, DeviceError, LayerError, ModelError
 from convergent.extraction import extract
-from convergent.extraction._batches import run_batches
+from convergent.extraction.batches import run_batches
 from convergent.models import LoadedBaseline, LoadedModel
 
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from convergent.errors import LayerError
-from convergent.extraction._hooks import find_modules, read_modules
+from convergent.extraction.passes import find_modules, read_modules
 
 
 class Chain(nn.Module):

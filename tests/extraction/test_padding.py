@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from convergent.brains._types import StimulusSet
+from convergent.brains.types import StimulusSet
 from convergent.extraction import extract
 from convergent.models import Batch
 

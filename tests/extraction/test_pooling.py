@@ -4,7 +4,7 @@ import torch
 
 from convergent.errors import LayerError, ModelError
 from convergent.extraction import check_pooling
-from convergent.extraction._pooling import Segments, checked_output, pool
+from convergent.extraction.pooling import Segments, checked_output, pool
 
 CHECK = {
     "layer": "block.1",

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from convergent.brains._types import StimulusSet
+from convergent.brains.types import StimulusSet
 from convergent.errors import DeviceError
-from convergent.extraction import _sizing, extract
-from convergent.extraction._batches import cut, run_batches
-from convergent.extraction._sizing import GIB, Cost, Sizer, memory_of, peak_bytes, plan_sizes
+from convergent.extraction import extract
+from convergent.extraction import sizing as _sizing
+from convergent.extraction.batches import cut, run_batches
+from convergent.extraction.sizing import GIB, Cost, Sizer, memory_of, peak_bytes, plan_sizes
 
 
 def test_peak_counts_what_is_alive_and_not_what_is_seen_twice():

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergent.errors import ModelError
-from convergent.extraction._windows import story_windows
+from convergent.extraction.batches import story_windows
 
 STORIES = given(words=st.integers(1, 300), context=st.integers(0, 40))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convergent.brains.own import write_example
+from convergent.brains.custom import write_example
 from fuzz.outcomes import Ledger
 
 _COLUMNS = (

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from convergent.brains._types import StimulusSet
+from convergent.brains.types import StimulusSet
 from convergent.errors import ModelError, UnknownKeyError
 from convergent.models import LoadedBaseline, Options, load
 from convergent.models import baseline as baseline_of

@@ -5,7 +5,7 @@ from PIL import Image
 
 from convergent.errors import ModelError
 from convergent.models import Options
-from convergent.models._images import ImageTransform, image_transform
+from convergent.models.images import ImageTransform, image_transform
 
 HALF = (0.5, 0.5, 0.5)
 

@@ -10,9 +10,8 @@ import torch
 from torch import nn
 
 from convergent.errors import LayerError
-from convergent.models._inspect import Inspection, Sketch, inspect, read_layers
-from convergent.models._inspect_layout import axes_of
-from convergent.models._inspect_trace import Pass
+from convergent.models.inspect import Inspection, Sketch, inspect, read_layers
+from convergent.models.layers import Pass, axes_of
 
 
 def image_pass(module: nn.Module, items: int, side: int) -> Pass:

@@ -12,7 +12,7 @@ from torch import nn
 
 from convergent.errors import WeightsError
 from convergent.models import load, make_manifest
-from convergent.models._needed import needed, prune
+from convergent.models.state import needed, prune
 from small_weights import (
     FEW,
     LANGUAGE,

@@ -4,7 +4,7 @@ import pytest
 
 from convergent.errors import WeightsError
 from convergent.models import parse_reference
-from convergent.models._reference import local_path, package_directory, require_commit
+from convergent.models.weights import local_path, package_directory, require_commit
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from accelerate.utils import compute_module_sizes
 
 from convergent.errors import DeviceError
 from convergent.models import load, make_manifest
-from convergent.models._spread import FILL, device_map
+from convergent.models.place import FILL, device_map
 from small_weights import add_tokenizer, config_of, language_row, read_layer, save_language, text
 
 
@@ -60,7 +60,7 @@ def test_host_memory_is_used_only_if_it_is_allowed(network):
 
 
 def test_a_named_gpu_is_the_only_one(network, monkeypatch):
-    from convergent.models import _spread
+    from convergent.models import place as _spread
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
@@ -75,7 +75,7 @@ def test_a_network_that_is_placed_by_a_map_gives_the_same_numbers(
     layers, make_model, tmp_path, monkeypatch
 ):
     """All parts are on the CPU here, through the same calls as on GPUs."""
-    from convergent.models import _transformers_network as network
+    from convergent.models import transformers as network
 
     save_language("Llama", tmp_path)
     model = language_row(make_model, tmp_path)

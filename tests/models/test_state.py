@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from convergent.errors import WeightsError
-from convergent.models._state import load_by_name, load_in_order, read_state
+from convergent.models.state import load_by_name, load_in_order, read_state
 
 
 class Canary:

@@ -1,4 +1,4 @@
-from convergent.models._tokens import words_of_tokens
+from convergent.models.tokens import words_of_tokens
 
 SPANS = [(0, 3), (4, 11), (12, 13)]  # "the rabbits ."
 

@@ -10,7 +10,7 @@ import pytest
 
 from convergent.errors import WeightsError
 from convergent.models import WeightsManifest, check_distinct, load, make_manifest, verify
-from convergent.models._files import choose_weights
+from convergent.models.manifest import choose_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -76,7 +76,7 @@ def test_weights_changed_under_the_same_name_are_found(make_model, weights, writ
 
 
 def test_files_are_hashed_again_only_if_their_time_changed(make_model, weights, monkeypatch):
-    from convergent.models import _manifest
+    from convergent.models import manifest as _manifest
 
     hashed = []
 

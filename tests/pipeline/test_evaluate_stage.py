@@ -105,7 +105,7 @@ def test_the_same_weights_within_a_family_are_found_with_the_weights(study, tmp_
 
 
 def test_each_job_hashes_again_if_the_study_says_so(study, tmp_path, monkeypatch):
-    from convergent.models import _manifest
+    from convergent.models import manifest as _manifest
 
     loaded = study()
     write_manifests(loaded, "net", None)

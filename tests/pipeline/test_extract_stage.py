@@ -102,7 +102,7 @@ def test_half_precision_is_stored_as_asked_and_is_another_identity(study_of):
 
 
 def test_what_half_precision_cannot_hold_fails_that_layer_alone(study_of, monkeypatch, caplog):
-    import convergent.extraction._network as network
+    import convergent.extraction.passes as network
 
     pool = network.pool
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from convergent.brains.own import write_example
+from convergent.brains.custom import write_example
 from convergent.store import open_store
 from workflow_fixtures import Workflow
 

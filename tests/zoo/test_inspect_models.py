@@ -10,7 +10,7 @@ import pytest
 
 from convergent.cli import main
 from convergent.errors import LayerError, UnknownKeyError, WeightsError
-from convergent.models._inspect import inspect
+from convergent.models.inspect import inspect
 from convergent.study.rows import read_models
 from convergent.zoo import compress_braces, resolve, sketch
 from convergent.zoo._propose import Proposal, propose

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from convergent.errors import ModelError, UnknownKeyError
-from convergent.models._inspect import inspect
+from convergent.models.inspect import inspect
 from convergent.study.rows import read_models
 from convergent.zoo import check_tables, sketch
 

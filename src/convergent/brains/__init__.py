@@ -1,18 +1,18 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
-from convergent.brains._check import DatasetReport, Finding, SubjectReport, check_dataset
-from convergent.brains._dissimilarities import check_dissimilarities
-from convergent.brains._items import align, join_items
-from convergent.brains._nuisance import Nuisance
-from convergent.brains._open import DatasetSettings, has_option, open_dataset
-from convergent.brains._textgrid import Interval, TextGrid, Tier, read_textgrid
-from convergent.brains._types import (
+from convergent.brains.check import DatasetReport, Finding, SubjectReport, check_dataset
+from convergent.brains.items import align, join_items
+from convergent.brains.open import DatasetSettings, has_option, open_dataset
+from convergent.brains.textgrid import Interval, TextGrid, Tier, read_textgrid
+from convergent.brains.types import (
     DatasetReader,
     Design,
     Kind,
+    Nuisance,
     Region,
     Responses,
     StimulusSet,
+    check_dissimilarities,
 )
 
 __all__ = [

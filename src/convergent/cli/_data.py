@@ -64,7 +64,7 @@ def example(
     kind: Annotated[str, typer.Option("--kind", help="images or story.")] = "images",
 ) -> None:
     """Write a small data set with a planted truth in the format of one's own data."""
-    from convergent.brains.own import write_example
+    from convergent.brains.custom import write_example
 
     if kind == "images":
         typer.echo(write_example(directory, "images"))
@@ -80,7 +80,7 @@ Readers = dict[str, tuple["DatasetReader", "tuple[str, ...] | None"]]
 
 
 def _own(file: Path) -> Readers:
-    from convergent.brains.own import OwnData, read_own
+    from convergent.brains.custom import OwnData, read_own
 
     read_own(file)
     reader = cast("DatasetReader", OwnData(file=str(file), name=file.stem))

@@ -33,7 +33,7 @@ def inspect(
     ] = "",
 ) -> None:
     """List the layers that a model offers, and propose its table row. Needs no weights."""
-    from convergent.models._inspect import inspect as look
+    from convergent.models.inspect import inspect as look
     from convergent.zoo import resolve, sketch
     from convergent.zoo._propose import propose
     from convergent.zoo._proposed_row import proposed_row
@@ -56,7 +56,7 @@ def _show_candidates(name: str, parameters: int, found: object) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from convergent.models._inspect import Inspection
+    from convergent.models.inspect import Inspection
 
     assert isinstance(found, Inspection)
     listed = found.listed()

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from convergent.brains._types import DatasetReader
+from convergent.brains.types import DatasetReader
 from convergent.errors import ConfigError, NumericalError
 from convergent.evaluation._material import Material, image_folder, read_evaluated
 from convergent.evaluation._subject import OpenNetwork, Subject

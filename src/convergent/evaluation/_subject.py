@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains._types import DatasetReader
 from convergent.brains.simulated import Benchmark
+from convergent.brains.types import DatasetReader
 from convergent.errors import DataError, NumericalError
 from convergent.evaluation._material import Material
 from convergent.evaluation._probe import Probe, linear_probe

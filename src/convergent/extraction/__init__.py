@@ -3,11 +3,16 @@
 Importing this package imports no deep-learning library; extracting does.
 """
 
-from convergent.extraction._collect import OpenRows, Rows
-from convergent.extraction._extract import BatchSize, Settings, extract, extract_rows
-from convergent.extraction._features import LayerFeatures, LayerSummary
-from convergent.extraction._pooling import check_pooling
-from convergent.extraction._projection import project, projection_matrix
+from convergent.extraction.extract import BatchSize, Settings, extract, extract_rows
+from convergent.extraction.pooling import check_pooling
+from convergent.extraction.rows import (
+    LayerFeatures,
+    LayerSummary,
+    OpenRows,
+    Rows,
+    project,
+    projection_matrix,
+)
 
 __all__ = [
     "BatchSize",

@@ -16,7 +16,7 @@ from convergent.errors import (
     UnknownKeyError,
     did_you_mean,
 )
-from convergent.models._inspect import Reading, Sketch, read_layers
+from convergent.models.inspect import Reading, Sketch, read_layers
 from convergent.study.rows import read_models, read_performance
 from convergent.study.types import Model
 from convergent.zoo._sketch import sketch

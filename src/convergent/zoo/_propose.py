@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from convergent.models._inspect import Inspection
+from convergent.models.inspect import Inspection
 from convergent.study.types import Layout, Pooling
 from convergent.zoo._braces import compress_braces
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from convergent.errors import ModelError, UnknownKeyError, WeightsError, did_you_mean
-from convergent.models._reference import local_path, package_directory, parse_reference
+from convergent.models.weights import local_path, package_directory, parse_reference
 from convergent.study.types import Modality, Model
 from convergent.zoo._stub import stub
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from convergent.errors import UnknownKeyError, did_you_mean
-from convergent.models._inspect import Sketch
+from convergent.models.inspect import Sketch
 from convergent.study.types import Model
 
 # Each module has a function `sketch(model, directory)`; it imports its library when called.

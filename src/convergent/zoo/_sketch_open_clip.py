@@ -6,10 +6,10 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.models._inspect import Sketch
-from convergent.models._inspect_trace import Pass
-from convergent.models._open_clip import OpenClipSource, _create, _settings
-from convergent.models._request import LoadRequest
+from convergent.models.inspect import Sketch
+from convergent.models.layers import Pass
+from convergent.models.open_clip import OpenClipSource, _create, _settings
+from convergent.models.source import LoadRequest
 from convergent.study.types import Model
 from convergent.zoo._sketch_timm import request_for
 

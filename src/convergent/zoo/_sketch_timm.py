@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from convergent.errors import ModelError
-from convergent.models._inspect import Sketch
-from convergent.models._inspect_trace import Pass
-from convergent.models._options import Options
-from convergent.models._request import LoadRequest
-from convergent.models._timm import TimmSource, _create
+from convergent.models.inspect import Sketch
+from convergent.models.layers import Pass
+from convergent.models.source import LoadRequest, Options
+from convergent.models.timm import TimmSource, _create
 from convergent.study.rows import default_checkpoint
 from convergent.study.types import Model
 

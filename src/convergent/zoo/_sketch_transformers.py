@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ModelError
-from convergent.models._inspect import Sketch
-from convergent.models._inspect_trace import Pass
+from convergent.models.inspect import Sketch
+from convergent.models.layers import Pass
 from convergent.study.types import Model
 from convergent.zoo._architectures import ARCHITECTURES, read_architecture
 from convergent.zoo._empty_network import (

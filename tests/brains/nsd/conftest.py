@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from convergent.brains.nsd import _example as example
-from convergent.brains.nsd._reader import NsdReader
+from convergent.brains.nsd import example as example
+from convergent.brains.nsd.reader import NsdReader
 
 VERTICES = {"lh": 40, "rh": 35}
 

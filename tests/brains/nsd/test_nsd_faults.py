@@ -11,10 +11,9 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from convergent.brains import open_dataset
-from convergent.brains.nsd import _example as example
-from convergent.brains.nsd._example_files import write_hdf5, write_mgh, write_nifti
-from convergent.brains.nsd._files import DESIGN, IMAGES, STIMULUS_INFO
-from convergent.brains.nsd._image_files import open_image
+from convergent.brains.nsd import example as example
+from convergent.brains.nsd.example import write_hdf5, write_mgh, write_nifti
+from convergent.brains.nsd.files import DESIGN, IMAGES, STIMULUS_INFO, open_image
 from convergent.errors import ConfigError, DataError, IdError, UnknownKeyError
 from convergent.study import DatasetConfig
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from convergent.brains.noise import ncsnr_ceiling
-from convergent.brains.nsd import _assemble, _prepare
-from convergent.brains.nsd import _example as example
-from convergent.brains.nsd._files import SESSIONS, betas_folder
-from convergent.brains.nsd._labels import Labelling
-from convergent.brains.nsd._reader import NsdReader
+from convergent.brains.nsd import example as example
+from convergent.brains.nsd import prepare as _prepare
+from convergent.brains.nsd import responses as _assemble
+from convergent.brains.nsd.files import SESSIONS, betas_folder
+from convergent.brains.nsd.reader import NsdReader
+from convergent.brains.nsd.regions import Labelling
 
 SIDES = ("lh", "rh")
 
@@ -192,7 +193,7 @@ def test_results_do_not_depend_on_how_many_targets_are_read_at_once(reader, monk
     whole = reader().responses("subj01")
     prepare = _prepare.prepare
     monkeypatch.setattr(
-        "convergent.brains.nsd._reader.prepare", lambda *a, **k: prepare(*a, **k, chunk=7)
+        "convergent.brains.nsd.reader.prepare", lambda *a, **k: prepare(*a, **k, chunk=7)
     )
     parts = reader().responses("subj01")
     np.testing.assert_array_equal(whole.data, parts.data)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from convergent.brains import Responses
-from convergent.brains.nsd import _example as example
-from convergent.brains.nsd._files import CAPTIONS, DESIGN
+from convergent.brains.nsd import example as example
+from convergent.brains.nsd.files import CAPTIONS, DESIGN
 from convergent.errors import DataError, IdError
 from convergent.pipeline.samples import Samples
 from convergent.store import Store

@@ -3,7 +3,7 @@
 Region time courses of 27 people (Brennan et al., 2016; CC BY 4.0), with the times of the words.
 """
 
-from convergent.brains.alice._download import download
-from convergent.brains.alice._reader import AliceReader
+from convergent.brains.alice.files import download
+from convergent.brains.alice.reader import AliceReader
 
 __all__ = ["AliceReader", "download"]

@@ -1,8 +1,23 @@
 """Atlases: which region each target lies in, its network, and its place in the hierarchy."""
 
-from convergent.brains.atlas._atlas import ATLASES, SPACES, label_targets, open_atlas, regions_of
-from convergent.brains.atlas._fetch import fetch_atlas, fetchable_atlases
-from convergent.brains.atlas._mesh import (
+from convergent.brains.atlas.atlas import (
+    ATLASES,
+    SPACES,
+    fetch_atlas,
+    fetchable_atlases,
+    label_targets,
+    open_atlas,
+    regions_of,
+)
+from convergent.brains.atlas.describe import (
+    Atlas,
+    AtlasRegion,
+    Hemispheres,
+    match_region,
+    split_name,
+)
+from convergent.brains.atlas.files import Sphere, find_sphere, sphere_of
+from convergent.brains.atlas.mesh import (
     SIDES,
     Mesh,
     Side,
@@ -13,9 +28,6 @@ from convergent.brains.atlas._mesh import (
     quiet_nibabel,
     sulcal_depth,
 )
-from convergent.brains.atlas._names import match_region, split_name
-from convergent.brains.atlas._sphere import Sphere, find_sphere, sphere_of
-from convergent.brains.atlas._types import Atlas, AtlasRegion, Hemispheres
 
 __all__ = [
     "ATLASES",

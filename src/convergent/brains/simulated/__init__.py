@@ -5,12 +5,16 @@ is downloaded. Responses are made from the stimuli and their labels by a rule th
 study takes part in; the truth is therefore known, and known to be independent of the models.
 """
 
-from convergent.brains.simulated._atlas import AtlasRegion, atlas
-from convergent.brains.simulated._labelled import Benchmark, Labelled
-from convergent.brains.simulated._photographs import SCENES, scene_tiles
-from convergent.brains.simulated._plan import RegionTruth
-from convergent.brains.simulated._reader import SimulatedScenes, SimulatedSentences
-from convergent.brains.simulated._sentences import TOPICS, topic_sentences
+from convergent.brains.simulated.reader import SimulatedScenes, SimulatedSentences
+from convergent.brains.simulated.stimuli import (
+    SCENES,
+    TOPICS,
+    Benchmark,
+    Labelled,
+    scene_tiles,
+    topic_sentences,
+)
+from convergent.brains.simulated.subjects import AtlasRegion, RegionTruth, atlas
 
 __all__ = [
     "SCENES",

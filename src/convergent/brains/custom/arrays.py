@@ -1,0 +1,400 @@
+"""Responses as files have them: NumPy, zarr, NIfTI, GIFTI, CIFTI, FreeSurfer (mgh)."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convergent.brains.atlas import quiet_nibabel
+from convergent.brains.custom.config import OwnConfig, fill, found, hemispheres
+from convergent.brains.custom.stimuli import Text, column, read_list, read_table
+from convergent.errors import DataError, IdError
+from convergent.names import location_error
+
+_READABLE = (
+    ".npy", ".npz", ".zarr", ".zarr.zip", ".nii", ".nii.gz", ".gii", ".gii.gz",
+    ".dscalar.nii", ".dtseries.nii", ".mgh", ".mgz",
+)  # fmt: skip
+
+
+def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int) -> Any:
+    """Open a file of responses without reading more than it must.
+
+    Parameters
+    ----------
+    path : Path
+    key : str or None
+        Array inside an .npz or zarr group.
+    mask : Path or None
+        Volume whose voxels that are not 0 are the targets, in the order of NumPy (C order).
+    samples : {0, 1}
+        Axis of the samples in arrays; images have theirs.
+
+    Returns
+    -------
+    array, shape (sample, target)
+        Sliced as ``[:, start:stop]``; NumPy and zarr arrays are read slice by slice.
+
+    Raises
+    ------
+    DataError
+        Missing, of another format or shape, or a mask that does not fit.
+    """
+    _require(path)
+    check_gzip(path)
+    volume = path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
+    if mask is not None and not volume:
+        raise DataError("a mask for what is no volume", where=str(path), fix="leave out the mask")
+    try:
+        if volume:
+            return _volume(path, mask)
+        values = _plain(path, key)
+    except DataError:
+        raise
+    except Exception as error:  # what libraries raise on a broken file is theirs to choose
+        raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+    if values.ndim != 2:
+        raise DataError(
+            f"array of shape {values.shape}",
+            where=str(path),
+            fix="give two axes, samples and targets",
+        )
+    if values.dtype.kind not in "iuf":
+        raise DataError(f"values of type {values.dtype}", where=str(path), fix="give real numbers")
+    return _Transposed(values) if samples == 1 and not _is_image(path) else values
+
+
+def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np.float64]:
+    """One number a target: an array of one axis, a volume, or a surface or CIFTI map."""
+    _require(path)
+    if path.suffix in (".npy", ".npz") or path.name.endswith((".zarr", ".zarr.zip")):
+        try:
+            values = np.asarray(_plain(path, key)[...], dtype=np.float64)
+        except DataError:
+            raise
+        except Exception as error:
+            raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+        if values.ndim != 1:
+            raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")
+        return values
+    found = np.asarray(open_values(path, key=key, mask=mask, samples=0)[:, :], dtype=np.float64)
+    if len(found) != 1:
+        raise DataError(f"{len(found)} maps", where=str(path), fix="give one")
+    vector: NDArray[np.float64] = found[0]
+    return vector
+
+
+def _require(path: Path) -> None:
+    """Refuse what is neither a file nor a zarr folder: a named pipe would be waited for."""
+    if location_error(str(path)) is not None or not path.exists():
+        raise DataError("no such file", where=str(path), fix="check responses.files and subjects")
+    if not path.is_file() and not (path.is_dir() and path.name.endswith(".zarr")):
+        raise DataError("this is no file", where=str(path), fix="give the path of a file")
+
+
+class _Transposed:
+    """An array (target, sample), sliced as (sample, target)."""
+
+    def __init__(self, values: Any) -> None:
+        self._values = values
+        self.shape, self.dtype, self.ndim = values.shape[::-1], values.dtype, 2
+
+    def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
+        return np.asarray(self._values[key[1], key[0]]).T
+
+
+def _plain(path: Path, key: str | None) -> Any:
+    name = path.name
+    if name.endswith(".npy"):
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    if name.endswith(".npz"):
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return archive[_key(path, key, list(archive))]
+    if name.endswith((".zarr", ".zarr.zip")):
+        return _zarr(path, key)
+    if _is_cifti(path):
+        import nibabel as nib
+
+        with quiet_nibabel():
+            return nib.load(path).dataobj
+    if name.endswith((".gii", ".gii.gz")):
+        return _gifti(path)
+    if name.endswith((".mgh", ".mgz")):
+        import nibabel as nib
+
+        content = path.read_bytes()
+        if name.endswith(".mgz"):
+            content = gzip.decompress(content)
+        image = np.asarray(nib.MGHImage.from_bytes(content).dataobj)
+        return image.reshape(-1, image.shape[3] if image.ndim == 4 else 1, order="F").T
+    raise DataError("unknown format", where=str(path), fix=f"give one of {', '.join(_READABLE)}")
+
+
+def _key(path: Path, key: str | None, known: list[str]) -> str:
+    if key is None and len(known) == 1:
+        return known[0]
+    if key not in known:
+        raise DataError(
+            f"no array '{key}'" if key else f"{len(known)} arrays",
+            where=str(path),
+            fix=f"set key to one of: {', '.join(sorted(known))}",
+        )
+    return key
+
+
+def _zarr(path: Path, key: str | None) -> Any:
+    import zarr
+
+    store = zarr.storage.ZipStore(path, mode="r") if path.name.endswith(".zip") else path
+    opened = zarr.open(store, mode="r")
+    if not isinstance(opened, zarr.Array):
+        opened = opened[_key(path, key, sorted(opened.array_keys()))]
+    there, count = opened.nchunks_initialized, opened.nchunks
+    if there < count:  # zarr would give the fill value: a zero that nobody measured
+        raise DataError(
+            f"{there} of {count} chunks are there",
+            where=str(path),
+            fix="copy it again, or write it with zarr's write_empty_chunks=True",
+        )
+    return opened
+
+
+def check_gzip(path: Path) -> None:
+    """Read a compressed file to its end, where its checksum is; parts of it are not checked.
+
+    Raises
+    ------
+    DataError
+        The file is damaged or truncated.
+    """
+    if path.suffix not in (".gz", ".mgz") or not path.is_file():
+        return
+    try:
+        with gzip.open(path) as stream:
+            while stream.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(
+            f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
+        ) from None
+
+
+def _gifti(path: Path) -> np.ndarray:
+    import nibabel as nib
+
+    arrays = [item.data for item in nib.load(path).darrays]
+    if not arrays or len({array.shape for array in arrays}) != 1:
+        raise DataError("maps of several lengths", where=str(path), fix="give one map a sample")
+    if arrays[0].ndim == 2 and len(arrays) == 1:  # one matrix (vertex, sample)
+        return np.asarray(arrays[0]).T
+    return np.stack(arrays)
+
+
+def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
+    """Masked voxels of a NIfTI, one volume at a time."""
+    import nibabel as nib
+
+    image = nib.load(path)
+    shape = image.shape if len(image.shape) == 4 else (*image.shape, 1)
+    inside = np.ones(shape[:3], dtype=bool)
+    if mask is not None:
+        drawn = open_mask(mask)
+        inside = np.asarray(drawn.dataobj) != 0
+        if inside.shape != shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
+            raise DataError(
+                f"mask {mask.name} of shape {inside.shape} is on another grid than the responses "
+                f"{shape[:3]}",
+                where=str(path),
+                fix="resample the mask to the responses",
+            )
+    values = np.empty((shape[3], int(inside.sum())), dtype=np.float32)
+    for number in range(shape[3]):
+        volume = image.dataobj[..., number] if len(image.shape) == 4 else image.dataobj
+        values[number] = np.asarray(volume, dtype=np.float32)[inside]
+    return values
+
+
+def open_mask(path: Path) -> Any:
+    """Open a mask or label volume of three axes."""
+    import nibabel as nib
+
+    _require(path)
+    check_gzip(path)
+    try:
+        image = nib.load(path)
+    except Exception as error:
+        raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+    if len(image.shape) != 3:
+        raise DataError(f"volume of shape {image.shape}", where=str(path), fix="give three axes")
+    return image
+
+
+def _is_cifti(path: Path) -> bool:
+    return path.name.endswith((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"))
+
+
+def _is_image(path: Path) -> bool:
+    return _is_cifti(path) or path.name.endswith((".gii", ".gii.gz", ".mgh", ".mgz"))
+
+
+BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Opened files of a subject.
+
+    Attributes
+    ----------
+    runs : list of list of array
+        Runs, and of each the files of its hemispheres, (sample, target).
+    ids : ndarray of str, shape (sample,), or None
+        Stimulus of each sample (items).
+    session : ndarray of str, shape (sample,)
+    where : str
+    """
+
+    runs: list[list[Any]]
+    ids: Text | None
+    session: Text
+    where: str
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Samples and targets."""
+        widths = [sum(part.shape[1] for part in run) for run in self.runs]
+        return sum(run[0].shape[0] for run in self.runs), widths[0]
+
+    def targets(self, start: int, stop: int) -> np.ndarray:
+        """Read targets ``start`` to ``stop`` of all samples, as float64."""
+        return np.concatenate([_columns(run, start, stop) for run in self.runs])
+
+    def blocks(self) -> list[tuple[int, int]]:
+        """Ranges of targets that are read together."""
+        samples, targets = self.shape
+        step = max(1, BLOCK_BYTES // (8 * max(samples, 1)))
+        return [(start, min(start + step, targets)) for start in range(0, targets, step)]
+
+
+def _columns(parts: list[Any], start: int, stop: int) -> np.ndarray:
+    pieces, offset = [], 0
+    for part in parts:
+        low, high = max(start - offset, 0), min(stop - offset, part.shape[1])
+        if low < high:
+            pieces.append(np.asarray(part[:, low:high], dtype=np.float64))
+        offset += part.shape[1]
+    return np.concatenate(pieces, axis=1)
+
+
+def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
+    """Open a subject's files and join each with its ids.
+
+    Raises
+    ------
+    DataError
+        A file is missing, or the files do not fit each other.
+    IdError
+        Another number of ids than samples.
+    """
+    said = config.responses
+    where = f"{folder / said.files}, subject '{subject}'"
+    runs = found(folder, said.files, "run", subject=subject) if "{run}" in said.files else [""]
+    if not runs:
+        raise DataError("no file of any run", where=where, fix="check responses.files")
+    opened: list[list[Any]] = []
+    ids: list[Text] = []
+    session: list[Text] = []
+    for run in runs:
+        opened.append(_open_run(config, folder, subject, run))
+        samples = opened[-1][0].shape[0]
+        answered, sessions = _ids(config, folder, subject, run)
+        if answered is not None and answered.size != samples:
+            raise IdError(
+                f"{answered.size} ids for {samples} samples" + (f" of run {run}" if run else ""),
+                where=where,
+                fix="give one row of responses.ids a sample, or set responses.samples: 1 where "
+                "targets come first",
+            )
+        ids += [] if answered is None else [answered]
+        session.append(np.full(samples, run) if sessions is None else sessions)
+    widths = {sum(part.shape[1] for part in run) for run in opened}
+    if len(widths) > 1:
+        raise DataError(f"runs of {sorted(widths)} targets", where=where, fix="use one mask")
+    return Samples(opened, np.concatenate(ids) if ids else None, np.concatenate(session), where)
+
+
+def _open_run(config: OwnConfig, folder: Path, subject: str, run: str) -> list[Any]:
+    said = config.responses
+    pattern = said.files.replace("{run}", run)
+    sides = hemispheres(folder, pattern, subject) if "{hemi}" in pattern else ("",)
+    mask = None if said.mask is None else fill(folder, said.mask, subject=subject)
+    parts = [
+        open_values(
+            fill(folder, pattern, subject=subject, hemi=side),
+            key=said.key,
+            mask=mask,
+            samples=said.samples,
+        )
+        for side in sides
+    ]
+    counts = {part.shape[0] for part in parts}
+    if len(counts) > 1:
+        raise DataError(
+            f"hemispheres of {' and '.join(str(part.shape[0]) for part in parts)} samples",
+            where=f"{folder / pattern}, subject '{subject}'",
+            fix="give both hemispheres of the same samples",
+        )
+    return parts
+
+
+def _ids(
+    config: OwnConfig, folder: Path, subject: str, run: str
+) -> tuple[Text | None, Text | None]:
+    said = config.responses
+    if said.ids is None:
+        return None, None
+    path = fill(folder, said.ids, subject=subject, run=run)
+    if said.session is None:
+        return read_list(path, said.id, "responses.id"), None
+    table = read_table(path)
+    return (
+        column(table, said.id, path, "responses.id"),
+        column(table, said.session, path, "responses.session"),
+    )
+
+
+def averaged(block: np.ndarray, member: np.ndarray, repeats: np.ndarray) -> np.ndarray:
+    """Mean over the samples of each item, in order of the items."""
+    order = np.argsort(member, kind="stable")
+    first = np.concatenate([[0], np.cumsum(repeats)[:-1]])
+    means: np.ndarray = np.add.reduceat(block[order], first, axis=0) / repeats[:, None]
+    return means
+
+
+def standardised(block: np.ndarray, session: np.ndarray) -> np.ndarray:
+    """Zero mean and unit variance in each session; what is constant in one becomes 0 there."""
+    scaled = np.empty_like(block)
+    for name in np.unique(session):
+        rows = np.flatnonzero(session == name)
+        part = block[rows] - block[rows].mean(axis=0)
+        sd = block[rows].std(axis=0, ddof=1 if rows.size > 1 else 0)
+        flat = block[rows].max(axis=0) == block[rows].min(axis=0)
+        scaled[rows] = np.where(flat, 0.0, part / np.where(flat | (sd == 0), 1.0, sd))
+    return scaled
+
+
+def wanted_targets(block: np.ndarray, drop: tuple[str, ...]) -> np.ndarray:
+    """Targets that stay: by name, those with missing values and constant ones may be dropped."""
+    wanted = np.ones(block.shape[1], dtype=bool)
+    finite = np.isfinite(block).all(axis=0)
+    if "missing" in drop:
+        wanted &= finite
+    if "constant" in drop:
+        wanted &= ~finite | (block.max(axis=0) > block.min(axis=0))
+    return wanted

@@ -1,0 +1,156 @@
+"""The directory of the data set: which files there are, and what is said where one is missing."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from convergent.errors import ConfigError, DataError
+
+# Sessions that each subject completed.
+SESSIONS = {
+    "subj01": 40,
+    "subj02": 40,
+    "subj03": 32,
+    "subj04": 30,
+    "subj05": 40,
+    "subj06": 32,
+    "subj07": 40,
+    "subj08": 30,
+}
+SUBJECTS = tuple(SESSIONS)
+WEBSITE = "https://naturalscenesdataset.org"
+CITATION = (
+    "Allen, St-Yves, Wu, Breedlove, Prince, Dowdle, Nau, Caron, Pestilli, Charest, Hutchinson, "
+    "Naselaris & Kay (2022). A massive 7T fMRI dataset to bridge cognitive neuroscience and "
+    "artificial intelligence. Nature Neuroscience 25, 116-126."
+)
+DESIGN = "nsddata/experiments/nsd/nsd_expdesign.mat"
+STIMULUS_INFO = "nsddata/experiments/nsd/nsd_stim_info_merged.csv"
+IMAGES = "nsddata_stimuli/stimuli/nsd/nsd_stimuli.hdf5"
+CAPTIONS = ("annotations/captions_train2017.json", "annotations/captions_val2017.json")
+
+Space = Literal["func1pt8mm", "fsaverage", "nativesurface"]
+Format = Literal["hdf5", "nii.gz", "mgh"]
+Betas = Literal["betas_fithrf_GLMdenoise_RR", "betas_fithrf", "betas_assumehrf"]
+Atlas = Literal["HCP_MMP1", "streams", "nsdgeneral", "Kastner2015"]
+# Formats in which NSD has the betas of a space; the first is read unless another one is named.
+FORMATS: dict[Space, tuple[Format, ...]] = {
+    "func1pt8mm": ("hdf5", "nii.gz"),
+    "fsaverage": ("mgh",),
+    "nativesurface": ("hdf5",),
+}
+HEMISPHERES = {"lh": "L", "rh": "R"}
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The directory that holds ``nsddata``, ``nsddata_betas`` and ``nsddata_stimuli``.
+
+    Attributes
+    ----------
+    directory : str
+        ``~`` and environment variables are expanded.
+    dataset : str
+        Name of the data set in the study, for messages.
+    """
+
+    directory: str
+    dataset: str
+
+    @cached_property
+    def path(self) -> Path:
+        """The directory."""
+        return Path(os.path.expandvars(self.directory)).expanduser()
+
+    def file(self, relative: str) -> Path:
+        """A file that must be there.
+
+        Raises
+        ------
+        DataError
+            It is not.
+        """
+        path = self.path / relative
+        if not path.is_file():
+            if relative in CAPTIONS:
+                fix = "unpack annotations_trainval2017.zip of https://cocodataset.org there"
+            else:
+                fix = (
+                    "set options.data to NSD's directory, or download the file: aws s3 cp "
+                    f"--no-sign-request s3://natural-scenes-dataset/{relative} {path}"
+                )
+            raise DataError("the file is missing", where=str(path), fix=fix)
+        return path
+
+    def has(self, relative: str) -> bool:
+        """Whether a file is there."""
+        return (self.path / relative).is_file()
+
+
+def betas_folder(subject: str, space: Space, betas: Betas) -> str:
+    """Folder of a subject's single-trial responses."""
+    return f"nsddata_betas/ppdata/{subject}/{space}/{betas}"
+
+
+def session_file(hemisphere: str, number: int, suffix: Format) -> str:
+    """Name of a session's betas; hemisphere ``lh``, ``rh``, or none in the volume."""
+    prefix = f"{hemisphere}." if hemisphere else ""
+    return f"{prefix}betas_session{number:02d}.{suffix}"
+
+
+def label_folder(subject: str, space: Space) -> str:
+    """Folder of labels on a surface."""
+    owner = "fsaverage" if space == "fsaverage" else subject
+    return f"nsddata/freesurfer/{owner}/label"
+
+
+def check_agreement(agreement: str, where: str) -> None:
+    """Refuse to read until the agreement is acknowledged.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if agreement != "accepted":
+        raise ConfigError(
+            "NSD may be used by those who have signed its data-use agreement",
+            where=where,
+            fix=f"sign it at {WEBSITE} (Data access), and set options.agreement: accepted",
+        )
+
+
+_PIECE = 1 << 20
+
+
+@contextmanager
+def open_image(path: Path) -> Iterator[Any]:
+    """Open a ``.nii.gz``, ``.mgz`` or ``.mgh`` file.
+
+    Yields
+    ------
+    nibabel.Nifti1Image or nibabel.MGHImage
+        Its values are read while it is open.
+
+    Raises
+    ------
+    OSError
+        At the end, where the checksum of a compressed file is wrong.
+    """
+    from nibabel import MGHImage, Nifti1Image
+
+    kind = Nifti1Image if path.name.endswith(".nii.gz") else MGHImage
+    with ExitStack() as files:
+        stream: Any = files.enter_context(path.open("rb"))
+        if path.name.endswith("z"):
+            stream = files.enter_context(gzip.GzipFile(fileobj=stream))
+        yield kind.from_stream(stream)
+        if path.name.endswith("z"):
+            while stream.read(_PIECE):
+                pass
