@@ -19,10 +19,14 @@ from _rates import Row, rate_row
 from scipy import stats
 
 from convergent.statistics import Families, contamination_effect, family_correlation
-from convergent.statistics._correlation import weighted_pearson
-from convergent.statistics._families import Moments, correlation_variance, intraclass
-from convergent.statistics._family_test import null_statistics
-from convergent.statistics._mixed import _null, _profile
+from convergent.statistics.correlation import weighted_pearson
+from convergent.statistics.families import (
+    Moments,
+    correlation_variance,
+    intraclass,
+    null_statistics,
+)
+from convergent.statistics.mixed import _null, _profile
 
 DRAWS = 4000  # of the null, shared by simulations with the same shares
 SHARES = ((0.5, 0.5), (0.8, 0.8), (0.95, 0.95), (0.3, 0.9))

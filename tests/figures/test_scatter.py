@@ -10,8 +10,7 @@ import pytest
 
 import planted
 from convergent.figures import draw_figure
-from convergent.figures._scatter import _line
-from convergent.figures._scatter_drawn import notable
+from convergent.figures.scatter import _line, notable
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from convergent.figures import (
     match_region,
     region_values,
 )
-from convergent.figures import _surface as surface
+from convergent.figures import brain as surface
 
 NAMES = ("", "L_V1", "R_V1", "L_4", "R_4", "L_9-46d", "R_9-46d")
 needs_atlas = pytest.mark.skipif(

@@ -16,7 +16,7 @@ from convergent.statistics import (
     surface_of,
     two_sample_jackknife,
 )
-from convergent.statistics._convergence import profile_r
+from convergent.statistics.convergence import profile_r
 
 
 @pytest.mark.parametrize("layers", [2, 3, 8, 50])

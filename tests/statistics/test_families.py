@@ -19,8 +19,7 @@ from convergent.statistics import (
     pearson,
     permutation_p,
 )
-from convergent.statistics._families import Moments, draw_moments
-from convergent.statistics._family_test import interval_ends
+from convergent.statistics.families import Moments, draw_moments, interval_ends
 from families import SIZES, labels, pairs
 
 

@@ -18,7 +18,7 @@ from convergent.statistics import (
     training_onsets,
     trajectories,
 )
-from convergent.statistics._lead_curves import Subjects
+from convergent.statistics.leads import Subjects
 
 STEPS = (0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 2000, 4000, 8000, 16000, 32000, 64000,
          100000, 143000)  # fmt: skip

@@ -11,7 +11,7 @@ import statsmodels.api as sm
 from scipy import stats
 
 from convergent.statistics import contamination_effect, mixed_model, pearson
-from convergent.statistics._mixed import _by_profile, _profile
+from convergent.statistics.mixed import _by_profile, _profile
 from families import SIZES, labels, pairs
 
 

@@ -12,7 +12,7 @@ from sklearn.isotonic import isotonic_regression
 
 from convergent.errors import DataError
 from convergent.statistics import Curve, kind, rises, scatter
-from convergent.statistics._onset import clear_range, monotone
+from convergent.statistics.onsets import clear_range, monotone
 
 X = np.linspace(-0.5, 5.2, 34)
 

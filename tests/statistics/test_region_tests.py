@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from convergent.statistics import median_p, modality_difference, region_tests, surface_of
-from convergent.statistics._region_tests import _welch, contrasts, relative
+from convergent.statistics.regions import _welch, contrasts, relative
 
 
 def test_p_values_of_models_alike_are_not_multiplied():

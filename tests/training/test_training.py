@@ -15,7 +15,7 @@ from convergent.extraction import extract
 from convergent.models import load, make_manifest
 from convergent.registry import RECIPES as REGISTERED
 from convergent.training import train
-from convergent.training._train import schedule
+from convergent.training.train import schedule
 
 RECIPES = {
     "scenes-cnn": {"layer1": 4, "layer4": 32},
@@ -96,7 +96,7 @@ def test_training_leaves_the_global_state_alone(small_model, tmp_path):
 def test_a_killed_training_leaves_no_directory_under_a_checkpoints_name(
     small_model, tmp_path, monkeypatch
 ):
-    from convergent.training._vision import SceneRun
+    from convergent.training.vision import SceneRun
 
     def dies(self, directory):
         (directory / "config.json").write_text("{}")

@@ -1,11 +1,29 @@
 """Figures: tables in, drawings out, no files read or written except atlas surfaces."""
 
-from ._bars import bar_table, region_bars
-from ._brain import cortical_surface, region_values
-from ._controls import controls, twin_differences
-from ._data_check import data_picture
-from ._depth import convergence, depth, representation_words, representations, trend_words
-from ._drawing import (
+from convergent.figures.bars import bar_table, region_bars
+from convergent.figures.brain import (
+    cortical_surface,
+    decimate,
+    load_hemispheres,
+    match_region,
+    region_values,
+)
+from convergent.figures.controls import controls, twin_differences
+from convergent.figures.data_check import data_picture
+from convergent.figures.depth import (
+    convergence,
+    depth,
+    representation_words,
+    representations,
+    trend_words,
+)
+from convergent.figures.leads import training_leads
+from convergent.figures.metrics import depth_by_region, layer_region, metric_label, metrics, scales
+from convergent.figures.planted import planted_recovered
+from convergent.figures.regions import gradient, gradient_words, networks, region_dots
+from convergent.figures.scale_peaks import scale_peaks, shift_words
+from convergent.figures.scatter import performance_scatter, scatter_points
+from convergent.figures.style import (
     Drawing,
     FigureError,
     FigureSpec,
@@ -14,18 +32,11 @@ from ._drawing import (
     draw_all,
     draw_figure,
     figure_of,
+    interval,
+    number,
+    p_value,
 )
-from ._gradient import gradient, gradient_words, networks
-from ._heatmap import depth_by_region, layer_region
-from ._leads import training_leads
-from ._metrics import metric_label, metrics, scales
-from ._planted import planted_recovered
-from ._regions import region_dots
-from ._scale_peaks import scale_peaks, shift_words
-from ._scatter import performance_scatter, scatter_points
-from ._surface import decimate, load_hemispheres, match_region
-from ._trajectories import training_trajectories
-from ._words import interval, number, p_value
+from convergent.figures.trajectories import training_trajectories
 
 __all__ = [
     "Drawing",

@@ -1,16 +1,14 @@
 """Tests of the study's claims, on tidy tables: pure functions, no files."""
 
-from ._aggregate import mask_by_ceiling, model_alignment
-from ._axis import Axis, Surface, axis_of, surface_of
-from ._ceilings import ceiling_summary
-from ._convergence import (
+from convergent.statistics.convergence import (
     convergence,
     corrected_r,
     profile_r,
     spin_maps,
     two_sample_jackknife,
 )
-from ._correlation import (
+from convergent.statistics.correlation import (
+    benjamini_hochberg,
     family_bootstrap,
     fisher_interval,
     leave_one_family_out,
@@ -21,63 +19,95 @@ from ._correlation import (
     within_family,
     without_each_family,
 )
-from ._coverage import COVERAGE_COLUMNS, Coverage, coverage_summary
-from ._depth import bin_weights, depth_bins, depth_profile, depth_tests
-from ._families import Families, correlation_variance, intraclass
-from ._family_test import MINIMUM_FAMILIES, FamilyCorrelation, family_correlation
-from ._gradient import gradients, spin_test, subject_means
-from ._layers import layer_scores
-from ._lead import Lead, leads
-from ._lead_curves import RESAMPLED_COLUMNS, Run, run_of
-from ._lead_naive import cross_correlation_lag, granger
-from ._lead_pair import Pair
-from ._lead_tables import (
-    EVERY_MODEL,
-    LEAD_SCHEMA,
-    ONSET_SCHEMA,
-    training_leads,
-    training_onsets,
+from convergent.statistics.cortex import Axis, Surface, axis_of, spins, surface_of
+from convergent.statistics.depth import bin_weights, depth_bins, depth_profile, depth_tests
+from convergent.statistics.families import (
+    MINIMUM_FAMILIES,
+    Families,
+    FamilyCorrelation,
+    correlation_variance,
+    family_correlation,
+    intraclass,
 )
-from ._metrics import (
+from convergent.statistics.gradient import gradients, spin_test, subject_means, subject_profile
+from convergent.statistics.leads import (
+    RESAMPLED_COLUMNS,
+    Lead,
+    Pair,
+    Run,
+    cross_correlation_lag,
+    granger,
+    leads,
+    run_of,
+)
+from convergent.statistics.metrics import (
     METRIC_CORRELATION_SCHEMA,
+    ceiling_summary,
     metric_correlations,
     of_metric,
     scale_profile,
 )
-from ._mixed import MixedEffect, MixedFit, mixed_model
-from ._multiplicity import benjamini_hochberg
-from ._onset import SHARES, Curve, Onset, scatter
-from ._onset_measures import kind, rises
-from ._performance import CORRELATION_SCHEMA, performance_alignment
-from ._performance_contamination import Contamination, contamination_effect
-from ._performance_tables import (
+from convergent.statistics.mixed import MixedEffect, MixedFit, mixed_model
+from convergent.statistics.onsets import SHARES, Curve, Onset, kind, rises, scatter
+from convergent.statistics.performance import (
     CONTAMINATION_SCHEMA,
+    CORRELATION_SCHEMA,
     MIXED_SCHEMA,
+    Contamination,
+    contamination_effect,
     contamination_table,
     mixed_table,
+    performance_alignment,
 )
-from ._places import subject_profile
-from ._profiles import family_means, jackknife_interval, median_p, t_over_families
-from ._recovery import Recovery, recovery
-from ._region_table import region_tests
-from ._region_tests import modality_difference, relative, spin_contrast
-from ._regions import modality_profile, region_profile
-from ._representations import representation_depth
-from ._scale_curves import scale_curves, typical_p
-from ._scale_peak_table import scale_peaks
-from ._scale_peaks import flatness, scale_peak
-from ._scale_shift import scale_shift
-from ._scale_shift_table import scale_shifts
-from ._spin import spins
-from ._subjects import ALL_REGIONS, SCORE_KEYS, SCORES_SCHEMA, subject_scores
-from ._tables import (
+from convergent.statistics.recovery import Recovery, recovery
+from convergent.statistics.regions import (
+    family_means,
+    jackknife_interval,
+    median_p,
+    modality_difference,
+    modality_profile,
+    region_profile,
+    region_tests,
+    relative,
+    spin_contrast,
+    t_over_families,
+)
+from convergent.statistics.representations import representation_depth
+from convergent.statistics.scale import (
+    flatness,
+    scale_curves,
+    scale_peak,
+    scale_peaks,
+    scale_shift,
+    scale_shifts,
+    typical_p,
+)
+from convergent.statistics.summaries import (
     ALIGNMENT_COLUMNS,
+    ALL_REGIONS,
+    COVERAGE_COLUMNS,
     MODEL_COLUMNS,
     PERFORMANCE_COLUMNS,
+    SCORE_KEYS,
+    SCORES_SCHEMA,
     TRUTH_COLUMNS,
+    Coverage,
+    coverage_summary,
+    layer_scores,
+    mask_by_ceiling,
+    model_alignment,
     require_columns,
+    subject_scores,
 )
-from ._trajectories import step_positions, trajectories
+from convergent.statistics.training import (
+    EVERY_MODEL,
+    LEAD_SCHEMA,
+    ONSET_SCHEMA,
+    step_positions,
+    training_leads,
+    training_onsets,
+    trajectories,
+)
 
 __all__ = [
     "ALIGNMENT_COLUMNS",
