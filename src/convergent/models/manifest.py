@@ -56,15 +56,19 @@ def choose_weights(
             where=where,
             fix=f"weight files here: {', '.join(names) or 'none'}",
         )
-    sets: dict[str, list[str]] = {}
+    # By plain name, and under it by number of shards: 0 for the file that has the name itself.
+    sets: dict[str, dict[int, list[str]]] = {}
     for name in names:
         shard = _SHARD.fullmatch(name)
-        sets.setdefault(shard["stem"] + shard["suffix"] if shard else name, []).append(name)
+        plain, number = (
+            (shard["stem"] + shard["suffix"], int(shard["number"])) if shard else (name, 0)
+        )
+        sets.setdefault(plain, {}).setdefault(number, []).append(name)
     for name in preferred:
         if name in sets:
-            return _complete(sets[name], where)
+            return _complete(_only(sets[name], where), where)
     if len(sets) == 1:
-        return _complete(next(iter(sets.values())), where)
+        return _complete(_only(next(iter(sets.values())), where), where)
     if not sets:
         raise WeightsError(
             "no weight files found", where=where, fix="download them first, or correct the path"
@@ -74,6 +78,39 @@ def choose_weights(
         where=where,
         fix="name one with file=<name> in the preprocessing column",
     )
+
+
+def _only(found: Mapping[int, list[str]], where: str) -> list[str]:
+    """Refuse a checkpoint that is there twice: libraries differ in which of the two they read."""
+    if len(found) > 1:
+        kinds = [
+            f"{len(names)} of {number} shards ({names[0]}, ...)" if number else f"'{names[0]}'"
+            for number, names in sorted(found.items())
+        ]
+        raise WeightsError(
+            f"weights are there more than once: {' and '.join(kinds)}",
+            where=where,
+            fix="remove those that do not belong to this checkpoint",
+        )
+    return next(iter(found.values()))
+
+
+def check_adapter(names: Iterable[str], where: str) -> None:
+    """Refuse a folder with an adapter: what is read without it is the model before its tuning.
+
+    Raises
+    ------
+    WeightsError
+    """
+    found = sorted(name for name in names if name.startswith(("adapter_config", "adapter_model")))
+    if found:
+        raise WeightsError(
+            f"'{found[0]}' is an adapter, which is not applied: the features would be those of "
+            "the model without it",
+            where=where,
+            fix="merge it (peft: merge_and_unload, then save_pretrained) and give that folder; "
+            "or remove it, if the model without it is meant",
+        )
 
 
 def _complete(names: list[str], where: str) -> list[str]:

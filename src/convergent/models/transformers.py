@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergent.errors import DeviceError, ModelError, WeightsError
+from convergent.errors import DeviceError, LayerError, ModelError, WeightsError
 from convergent.models.images import image_transform
-from convergent.models.manifest import check_index
+from convergent.models.manifest import check_index, choose_weights
 from convergent.models.place import DeviceMap, build, device_map, freeze
 from convergent.models.source import IMAGE_OPTIONS, TOKEN_OPTIONS, LoadedModel, LoadRequest
-from convergent.models.state import Reading, needed, open_state, prune
+from convergent.models.state import LazyState, Reading, needed, open_state, prune
 from convergent.models.tokens import FastTokenizer
 from convergent.models.weights import OPTION as REMOTE_CODE
 from convergent.models.weights import runs_remote_code
@@ -31,7 +32,7 @@ INFORM: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes"
 
 def load_partly(
     request: LoadRequest,
-    directory: Path,
+    state: LazyState,
     config: Any,
     kind: type,
     wanted: frozenset[str],
@@ -42,7 +43,7 @@ def load_partly(
     Parameters
     ----------
     request : LoadRequest
-    directory : Path
+    state : LazyState
     config : PretrainedConfig
     kind : type
         Class of the network.
@@ -58,7 +59,6 @@ def load_partly(
         What transformers says about missing parameters.
     reading : Reading
     """
-    state = open_state([directory / name for name in request.weight_files], request.where)
     placement = {} if places is None else {"device_map": places}
     try:
         module, info = _pruned(kind, wanted).from_pretrained(
@@ -71,9 +71,82 @@ def load_partly(
         )
     # Readers of safetensors and pickles raise their own kinds.
     except Exception as error:
-        what = f"transformers cannot load part of '{directory}'"
+        what = f"transformers cannot load part of {', '.join(request.weight_files)}"
         raise unreadable(what, error, request.where) from error
     return module, info, Reading(state.bytes_read, state.total)
+
+
+# Masks, positions and counters that constructors compute, which some checkpoints hold too.
+_COMPUTED = re.compile(
+    r"(^|\.)(position_ids|token_type_ids|(original_)?inv_freq|masked_bias|num_batches_tracked|"
+    r"relative_position_index|(cos|sin)(_cached)?)$"
+)
+_CAUSAL_MASK = re.compile(r"\.(attn|attention|self_attn|attn\.attention)\.bias$")
+# Where a checkpoint has no prefix for the network, the names of parts that follow it.
+_HEADS = re.compile(
+    r"^\w*(head|classif|score|predict|logits|proj|pooler|embed_out)|^(cls|vocab_|lm_|decoder|mtp)"
+)
+
+
+def check_places(
+    module: Any, unplaced: Iterable[str], shapes: Mapping[str, tuple[int, ...]], where: str
+) -> None:
+    """Refuse weights that belong inside the network and that it has no place for.
+
+    Their loss is not seen in the features: biases under ``attention_bias: false``, norms of
+    another architecture, layers beyond those of the configuration, adapters that were not merged.
+    Left out without harm are the heads of other tasks, which stand outside the network, what
+    constructors compute, and what transformers' own list of the architecture says.
+
+    Parameters
+    ----------
+    module : PreTrainedModel
+    unplaced : iterable of str
+        Names in the files that transformers has found no parameter for.
+    shapes : mapping of str to tuple of int
+        Of the tensors of the files, as far as known.
+    where : str
+
+    Raises
+    ------
+    WeightsError
+        Naming the first.
+    """
+    prefix = f"{module.base_model_prefix}."
+    parts = {name for name, _ in module.named_children()}
+    headed = any(name.startswith(prefix) for name in shapes)
+
+    def harmless(name: str) -> bool:
+        shape = shapes.get(name, ())
+        mask = len(shape) == 4 and shape[:2] == (1, 1) and shape[2] == shape[3]
+        if _COMPUTED.search(name) or (mask and _CAUSAL_MASK.search(name)):
+            return True
+        if "lora_" in name or name.startswith(prefix) or name.partition(".")[0] in parts:
+            return False
+        return headed or _HEADS.search(name) is not None
+
+    lost = sorted(name for name in unplaced if not harmless(name))
+    if lost:
+        raise WeightsError(
+            f"{len(lost)} parameters of the weights have no place in the network that config.json "
+            f"describes (first: {lost[0]})",
+            where=where,
+            fix="check that weights and config.json are of one model, its number of layers and "
+            "biases as well; merge adapters into the weights",
+        )
+
+
+def _unplaced(kind: Any, config: Any, state: LazyState) -> tuple[str, ...] | str:
+    """Names that the whole network has no parameter for, found without data; or why not."""
+    placeholders = {name: tensor.placeholder() for name, tensor in state.items()}
+    try:
+        _, info = kind.from_pretrained(
+            None, config=config, state_dict=placeholders, device_map={"": "meta"}, **INFORM
+        )
+    # Conversions that look at values fail each in its own way.
+    except Exception as error:
+        return f"the names of the weights can't be matched without data ({type(error).__name__})"
+    return tuple(info["unexpected_keys"])
 
 
 def _pruned(kind: Any, wanted: frozenset[str]) -> Any:
@@ -181,7 +254,18 @@ def load_network(
     """
     sketch, why_whole = _sketch(request, directory, config, gguf)
     wanted: frozenset[str] | None = None
-    if sketch is not None and request.layers is not None:
+    state, unplaced = LazyState({}), None
+    if request.seed is None:
+        check_index(directory, request.weight_files, request.where)
+        if sketch is not None:
+            state = open_state([directory / name for name in request.weight_files], request.where)
+            found_names = _unplaced(type(sketch), config, state)
+            if isinstance(found_names, str):
+                why_whole = found_names
+            else:
+                unplaced = found_names
+    traced = sketch is not None and (unplaced is not None or request.seed is not None)
+    if traced and request.layers is not None:
         found = needed(sketch, lambda: trial(sketch, "meta"), request.layers)
         if isinstance(found, str):
             why_whole = found
@@ -191,11 +275,8 @@ def load_network(
     places = _places(request, sketch)
     if request.seed is not None:
         return _random(request, config, wanted, places)
-    check_index(directory, request.weight_files, request.where)
     if sketch is not None and wanted is not None:
-        module, info, reading = load_partly(
-            request, directory, config, type(sketch), wanted, places
-        )
+        module, info, reading = load_partly(request, state, config, type(sketch), wanted, places)
     else:
         arguments = {"config": config, "dtype": dtype_of(request), **INFORM}
         if places is not None:
@@ -206,6 +287,11 @@ def load_network(
     fresh = tuple(sorted(info["missing_keys"]))
     _check_shapes(info["mismatched_keys"], request.where)
     _check_complete(fresh, request.where)
+    shapes = {name: tensor.shape for name, tensor in state.items()}
+    check_places(
+        module, info["unexpected_keys"] if unplaced is None else unplaced, shapes, request.where
+    )
+    _check_untrained(request, module, fresh, trial)
     return _placed(request, module, fresh, reading, places)
 
 
@@ -299,6 +385,26 @@ def _check_complete(fresh: tuple[str, ...], where: str) -> None:
         )
 
 
+def _check_untrained(
+    request: LoadRequest,
+    module: Any,
+    fresh: tuple[str, ...],
+    trial: Callable[[torch.nn.Module, str], Any],
+) -> None:
+    """Refuse layers that are computed from parameters which no training has touched."""
+    if not fresh:
+        return
+    for layer in request.layers or ():
+        found = needed(module, lambda: trial(module, str(module.device)), [layer])
+        untrained = sorted(set(fresh) & found) if not isinstance(found, str) else []
+        if untrained:
+            raise LayerError(
+                f"parameter '{untrained[0]}' is not in the weights, it would be random",
+                where=f"{request.where}, layer '{layer}'",
+                fix="leave the layer out",
+            )
+
+
 def _placed(
     request: LoadRequest,
     module: Any,
@@ -357,8 +463,23 @@ class TransformersSource:
                 where=request.where,
                 fix="fill in the reference column",
             )
+        self._check_choice(request, directory)
         with _quiet():
             return _load(request, directory)
+
+    def _check_choice(self, request: LoadRequest, directory: Path) -> None:
+        """Refuse another file than the one that transformers takes from a directory."""
+        if request.seed is not None or "gguf" in request.options:
+            return
+        names = [path.name for path in directory.iterdir() if path.is_file()]
+        read_here = choose_weights(names, self.weight_names, "", request.where)
+        if sorted(read_here) != sorted(request.weight_files):
+            raise WeightsError(
+                f"transformers reads '{read_here[0]}' of '{directory}', "
+                f"not '{', '.join(request.weight_files)}'",
+                where=request.where,
+                fix="give the directory, with the weights under their usual name",
+            )
 
 
 @contextmanager

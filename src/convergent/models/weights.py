@@ -17,6 +17,7 @@ from convergent.errors import ModelError, WeightsError
 from convergent.models.manifest import (
     WeightsFile,
     WeightsManifest,
+    check_adapter,
     check_index,
     choose_configs,
     choose_weights,
@@ -77,6 +78,7 @@ def snapshot(
             top = [name for name in names if "/" not in name]
             patterns = choose_configs(top, config_patterns)
             if with_weights:
+                check_adapter(top, where)
                 patterns += choose_weights(top, weight_names, wanted, where)
             _check_room(repository, revision, patterns, where, cache)
         path = Path(
@@ -540,6 +542,7 @@ def _weight_names(kind: Source, directory: Path | None, wanted: str, where: str)
     if directory is None:
         return []
     names = [path.name for path in directory.iterdir() if path.is_file()]
+    check_adapter(names, f"{where}, {directory}")
     return choose_weights(names, kind.weight_names, wanted, f"{where}, {directory}")
 
 
