@@ -480,13 +480,6 @@ def test_grayordinates_have_the_hemispheres_and_vertices_of_their_space(images):
     )
     save_grayordinates(images.parent, ("L", "R"), own)
     assert len(set(labelled(images)) - {""}) == 14
-    save_grayordinates(images.parent, ("R", "L"), own)
-    with pytest.raises(DataError, match=r"right hemisphere comes first \(targets 0 to 29715"):
-        labelled(images)
-    moved = {"L": np.arange(own["L"].size), "R": own["R"]}  # as many, and others
-    save_grayordinates(images.parent, ("L", "R"), moved)
-    with pytest.raises(DataError, match="other vertices than those of cifti59k.*CORTEX_LEFT"):
-        labelled(images)
     names = ["R_V1"] * own["R"].size + ["L_V1"] * own["L"].size
     (images.parent / "labels.txt").write_text("\n".join(names))
     edit(images, regions={"labels": "labels.txt"})
@@ -494,6 +487,13 @@ def test_grayordinates_have_the_hemispheres_and_vertices_of_their_space(images):
         labelled(images)
     save_grayordinates(images.parent, ("R", "L"), own)
     assert set(labelled(images)) == {"L_V1", "R_V1"}
+    edit(images, regions={"atlas": "yeo-7", "space": "cifti59k"})
+    with pytest.raises(DataError, match=r"right hemisphere comes first \(targets 0 to 29715"):
+        labelled(images)
+    moved = {"L": np.arange(own["L"].size), "R": own["R"]}  # as many, and others
+    save_grayordinates(images.parent, ("L", "R"), moved)
+    with pytest.raises(DataError, match="other vertices than those of cifti59k.*CORTEX_LEFT"):
+        labelled(images)
 
 
 def oriented(keys: np.ndarray, affine: np.ndarray, path: Path) -> None:

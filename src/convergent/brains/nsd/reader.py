@@ -11,10 +11,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convergent.brains.nsd import files as files
-from convergent.brains.nsd.design import Design, image_ids, read_design, read_stimulus_info
+from convergent.brains.nsd.design import (
+    Design,
+    check_behaviour,
+    image_ids,
+    read_design,
+    read_stimulus_info,
+)
 from convergent.brains.nsd.prepare import prepare
 from convergent.brains.nsd.regions import Labelling
-from convergent.brains.nsd.responses import Choice, assemble, compare, find_sessions, trials_of
+from convergent.brains.nsd.responses import (
+    Choice,
+    assemble,
+    compare,
+    distributed,
+    expected_of,
+    find_sessions,
+    trials_of,
+)
 from convergent.brains.nsd.stimuli import Captions, StimulusImages, caption_stimuli
 from convergent.brains.types import Design as DesignName
 from convergent.brains.types import Region, Responses, StimulusSet
@@ -209,6 +223,10 @@ class NsdReader:
             allow_missing=self._allow_missing,
         )
         trials = trials_of(self._plan, subject, sessions)
+        answers = files.behaviour_file(subject)
+        if self._folder.has(answers):
+            check_behaviour(self._folder.file(answers), self._plan, subject)
+        published = distributed(parts, self._folder, relative)
         key = f"options.scratch of data set '{self._name}'"
         scratch = scratch_folder(self._scratch, key=key) if self._scratch else tempfile.gettempdir()
         prepared = prepare(
@@ -218,6 +236,12 @@ class NsdReader:
             self._format,
             scratch=scratch,
             single=self._single,
+            expected=None if published is None else expected_of(published, self._plan, subject),
+            others=[
+                self._folder.path / files.betas_folder(other, self._space, self._betas)
+                for other in files.SUBJECTS
+                if other != subject
+            ],
         )
         attrs = {
             "license": f"NSD data-use agreement ({files.WEBSITE})",
@@ -231,9 +255,7 @@ class NsdReader:
             "repeats": "single" if self._single else "average",
             "test": self._test,
             "sessions_missing": self._missing(subject, sessions),
-            "ncsnr_against_distributed": compare(
-                prepared.noise, parts, self._folder, relative, where
-            ),
+            "ncsnr_against_distributed": compare(prepared, published, where),
         }
         return assemble(self._name, subject, self._plan, trials, prepared, parts, choice, attrs)
 
