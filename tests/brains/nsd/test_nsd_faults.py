@@ -56,6 +56,10 @@ def test_options_are_checked_when_the_study_is_validated():
         open_dataset("nsd", section(agreement="accepted", betas_format="mgh"))
     with pytest.raises(ConfigError, match="option 'atlas'"):
         open_dataset("nsd", section(agreement="accepted", atlas="Glasser"))
+    for key in ("atlas", "mask"):
+        options = {"agreement": "accepted", "space": "fsaverage", key: "floc-faces"}
+        with pytest.raises(ConfigError, match="'floc-faces' was drawn in each subject"):
+            open_dataset("nsd", section(**options))
     with pytest.raises(ConfigError, match="set modality: language"):
         open_dataset("nsd", section(agreement="accepted", captions="first"))
     with pytest.raises(UnknownKeyError, match="subj09"):

@@ -52,6 +52,15 @@ Atlas = Literal[
     "floc-bodies",
     "floc-words",
 ]
+# Drawn in each subject: fsaverage, whose labels are one map for all, has none of them.
+DRAWN: tuple[Atlas, ...] = (
+    "prf-visualrois",
+    "prf-eccrois",
+    "floc-faces",
+    "floc-places",
+    "floc-bodies",
+    "floc-words",
+)
 # Of each subject: voxels (x, y, z) of func1pt8mm, and vertices of the left and right native
 # surface. No two subjects have the same, so that they tell whose files these are.
 SIZES: dict[str, tuple[tuple[int, int, int], tuple[int, int]]] = {

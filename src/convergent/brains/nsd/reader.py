@@ -60,8 +60,11 @@ class NsdReader:
         Version 3, 2 or 1.
     betas_format : {"hdf5", "nii.gz", "mgh"}, optional
         Of those that NSD has in the space; in the volume ``hdf5`` unless said otherwise.
-    atlas : {"HCP_MMP1", "streams", "nsdgeneral", "Kastner2015"}
-        Whose regions are targets.
+    atlas : str
+        Whose regions are targets: ``HCP_MMP1``, ``streams``, ``nsdgeneral``, ``Kastner2015``,
+        ``corticalsulc``; or what was drawn in each subject, which fsaverage has not:
+        ``prf-visualrois``, ``prf-eccrois``, ``floc-faces``, ``floc-places``, ``floc-bodies``,
+        ``floc-words``.
     mask : str, optional
         Another atlas, in which targets must lie as well.
     merge_hemispheres : bool
@@ -127,6 +130,14 @@ class NsdReader:
                 f"NSD has no {betas_format} betas in {space}",
                 where=where,
                 fix=f"use {' or '.join(known)}, or leave options.betas_format out",
+            )
+        drawn = [one for one in (atlas, mask) if one in files.DRAWN]
+        if drawn and space == "fsaverage":
+            raise ConfigError(
+                f"'{drawn[0]}' was drawn in each subject: NSD has it in func1pt8mm and "
+                "nativesurface, and not on fsaverage",
+                where=where,
+                fix="set options.space: nativesurface, or another atlas such as streams",
             )
         self.modality = "vision" if captions is None else "language"
         self._name, self._seen_by, self._captions = name, subjects, captions

@@ -25,7 +25,7 @@ _TOLERANCE = 0.1
 # Agreement of trials with NSD's ncsnr, which is 1 in the design's order and 0 in another: the least
 # of all, the least of a session as a share of all's (people tire), and what is remarked on. Surely
 # below is by so many standard errors.
-_LEAST, _LEAST_SESSION, _FAR, _SURE = 0.5, 0.25, 0.25, 4.0
+_LEAST, _LEAST_SESSION, _FAR, _SURE = 0.5, 1 / 3, 0.25, 4.0
 
 Floats = NDArray[np.float64]
 
