@@ -15,6 +15,7 @@ import zarr
 from convergent.brains import open_dataset
 from convergent.brains.atlas import space_vertices
 from convergent.brains.custom import OwnData, write_example
+from convergent.brains.custom.config import side_of_name
 from convergent.errors import (
     ConfigError,
     ConvergentError,
@@ -417,14 +418,17 @@ def test_a_surface_file_lies_in_the_hemisphere_that_its_name_says(images):
     write_gifti(left, data[:, :8], "CortexLeft")
     write_gifti(right, data[:, 8:], "CortexRight")
     assert set(read(images).region) == {"L_V1", "R_V1"}
-    write_gifti(right, data[:, 8:], "CortexLeft")
+    write_gifti(right, data[:, 8:], "CORTEX_LEFT")
     with pytest.raises(
-        DataError, match=r"hemi-R_x\S*: its AnatomicalStructurePrimary is CortexLeft.*name says.* R"
+        DataError,
+        match=r"hemi-R_x\S*: its AnatomicalStructurePrimary is CORTEX_LEFT.*name says.* R",
     ):
         read(images)
     write_gifti(right, data[:, 8:], None)  # the name says it then
     (images.parent / "targets.tsv").write_text("region\n" + "R_V1\n" * 12 + "L_V1\n" * 8)
-    with pytest.raises(DataError, match="target 0 has region 'R_V1'.*lies in hemisphere L"):
+    with pytest.raises(
+        DataError, match="target 0 has region 'R_V1' of hemisphere R, and lies in hemisphere L"
+    ):
         read(images)
     write_gifti(left, data[:, :10], None)
     write_gifti(right, data[:, :10], None)
@@ -445,8 +449,36 @@ def test_one_file_that_says_a_hemisphere_is_compared_with_its_name_and_labels(im
     edit(images, responses__files="sub-{subject}_x.func.gii.gz")
     assert set(read(images).region) == {"R_V1"}
     (images.parent / "targets.tsv").write_text("region\n" + "L_V1\n" * 20)
-    with pytest.raises(DataError, match="'L_V1', and lies in hemisphere R.*CortexRight"):
+    with pytest.raises(
+        DataError, match="'L_V1' of hemisphere L, and lies in hemisphere R.*CortexRight"
+    ):
         read(images)
+    (images.parent / "targets.tsv").write_text("region\n" + "alpha\n" * 20)
+    (images.parent / "table.tsv").write_text("region\themisphere\nalpha\tR\n")
+    edit(images, regions={"labels": "targets.tsv", "table": "table.tsv"})
+    assert set(read(images).region) == {"alpha"}
+    (images.parent / "table.tsv").write_text("region\themisphere\nalpha\tL\n")
+    with pytest.raises(DataError, match="'alpha' of hemisphere L, and lies in hemisphere R"):
+        read(images)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hemi", "side"),
+    [
+        ("sub-{subject}_hemi-L_bold.func.gii", "", "L"),
+        ("rh.{subject}.mgh", "", "R"),
+        ("{subject}.R.func.gii", "", "R"),
+        ("betas_left.gii", "", "L"),
+        ("{subject}/{hemi}.npy", "right", "R"),
+        ("lh.{subject}_rh.mgh", "", ""),
+        ("task-left_L2.npy", "", ""),
+        ("spearman_r.npy", "", ""),
+        ("cue_left.npy", "", ""),
+        ("/data/L/rh_/sub-{subject}.npy", "", ""),
+    ],
+)
+def test_names_say_a_hemisphere_where_they_mean_one(pattern, hemi, side):
+    assert side_of_name(pattern, hemi) == side
 
 
 def save_grayordinates(folder: Path, order: tuple[str, ...], vertices: dict[str, np.ndarray]):
@@ -483,13 +515,19 @@ def test_grayordinates_have_the_hemispheres_and_vertices_of_their_space(images):
     names = ["R_V1"] * own["R"].size + ["L_V1"] * own["L"].size
     (images.parent / "labels.txt").write_text("\n".join(names))
     edit(images, regions={"labels": "labels.txt"})
-    with pytest.raises(DataError, match="target 0 has region 'R_V1', and lies in hemisphere L"):
+    with pytest.raises(
+        DataError, match="target 0 has region 'R_V1' of hemisphere R, and lies in hemisphere L"
+    ):
         labelled(images)
     save_grayordinates(images.parent, ("R", "L"), own)
     assert set(labelled(images)) == {"L_V1", "R_V1"}
     edit(images, regions={"atlas": "yeo-7", "space": "cifti59k"})
     with pytest.raises(DataError, match=r"right hemisphere comes first \(targets 0 to 29715"):
         labelled(images)
+    edit(images, regions={"atlas": "yeo-7", "space": "cifti91k"})
+    with pytest.raises(DataError, match=r"59412 targets, and cifti91k has 91282.*cifti59k \(59412"):
+        labelled(images)
+    edit(images, regions={"atlas": "yeo-7", "space": "cifti59k"})
     moved = {"L": np.arange(own["L"].size), "R": own["R"]}  # as many, and others
     save_grayordinates(images.parent, ("L", "R"), moved)
     with pytest.raises(DataError, match="other vertices than those of cifti59k.*CORTEX_LEFT"):

@@ -286,7 +286,7 @@ def _anatomical(path: Path, size: int) -> list[Structure]:
             fix="give a file of one hemisphere, with {hemi} in responses.files",
         )
     word = said.pop() if said else ""
-    side = {"CortexLeft": "L", "CortexRight": "R"}.get(word, "")
+    side = {"cortexleft": "L", "cortexright": "R"}.get(word.lower().replace("_", ""), "")
     if not side:
         return []
     return [Structure(side, True, size, None, f"its AnatomicalStructurePrimary is {word}")]

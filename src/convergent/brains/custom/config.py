@@ -243,10 +243,15 @@ def _natural(text: str) -> list[tuple[int, int | str]]:
 
 
 _SIDE_WORDS = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
+# A word alone may mean anything (task-left, spearman_r): what surfaces are called, and no more.
+_SIDE = re.compile(
+    r"(?:^|[._-])hemi-(L|R|lh|rh|left|right)(?=[._-])|(?:^|[._-])(lh|rh)(?=[._-])"
+    r"|[._](L|R)(?=[._])|(?:^|[._])(left|right)(?=[._].*(?:gii|mg[hz])\b)"
+)
 
 
 def side_of_name(pattern: str, hemi: str) -> str:
-    """Hemisphere that a file's name says: ``hemi-L``, ``lh.``, ``.L.``, ``left``; or empty.
+    """Hemisphere that a file's name says: ``hemi-L``, ``lh.``, ``.L.``, ``left.gii``; or empty.
 
     Parameters
     ----------
@@ -257,8 +262,8 @@ def side_of_name(pattern: str, hemi: str) -> str:
     """
     if "{hemi}" in pattern:
         return _SIDE_WORDS[hemi.lower()]
-    words = re.split(r"[^A-Za-z]+", _PLACEHOLDER.sub(" ", Path(pattern).name))
-    said = {_SIDE_WORDS[word.lower()] for word in words if word.lower() in _SIDE_WORDS}
+    words = {word for found in _SIDE.findall(Path(pattern).name) for word in found if word}
+    said = {_SIDE_WORDS[word.lower()] for word in words}
     return said.pop() if len(said) == 1 else ""
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from convergent.brains.atlas import (
+    SPACES,
     is_region,
     label_targets,
     regions_of,
@@ -63,7 +64,11 @@ def target_regions(
     if structures is not None:
         if said.space is not None:
             _check_space(said.space, structures, f"{config.responses.files}, subject '{subject}'")
-        sides = np.array([split_name(name)[0] for name in known.tolist()], dtype=np.str_)
+        table = {} if said.table is None else _rows(folder / said.table, [n for n in known if n])
+        sides = np.array(
+            [split_name(name)[0] or table.get(name, ("",))[0] for name in known.tolist()],
+            dtype=np.str_,
+        )
         _check_sides(known[member], sides[member], structures, subject)
     if said.hemispheres == "merged":
         known = np.array([split_name(name)[1] for name in known.tolist()], dtype=np.str_)
@@ -72,6 +77,14 @@ def target_regions(
 
 def _check_space(space: str, structures: Sequence[Structure], where: str) -> None:
     """Compare the structures of the files with a space: the left cortex first, then the right."""
+    total, there = sum(one.size for one in structures), SPACES[space]
+    if total != there:
+        known = ", ".join(f"{name} ({size})" for name, size in SPACES.items())
+        raise DataError(
+            f"{total} targets, and {space} has {there}",
+            where=where,
+            fix=f"name the space that the responses are in, by its targets: {known}",
+        )
     wanted = space_vertices(space)
     cortex = [one for one in structures if one.cortex and one.side]
     if [one.side for one in cortex] == ["R", "L"]:
@@ -109,8 +122,8 @@ def _check_sides(names: Text, sides: Text, structures: Sequence[Structure], subj
         if one.side and wrong.any():
             place = here.start + int(np.flatnonzero(wrong)[0])
             raise DataError(
-                f"target {place} has region '{names[place]}', and lies in hemisphere {one.side}: "
-                f"{one.said}",
+                f"target {place} has region '{names[place]}' of hemisphere {sides[place]}, and "
+                f"lies in hemisphere {one.side}: {one.said}",
                 where=f"subject '{subject}'",
                 fix="give labels in the order of the targets, left hemisphere first",
             )
