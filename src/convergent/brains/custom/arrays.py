@@ -292,22 +292,52 @@ def _anatomical(path: Path, size: int) -> list[Structure]:
     return [Structure(side, True, size, None, f"its AnatomicalStructurePrimary is {word}")]
 
 
-def response_volume(config: OwnConfig, folder: Path, subject: str) -> Any:
-    """Header of a subject's first volume of responses; None where responses are no volumes."""
+def response_volumes(config: OwnConfig, folder: Path, subject: str) -> list[tuple[Path, Any]]:
+    """Volumes of a subject's runs, of which no values are read; empty where they are none.
+
+    Raises
+    ------
+    DataError
+        Missing, not readable, or runs on other grids than the first.
+    """
     import nibabel as nib
 
     said = config.responses.files
+    if "{hemi}" in said:
+        return []
     runs = found(folder, said, "run", subject=subject) if "{run}" in said else [""]
-    if "{hemi}" in said or not runs:
-        return None
-    path = fill(folder, said.replace("{run}", runs[0]), subject=subject)
-    if not path.name.endswith((".nii", ".nii.gz")) or _is_cifti(path):
-        return None
-    _require(path)
-    try:
-        return nib.load(path)
-    except Exception as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+    opened: list[tuple[Path, Any]] = []
+    for run in runs:
+        path = fill(folder, said.replace("{run}", run), subject=subject)
+        if not path.name.endswith((".nii", ".nii.gz")) or _is_cifti(path):
+            return []
+        _require(path)
+        try:
+            image = nib.load(path)
+        except Exception as error:
+            raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+        opened.append((path, image))
+        if not same_grid(image, opened[0][1]):
+            raise DataError(
+                f"voxels lie elsewhere than those of {opened[0][0].name}"
+                + mirrored(image, opened[0][1]),
+                where=str(path),
+                fix="resample the runs to one grid",
+            )
+    return opened
+
+
+def same_grid(image: Any, other: Any) -> bool:
+    """Whether two volumes have the same voxels at the same places."""
+    return tuple(image.shape[:3]) == tuple(other.shape[:3]) and np.allclose(
+        image.affine, other.affine, atol=1e-3
+    )
+
+
+def mirrored(image: Any, other: Any) -> str:
+    """What to add of two grids, one of which runs from left to right and one from right to left."""
+    hands = [np.linalg.det(one.affine[:3, :3]) for one in (image, other)]
+    return ": one is mirrored" if hands[0] * hands[1] < 0 else ""
 
 
 def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
@@ -320,10 +350,10 @@ def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
     if mask is not None:
         drawn = open_mask(mask)
         inside = np.asarray(drawn.dataobj) != 0
-        if inside.shape != shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
+        if not same_grid(drawn, image):
             raise DataError(
                 f"mask {mask.name} of shape {inside.shape} is on another grid than the responses "
-                f"{shape[:3]}",
+                f"{shape[:3]}" + mirrored(drawn, image),
                 where=str(path),
                 fix="resample the mask to the responses",
             )
@@ -453,6 +483,7 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
                 where=where,
                 fix="give all runs the same targets in the same order",
             )
+    response_volumes(config, folder, subject)
     answers = np.concatenate(ids) if ids else None
     return Samples(opened, answers, np.concatenate(session), where, places[0])
 

@@ -17,7 +17,13 @@ from convergent.brains.atlas import (
     space_vertices,
     split_name,
 )
-from convergent.brains.custom.arrays import Structure, open_mask, response_volume
+from convergent.brains.custom.arrays import (
+    Structure,
+    mirrored,
+    open_mask,
+    response_volumes,
+    same_grid,
+)
 from convergent.brains.custom.config import OwnConfig, fill
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
 from convergent.brains.types import Region
@@ -148,8 +154,7 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
         mask = open_mask(fill(folder, config.responses.mask, subject=subject))
         inside = np.asarray(mask.dataobj) != 0
         _check_grid(image, mask, "mask", path)
-    responses = response_volume(config, folder, subject)
-    if responses is not None:
+    for _, responses in response_volumes(config, folder, subject)[:1]:
         _check_grid(image, responses, "responses", path)
     found = keys[inside]
     names = {0: ""}
@@ -182,13 +187,11 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
 
 def _check_grid(image: Any, other: Any, what: str, path: Path) -> None:
     """Refuse labels whose voxels lie elsewhere, mirrored ones among them."""
-    shape = tuple(other.shape[:3])
-    if tuple(image.shape) == shape and np.allclose(image.affine, other.affine, atol=1e-3):
+    if same_grid(image, other):
         return
-    mirrored = np.linalg.det(image.affine[:3, :3]) * np.linalg.det(other.affine[:3, :3]) < 0
     raise DataError(
-        f"labels of shape {tuple(image.shape)} are on another grid than the {what} {shape}"
-        + (": one is mirrored" if mirrored else ""),
+        f"labels of shape {tuple(image.shape)} are on another grid than the {what} "
+        f"{tuple(other.shape[:3])}" + mirrored(image, other),
         where=str(path),
         fix="resample the labels to the responses, with nearest neighbours",
     )
