@@ -296,11 +296,17 @@ def test_what_annotations_call_no_region_is_none(name):
      ("ctx_lh_G_and_S_frontomargin", ("L", "G_and_S_frontomargin")),
      ("Lat_Fis-ant-Horizont", ("", "Lat_Fis-ant-Horizont")),
      ("7Networks_RH_Default_PFC_1", ("R", "Default_PFC_1")), ("entorhinal_lh", ("L", "entorhinal")),
+     ("L_V1_ROI-lh", ("L", "V1")), ("7Networks_5-rh", ("R", "Limbic")),
      ("rostralanteriorcingulate", ("", "rostralanteriorcingulate")), ("1", ("", "1"))],
 )  # fmt: skip
 def test_names_of_annotations_keep_what_is_the_region(name, expected):
     assert split_name(name) == expected
     assert is_region(name)
+
+
+def test_a_name_that_says_both_hemispheres_is_refused():
+    with pytest.raises(DataError, match="'L_V1_ROI-rh' says both hemispheres"):
+        split_name("L_V1_ROI-rh")
 
 
 def test_a_hemisphere_under_both_names_is_refused(tmp_path):

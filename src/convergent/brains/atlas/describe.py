@@ -24,6 +24,7 @@ from convergent.brains.atlas.mesh import (
     parcellation,
     positions,
 )
+from convergent.errors import DataError
 
 
 def split_name(region: str) -> tuple[str, str]:
@@ -33,7 +34,8 @@ def split_name(region: str) -> tuple[str, str]:
     ----------
     region : str
         ``V1``, ``L_V1``, ``V1_L``, ``lh.V1``, ``ctx-lh-cuneus``, ``L_V1_ROI``,
-        ``7Networks_LH_Vis_1``, or ``7Networks_1`` (FreeSurfer's number of a Yeo network).
+        ``L_V1_ROI-lh``, ``7Networks_LH_Vis_1``, or ``7Networks_1`` (FreeSurfer's number of a Yeo
+        network).
 
     Returns
     -------
@@ -41,17 +43,36 @@ def split_name(region: str) -> tuple[str, str]:
         ``L``, ``R``, or empty where the name does not say.
     bare : str
         Of a numbered Yeo network what it is called: ``Visual``, or ``network_1`` of the 17.
+
+    Raises
+    ------
+    DataError
+        The name says both hemispheres.
     """
-    bare = re.sub(r"_ROI$", "", region.strip())
+    whole = region.strip()
+    ending = re.match(r"^(.+)[._-](l|r)h$", whole)
+    if ending is None:
+        return _split(whole)
+    side = ending[2].upper()
+    said, bare = _split(ending[1])
+    if said not in ("", side):
+        raise DataError(
+            f"region '{whole}' says both hemispheres", where="regions", fix="name one, once"
+        )
+    return side, bare
+
+
+def _split(name: str) -> tuple[str, str]:
+    bare = re.sub(r"_ROI$", "", name)
     schaefer = re.match(r"^(?:\d+Networks_)?([LR])H_(.+)$", bare)
     if schaefer:
         return schaefer[1], schaefer[2]
     prefix = re.match(r"^(?:(L|R)|(?:ctx[_-])?(l|r)h)[._-](.+)$", bare)
     if prefix:
         return (prefix[1] or prefix[2]).upper(), _network(prefix[3])
-    suffix = re.match(r"^(.+)[._-](?:(L|R)|(l|r)h)$", bare)
+    suffix = re.match(r"^(.+)[._-](L|R)$", bare)
     if suffix:
-        return (suffix[2] or suffix[3]).upper(), _network(suffix[1])
+        return suffix[2], _network(suffix[1])
     return "", _network(bare)
 
 

@@ -247,7 +247,7 @@ def annotated(path: Path, side: Side) -> Labels:
             fix=f"use an annotation of one of these, by their vertices: {known}",
         )
     lookup = [""]
-    for name in (name.decode() for name in names):
+    for name in (name.decode(errors="replace") for name in names):
         said, bare = split_name(name)
         if said not in ("", side):
             raise DataError(

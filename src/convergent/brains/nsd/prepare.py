@@ -512,7 +512,8 @@ def _products(
     """
     unique, member = np.unique(shown, return_inverse=True)
     used = np.flatnonzero(share)
-    earlier = before[:, used] * (share[used] / np.maximum(seen[unique], 1)[:, None])
+    per_row = (1 / np.maximum(seen[unique], 1)).astype(np.float32)
+    earlier = before[:, used] * share[used].astype(np.float32) * per_row[:, None]
     products: Doubles = np.einsum("ij,ij->i", z[:, used], earlier[member], dtype=np.float64)
     return products
 
