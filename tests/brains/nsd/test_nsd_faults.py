@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 
 import h5py
@@ -13,7 +14,16 @@ from scipy.io import loadmat, savemat
 from convergent.brains import open_dataset
 from convergent.brains.nsd import example as example
 from convergent.brains.nsd.example import write_hdf5, write_mgh, write_nifti
-from convergent.brains.nsd.files import DESIGN, IMAGES, STIMULUS_INFO, open_image
+from convergent.brains.nsd.files import (
+    DESIGN,
+    IMAGES,
+    SIZES,
+    STIMULUS_INFO,
+    behaviour_file,
+    open_image,
+)
+from convergent.brains.nsd.reader import NsdReader
+from convergent.brains.nsd.stimuli import StimulusImages
 from convergent.errors import ConfigError, DataError, IdError, UnknownKeyError
 from convergent.study import DatasetConfig
 
@@ -46,6 +56,10 @@ def test_options_are_checked_when_the_study_is_validated():
         open_dataset("nsd", section(agreement="accepted", betas_format="mgh"))
     with pytest.raises(ConfigError, match="option 'atlas'"):
         open_dataset("nsd", section(agreement="accepted", atlas="Glasser"))
+    for key in ("atlas", "mask"):
+        options = {"agreement": "accepted", "space": "fsaverage", key: "floc-faces"}
+        with pytest.raises(ConfigError, match="'floc-faces' was drawn in each subject"):
+            open_dataset("nsd", section(**options))
     with pytest.raises(ConfigError, match="set modality: language"):
         open_dataset("nsd", section(agreement="accepted", captions="first"))
     with pytest.raises(UnknownKeyError, match="subj09"):
@@ -185,11 +199,19 @@ def test_targets_without_valid_data_are_left_out_and_counted(reader, copy, caplo
 def test_a_ceiling_far_from_the_distributed_one_is_warned_of(reader, copy, caplog):
     reader().responses("subj01")
     assert "ncsnr" not in caplog.text
-    for side, count in (("lh", 40), ("rh", 35)):
-        write_mgh(copy / SURFACE / f"{side}.ncsnr.mgh", np.full(count, 3, np.float32))
-    brain = reader(data=str(copy)).responses("subj01")
-    assert brain.attrs["ncsnr_against_distributed"]["median_difference"] < -1
+    for side in ("lh", "rh"):
+        with open_image(copy / SURFACE / f"{side}.ncsnr.mgh") as image:
+            values = np.asarray(image.dataobj).reshape(-1)
+        write_mgh(copy / SURFACE / f"{side}.ncsnr.mgh", np.float32(2) * values)
+    compared = reader(data=str(copy)).responses("subj01").attrs["ncsnr_against_distributed"]
+    assert compared["median_difference"] < -0.5
+    assert 0.5 < compared["agreement"] < 0.8
     assert "from NSD's own" in caplog.text
+    assert "times (± " in caplog.text
+    write_mgh(copy / SURFACE / "lh.ncsnr.mgh", np.full(40, 30, np.float32))
+    write_mgh(copy / SURFACE / "rh.ncsnr.mgh", np.full(35, 30, np.float32))
+    with pytest.raises(DataError, match="agree 0.* times .* as much as NSD's ncsnr says"):
+        reader(data=str(copy)).responses("subj01")
     (copy / SURFACE / "lh.ncsnr.mgh").unlink()
     assert reader(data=str(copy)).responses("subj01").attrs["ncsnr_against_distributed"] is None
 
@@ -209,11 +231,8 @@ def test_ids_that_do_not_belong_together_are_refused(reader, copy):
     rewrite(copy / DESIGN, **content | {"subjectim": images})
     with pytest.raises(IdError, match="images of subj04 occur twice"):
         reader(data=str(copy)).stimuli()
-    images = content["subjectim"].copy()
-    images[0, 100] = 999999
-    rewrite(copy / DESIGN, **content | {"subjectim": images})
     with pytest.raises(IdError, match="1 images outside the 1460 of the file, such as 999999"):
-        reader(data=str(copy)).stimuli()
+        StimulusImages(copy / IMAGES, np.array([3, 999999]))
     rewrite(copy / DESIGN, **content | {"sharedix": content["sharedix"][:, 1:]})
     with pytest.raises(IdError, match="shared1000 marks other images"):
         reader(data=str(copy)).stimuli()
@@ -223,6 +242,96 @@ def test_ids_that_do_not_belong_together_are_refused(reader, copy):
     (copy / DESIGN).write_bytes(b"MATLAB 5.0 MAT-file, cut")
     with pytest.raises(DataError, match=r"nsd_expdesign.mat: the file cannot be read"):
         reader(data=str(copy)).stimuli()
+
+
+def test_the_design_of_another_subject_or_order_is_found(reader, copy):
+    content = rewrite(copy / DESIGN)
+    rewrite(copy / DESIGN, **content | {"subjectim": content["subjectim"][[1, 0, *range(2, 8)]]})
+    with pytest.raises(IdError, match="subject1_rep0 has image .* at trial .* the design another"):
+        reader(data=str(copy)).stimuli()
+    answers = re.escape(behaviour_file("subj01"))
+    with pytest.raises(IdError, match=rf"{answers}: session 1 showed other images"):
+        reader(data=str(copy)).responses("subj01")
+    rewrite(copy / DESIGN, **content | {"masterordering": np.roll(content["masterordering"], 1)})
+    with pytest.raises(IdError, match=rf"{answers}: session 1 showed other images .*order"):
+        reader(data=str(copy)).responses("subj01")
+
+
+def test_exchanged_folders_of_subjects_are_found(reader, copy):
+    one, other = (copy / f"nsddata/ppdata/{name}" for name in ("subj01", "subj04"))
+    shutil.move(one / "behav", copy / "behav")
+    shutil.move(other / "behav", one / "behav")
+    with pytest.raises(DataError, match="SUBJECT is 4 in the folder of subj01"):
+        reader(data=str(copy)).responses("subj01")
+    (one / "behav/responses.tsv").write_text("SUBJECT\tSESSION\n1\t1\n")
+    with pytest.raises(DataError, match="not NSD's table of answers .*73KID"):
+        reader(data=str(copy)).responses("subj01")
+
+
+def test_labels_of_another_subjects_size_are_refused(reader, copy):
+    shape = (82, 106, 84)  # subj02's, by NSD's manual
+    labels = np.zeros(shape, dtype=np.float32)
+    for side in ("lh", "rh"):
+        write_nifti(copy / f"nsddata/ppdata/subj04/func1pt8mm/roi/{side}.HCP_MMP1.nii.gz", labels)
+    with pytest.raises(DataError, match=r"those are subj02's, and subj04 has \(85, 99, 80\)"):
+        reader(data=str(copy), **IN_VOLUME).responses("subj04")
+    folder = copy / "nsddata/freesurfer/subj01/label"
+    write_mgh(folder / "lh.HCP_MMP1.mgz", np.zeros(239633, dtype=np.int32))
+    with pytest.raises(DataError, match="lh labels .*those are subj02's.*227021"):
+        reader(data=str(copy), space="nativesurface").responses("subj01")
+    sizes = [size for both in SIZES.values() for size in (both[0], *both[1])]
+    assert len(set(sizes)) == 24
+
+
+def test_one_subjects_betas_in_two_folders_are_found(reader, copy):
+    for side in ("lh", "rh"):
+        for number in (1, 2, 3):
+            name = f"{side}.betas_session{number:02d}.mgh"
+            shutil.copy(copy / SURFACE.replace("subj01", "subj04") / name, copy / SURFACE / name)
+    with pytest.raises(DataError, match="has the betas of .*subj04.* lie in both folders"):
+        reader(data=str(copy), sessions=3, test="all_shared").responses("subj01")
+
+
+@pytest.fixture(scope="module")
+def weak(tmp_path_factory):
+    """A fifth of NSD, with the signal of a whole cortex: little in most vertices."""
+    folder = tmp_path_factory.mktemp("weak")
+    made = example.write_experiment(folder, scale=5, images=False)
+    areas = {1: ("V1", 0.35), 2: ("MST", 0.02), 4: ("V2", 0.0), 8: ("4", 0.0)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(example, "AREAS", areas)
+        example.write_surface(made, "subj04", {"lh": 100, "rh": 100})
+    (folder / behaviour_file("subj04")).unlink()
+    return folder
+
+
+def test_trials_in_another_order_are_found_where_little_is_explained(weak, tmp_path):
+    def read(**options):
+        given = {"data": str(weak), "agreement": "accepted", "scratch": str(tmp_path)}
+        return NsdReader(subjects=("subj04",), space="fsaverage", **given, **options).responses(
+            "subj04"
+        )
+
+    compared = read().attrs["ncsnr_against_distributed"]
+    assert compared["agreement"] == pytest.approx(1, abs=4 * compared["agreement_error"])
+    assert compared["agreement_error"] < 0.1
+    folder = weak / SURFACE.replace("subj01", "subj04")
+    with open_image(folder / "lh.ncsnr.mgh") as image:
+        assert np.median(np.asarray(image.dataobj)) < 0.1  # less than what medians may differ
+    content = rewrite(weak / DESIGN)
+    mixed = np.random.default_rng(0).permutation(content["masterordering"].ravel())[None]
+    for order in (mixed, np.roll(content["masterordering"], 1)):
+        rewrite(weak / DESIGN, **content | {"masterordering": order})
+        with pytest.raises(DataError, match=r"trials of one image agree -?0\.\d+ times"):
+            read()
+    rewrite(weak / DESIGN, **content)
+    for side in ("lh", "rh"):
+        one, other = (folder / f"{side}.betas_session{n}.mgh" for n in (12, 25))
+        one.rename(folder / "kept")
+        other.rename(one)
+        (folder / "kept").rename(other)
+    with pytest.raises(DataError, match=r"trials of session (12|25) agree with earlier ones"):
+        read()
 
 
 def test_a_damaged_table_or_brick_is_refused(reader, copy):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -115,6 +116,27 @@ def test_a_mask_keeps_the_targets_inside_it(reader):
     np.testing.assert_array_equal(inside.data, whole.data[:, mine])
     general = reader(atlas="nsdgeneral", merge_hemispheres=True).responses("subj01")
     assert set(general.region) == {"nsdgeneral"}
+
+
+@pytest.mark.parametrize("atlas", sorted(example.DRAWN))
+def test_areas_drawn_in_a_subject_are_regions_and_their_background_is_none(reader, small, atlas):
+    few = {"sessions": 2, "test": "all_shared"}
+    volume = {"space": "func1pt8mm", "subjects": ("subj04",), "atlas": atlas} | few
+    roi = small.directory / "nsddata/ppdata/subj04/func1pt8mm/roi"
+    labels = {h: np.asarray(nib.load(roi / f"{h}.{atlas}.nii.gz").dataobj) for h in ("lh", "rh")}
+    assert all(np.isin([-1, 0], values).all() for values in labels.values())
+    brain = reader(**volume).responses("subj04")
+    for side, values in zip("LR", labels.values(), strict=True):
+        for number, name in enumerate(example.DRAWN[atlas], start=1):
+            assert (brain.region == f"{side}_{name}").sum() == (values == number).sum()
+    assert brain.region.size == sum(int((values > 0).sum()) for values in labels.values())
+    names = [region.name for region in reader(**volume).regions()]
+    assert names == [f"{side}_{name}" for side in "LR" for name in example.DRAWN[atlas]]
+    native = reader(space="nativesurface", atlas=atlas, **few).responses("subj01")
+    assert native.region.size and set(native.region) <= set(names)
+    masked = reader(space="nativesurface", mask=atlas, **few).responses("subj01")
+    assert masked.region.size == native.region.size
+    assert not set(masked.region) & set(names)  # HCP-MMP1's, where the mask has areas
 
 
 def test_targets_are_chosen_by_their_noise_ceiling(reader):

@@ -13,6 +13,7 @@ from convergent.brains.atlas.describe import (
     Atlas,
     AtlasRegion,
     Hemispheres,
+    is_region,
     match_region,
     split_name,
 )
@@ -26,6 +27,7 @@ from convergent.brains.atlas.mesh import (
     on_vertices,
     parcellation,
     quiet_nibabel,
+    space_vertices,
     sulcal_depth,
 )
 
@@ -44,6 +46,7 @@ __all__ = [
     "find_sphere",
     "fs_lr",
     "fsaverage5",
+    "is_region",
     "label_targets",
     "match_region",
     "on_vertices",
@@ -51,6 +54,7 @@ __all__ = [
     "parcellation",
     "quiet_nibabel",
     "regions_of",
+    "space_vertices",
     "sphere_of",
     "split_name",
     "sulcal_depth",

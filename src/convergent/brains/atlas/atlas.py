@@ -36,7 +36,14 @@ log = logging.getLogger(__name__)
 
 ATLASES = ("hcp-mmp1", "yeo-7", "yeo-17", *(f"schaefer-{n}" for n in range(100, 1001, 100)))
 # Number of targets of each space: left hemisphere, then right (then subcortical voxels).
-SPACES = {"fsLR32k": 64984, "cifti91k": 91282, "fsaverage5": 20484, "fsaverage": 327684}
+SPACES = {
+    "fsLR32k": 64984,
+    "cifti59k": 59412,
+    "cifti91k": 91282,
+    "fsaverage5": 20484,
+    "fsaverage6": 81924,
+    "fsaverage": 327684,
+}
 
 
 def label_targets(
@@ -48,9 +55,9 @@ def label_targets(
     ----------
     atlas : str
         One of `ATLASES`.
-    space : {"fsLR32k", "cifti91k", "fsaverage5", "fsaverage"}
-        Vertices of both hemispheres, left first. Of the 91,282 grayordinates the subcortical
-        ones are in no region.
+    space : {"fsLR32k", "cifti59k", "cifti91k", "fsaverage5", "fsaverage6", "fsaverage"}
+        Vertices of both hemispheres, left first. ``cifti59k`` are the 59,412 cortical ones of the
+        91,282 grayordinates, of which the subcortical ones are in no region.
     directory : str, optional
         Where label files that no package ships lie; ``~`` and environment variables are expanded.
     hemispheres : {"apart", "merged"}
@@ -71,7 +78,7 @@ def label_targets(
         The labels are not installed and not in the directory, or not what they should be.
     """
     _check(atlas, space, hemispheres)
-    if space == "cifti91k":
+    if space in ("cifti59k", "cifti91k"):
         labels = {
             side: named[gray_vertices(side)]
             for side, named in labels_of(atlas, "fsLR32k", directory).items()

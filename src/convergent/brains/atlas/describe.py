@@ -24,6 +24,7 @@ from convergent.brains.atlas.mesh import (
     parcellation,
     positions,
 )
+from convergent.errors import DataError
 
 
 def split_name(region: str) -> tuple[str, str]:
@@ -32,25 +33,71 @@ def split_name(region: str) -> tuple[str, str]:
     Parameters
     ----------
     region : str
-        ``V1``, ``L_V1``, ``V1_L``, ``lh.V1``, ``L_V1_ROI`` or ``7Networks_LH_Vis_1``.
+        ``V1``, ``L_V1``, ``V1_L``, ``lh.V1``, ``ctx-lh-cuneus``, ``L_V1_ROI``,
+        ``L_V1_ROI-lh``, ``7Networks_LH_Vis_1``, or ``7Networks_1`` (FreeSurfer's number of a Yeo
+        network).
 
     Returns
     -------
     side : str
         ``L``, ``R``, or empty where the name does not say.
     bare : str
+        Of a numbered Yeo network what it is called: ``Visual``, or ``network_1`` of the 17.
+
+    Raises
+    ------
+    DataError
+        The name says both hemispheres.
     """
-    bare = re.sub(r"_ROI$", "", region.strip())
+    whole = region.strip()
+    ending = re.match(r"^(.+)[._-](l|r)h$", whole)
+    if ending is None:
+        return _split(whole)
+    side = ending[2].upper()
+    said, bare = _split(ending[1])
+    if said not in ("", side):
+        raise DataError(
+            f"region '{whole}' says both hemispheres", where="regions", fix="name one, once"
+        )
+    return side, bare
+
+
+def _split(name: str) -> tuple[str, str]:
+    bare = re.sub(r"_ROI$", "", name)
     schaefer = re.match(r"^(?:\d+Networks_)?([LR])H_(.+)$", bare)
     if schaefer:
         return schaefer[1], schaefer[2]
-    prefix = re.match(r"^(?:(L|R)|(l|r)h)[._-](.+)$", bare)
+    prefix = re.match(r"^(?:(L|R)|(?:ctx[_-])?(l|r)h)[._-](.+)$", bare)
     if prefix:
-        return (prefix[1] or prefix[2]).upper(), prefix[3]
+        return (prefix[1] or prefix[2]).upper(), _network(prefix[3])
     suffix = re.match(r"^(.+)[._-](L|R)$", bare)
     if suffix:
-        return suffix[2], suffix[1]
-    return "", bare
+        return suffix[2], _network(suffix[1])
+    return "", _network(bare)
+
+
+def _network(name: str) -> str:
+    """What a network that FreeSurfer numbers is called; any other name as it is."""
+    numbered = re.match(r"^(7|17)Networks_(\d{1,2})$", name)
+    if numbered is None or not 1 <= int(numbered[2]) <= int(numbered[1]):
+        return name
+    number = int(numbered[2])
+    return tuple(_CBIG.values())[number - 1] if numbered[1] == "7" else f"network_{number}"
+
+
+_NO_REGION = re.compile(
+    r"^(|0|-\d+|\?\?\?|none|n/a|nan|unknown|unlabell?ed|background|corpus_?callosum|.*medial_?wall.*)$",
+    re.IGNORECASE,
+)
+
+
+def is_region(name: str) -> bool:
+    """Whether a label names a region, and not the medial wall or what no region has.
+
+    ``0``, negative numbers, ``???``, ``unknown``, ``corpuscallosum``, ``Medial_wall``,
+    ``FreeSurfer_Defined_Medial_Wall`` and so on do not, with a hemisphere or without.
+    """
+    return _NO_REGION.match(split_name(name)[1]) is None
 
 
 def match_region(region: str, hemisphere: str, names: Collection[str]) -> tuple[str, ...]:
@@ -166,7 +213,8 @@ class Atlas:
         return tuple(region.name for region in self.regions)
 
 
-# As CBIG names the networks inside its parcels, and as Yeo et al. do.
+# As CBIG names the networks inside its parcels, and as Yeo et al. do, in the order of FreeSurfer's
+# numbers.
 _CBIG = {
     "Vis": "Visual",
     "SomMot": "Somatomotor",

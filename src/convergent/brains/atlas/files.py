@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -13,10 +13,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains.atlas.describe import Labels, fs_lr_labels, match_region, split_name
+from convergent.brains.atlas.describe import (
+    Labels,
+    fs_lr_labels,
+    is_region,
+    match_region,
+    split_name,
+)
 from convergent.brains.atlas.mesh import (
     FS_LR_VERTICES,
-    FSAVERAGE5_VERTICES,
     FSAVERAGE_VERTICES,
     SIDES,
     Side,
@@ -25,6 +30,8 @@ from convergent.brains.atlas.mesh import (
 )
 from convergent.brains.open import package_path, recorded
 from convergent.errors import DataError
+
+log = logging.getLogger(__name__)
 
 SOURCE = (
     "https://raw.githubusercontent.com/MICA-MNI/ENIGMA/d66a7ef320a913f9441bf1089b44f1dad11e5724/"
@@ -36,18 +43,27 @@ _ANNOTATIONS = {
     "yeo-7": ("Yeo2011_7Networks_N1000",),
     "yeo-17": ("Yeo2011_17Networks_N1000",),
 }
-_NOT_CORTEX = re.compile(r"^(\?\?\?|unknown|.*medial_?wall.*)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A label file that can be fetched."""
+    """A label file that can be fetched.
+
+    Attributes
+    ----------
+    atlas, space, file : str
+    bytes : int
+    sha256 : str
+    misplaced : int
+        Vertices that the file gives a region of the other hemisphere; they are in none.
+    """
 
     atlas: str
     space: str
     file: str
     bytes: int
     sha256: str
+    misplaced: int
 
 
 @cache
@@ -55,7 +71,12 @@ def catalogue() -> dict[str, LabelFile]:
     """Files that can be fetched, by atlas."""
     return {
         row["atlas"]: LabelFile(
-            row["atlas"], row["space"], row["file"], int(row["bytes"]), row["sha256"]
+            row["atlas"],
+            row["space"],
+            row["file"],
+            int(row["bytes"]),
+            row["sha256"],
+            int(row["misplaced"]),
         )
         for row in recorded("convergent.brains.atlas", "catalogue.tsv")
     }
@@ -101,7 +122,14 @@ def brainspace_labels(number: int) -> dict[Side, Labels]:
             where=str(path),
             fix="use the annotation on fsaverage or fsaverage5, or fewer parcels",
         )
-    return numbered(keys, FS_LR_VERTICES, str(path))
+    labels, misplaced = numbered(keys, FS_LR_VERTICES, str(path))
+    if any(misplaced.values()):
+        raise DataError(
+            f"{sum(misplaced.values())} vertices have a parcel of the other hemisphere",
+            where=str(path),
+            fix="use the file as published",
+        )
+    return labels
 
 
 def listed_labels(entry: LabelFile, directory: Path) -> dict[Side, Labels]:
@@ -110,28 +138,73 @@ def listed_labels(entry: LabelFile, directory: Path) -> dict[Side, Labels]:
     content = path.read_bytes()
     check_content(entry, content, str(path))
     keys = np.array(content.split(), dtype=np.int64)
+    labels, misplaced = numbered(keys, FSAVERAGE_VERTICES["fsaverage5"], str(path))
+    found = sum(misplaced.values())
+    if found != entry.misplaced:
+        raise DataError(
+            f"{found} vertices have a region of the other hemisphere, {entry.misplaced} expected",
+            where=str(path),
+            fix="use the file as published",
+        )
+    if found:
+        log.warning(
+            "%s: %d vertices have a region of the other hemisphere, and are in none", path, found
+        )
     if entry.atlas != "hcp-mmp1":
-        return numbered(keys, FSAVERAGE5_VERTICES, str(path))
+        return labels
     _, names = parcellation("mmp_1.0.npz")  # 1 to 180 left, 181 to 360 right, as in the file
-    lookup = np.array([names[key] for key in range(361)], dtype=np.str_)
-    named = lookup[keys]
-    return {"L": named[:FSAVERAGE5_VERTICES], "R": named[FSAVERAGE5_VERTICES:]}
+    return {
+        side: np.array([names[int(name[2:])] if name else "" for name in ranked], dtype=np.str_)[
+            member
+        ].reshape(-1)
+        for side in SIDES
+        for ranked, member in (np.unique(labels[side], return_inverse=True),)
+    }
 
 
-def numbered(keys: np.ndarray, vertices: int, where: str) -> dict[Side, Labels]:
-    """Name parcels ``L_001`` and so on by their numbers."""
+def numbered(
+    keys: np.ndarray, vertices: int, where: str
+) -> tuple[dict[Side, Labels], dict[Side, int]]:
+    """Name parcels ``L_001`` and so on by their numbers: the left hemisphere's are the first half.
+
+    Returns
+    -------
+    labels : dict of side to ndarray of str, shape (vertex,)
+        Empty where the number is 0, or one of the other hemisphere.
+    misplaced : dict of side to int
+        Vertices whose number is of the other hemisphere.
+
+    Raises
+    ------
+    DataError
+        Another number of vertices, or numbers that no vertex of their hemisphere has.
+    """
     if keys.shape != (2 * vertices,):
         raise DataError(
             f"{keys.size} labels for two hemispheres of {vertices} vertices",
             where=where,
             fix="use the file as published",
         )
+    count = int(keys.max())
     labels: dict[Side, Labels] = {}
-    for side, part in zip(SIDES, (keys[:vertices], keys[vertices:]), strict=True):
-        names = np.array([f"{side}_{key:03d}" for key in range(keys.max() + 1)], dtype=np.str_)
+    misplaced: dict[Side, int] = {}
+    for side, part, first in zip(
+        SIDES, (keys[:vertices], keys[vertices:]), (1, count // 2 + 1), strict=True
+    ):
+        own = range(first, first + count // 2)
+        other = (part != 0) & ~np.isin(part, own)
+        absent = np.setdiff1d(own, part)
+        if absent.size or count % 2 or part.min() < 0:
+            raise DataError(
+                f"{count} parcels, of which {absent.size} label no vertex of hemisphere {side}",
+                where=where,
+                fix="use the file as published, left hemisphere first",
+            )
+        misplaced[side] = int(other.sum())
+        names = np.array([f"{side}_{key:03d}" for key in range(count + 1)], dtype=np.str_)
         names[0] = ""
-        labels[side] = names[part]
-    return labels
+        labels[side] = names[np.where(other, 0, part)]
+    return labels, misplaced
 
 
 def annotation_stems(atlas: str) -> tuple[str, ...]:
@@ -151,7 +224,7 @@ def annotation(atlas: str, directory: Path) -> tuple[Path, Path] | None:
 
 
 def annotated(path: Path, side: Side) -> Labels:
-    """Labels of one hemisphere from a FreeSurfer annotation, on fsaverage or fsaverage5.
+    """Labels of one hemisphere from a FreeSurfer annotation, on fsaverage, 6 or 5.
 
     Raises
     ------
@@ -166,23 +239,24 @@ def annotated(path: Path, side: Side) -> Labels:
         raise DataError(
             f"no FreeSurfer annotation: {error}", where=str(path), fix="use the file as published"
         ) from None
-    if keys.size not in (FSAVERAGE_VERTICES, FSAVERAGE5_VERTICES):
+    if keys.size not in FSAVERAGE_VERTICES.values():
+        known = ", ".join(f"{name} ({size})" for name, size in FSAVERAGE_VERTICES.items())
         raise DataError(
             f"{keys.size} vertices",
             where=str(path),
-            fix=f"use an annotation of fsaverage ({FSAVERAGE_VERTICES} vertices) or fsaverage5 "
-            f"({FSAVERAGE5_VERTICES})",
+            fix=f"use an annotation of one of these, by their vertices: {known}",
         )
     lookup = [""]
-    for name in (name.decode() for name in names):
+    for name in (name.decode(errors="replace") for name in names):
         said, bare = split_name(name)
         if said not in ("", side):
             raise DataError(
-                f"region '{name}' is of the other hemisphere",
+                f"region '{name}' is of the other hemisphere than the file's name, "
+                f"{path.name[:2]}, says",
                 where=str(path),
                 fix="do not exchange the lh and rh files",
             )
-        lookup.append("" if _NOT_CORTEX.match(bare) else f"{side}_{bare}")
+        lookup.append(f"{side}_{bare}" if is_region(name) else "")
     labels: Labels = np.array(lookup, dtype=np.str_)[keys + 1]
     return labels
 
@@ -202,11 +276,10 @@ def labels_of(atlas: str, space: str, directory: str | None) -> dict[Side, Label
         pair = annotation(atlas, folder)
         if pair is not None:
             found = {side: annotated(path, side) for side, path in zip(SIDES, pair, strict=True)}
-            if space == "fsaverage5":
-                # fsaverage5's vertices are the first ones of fsaverage.
-                return {side: named[:FSAVERAGE5_VERTICES] for side, named in found.items()}
-            if found["L"].size > FSAVERAGE5_VERTICES:
-                return found
+            _check_pair(found, pair)
+            count = FSAVERAGE_VERTICES[space]
+            if found["L"].size >= count:  # a smaller space has the first vertices of a larger one
+                return {side: named[:count] for side, named in found.items()}
         entry = catalogue().get(atlas)
         if space == "fsaverage5" and entry is not None and (folder / entry.file).is_file():
             return listed_labels(entry, folder)
@@ -215,6 +288,24 @@ def labels_of(atlas: str, space: str, directory: str | None) -> dict[Side, Label
         where="atlas directory " + ("(none is named)" if folder is None else str(folder)),
         fix=_how(atlas, space),
     )
+
+
+def _check_pair(found: dict[Side, Labels], pair: tuple[Path, Path]) -> None:
+    """Refuse annotations of two spaces, and one that lies under both names."""
+    left, right = found["L"], found["R"]
+    if left.size != right.size:
+        raise DataError(
+            f"{left.size} vertices in {pair[0].name}, {right.size} in {pair[1].name}",
+            where=str(pair[0].parent),
+            fix="put both hemispheres of one space there",
+        )
+    bare, other = (np.char.partition(side, "_")[:, 2] for side in (left, right))
+    if np.array_equal(bare, other) and np.unique(bare).size > 1:
+        raise DataError(
+            f"{pair[0].name} and {pair[1].name} label all vertices alike: one is a copy",
+            where=str(pair[0].parent),
+            fix="put each hemisphere's own file there",
+        )
 
 
 def _how(atlas: str, space: str) -> str:

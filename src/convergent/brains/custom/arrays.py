@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergent.brains.atlas import quiet_nibabel
-from convergent.brains.custom.config import OwnConfig, fill, found, hemispheres
+from convergent.brains.custom.config import OwnConfig, fill, found, hemispheres, side_of_name
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
 from convergent.errors import DataError, IdError
 from convergent.names import location_error
@@ -196,6 +197,149 @@ def _gifti(path: Path) -> np.ndarray:
     return np.stack(arrays)
 
 
+@dataclass(frozen=True)
+class Structure:
+    """Targets in a row that lie in one structure of the brain.
+
+    Attributes
+    ----------
+    side : {"L", "R", ""}
+    cortex : bool
+    size : int
+        Targets.
+    vertices : ndarray of int, shape (target,), or None
+        As a CIFTI file numbers them.
+    said : str
+        Where the side is from, for messages.
+    """
+
+    side: str
+    cortex: bool
+    size: int
+    vertices: NDArray[np.int64] | None
+    said: str
+
+
+_PRIMARY = re.compile(
+    rb"AnatomicalStructurePrimary\s*(?:\]\]>)?\s*</Name>\s*<Value>\s*(?:<!\[CDATA\[)?\s*(\w+)"
+)
+
+
+def structures(path: Path, named: str, size: int) -> list[Structure]:
+    """Structures of a file's targets, as the file has them or else its name.
+
+    Parameters
+    ----------
+    path : Path
+    named : {"L", "R", ""}
+        Hemisphere that the name says.
+    size : int
+        Targets of the file.
+
+    Raises
+    ------
+    DataError
+        The file says another hemisphere than its name, or a GIFTI file several.
+    """
+    if _is_cifti(path):
+        said = _brain_models(path)
+    elif path.name.endswith((".gii", ".gii.gz")):
+        said = _anatomical(path, size)
+    else:
+        said = []
+    wrong = [one for one in said if named and one.side and one.side != named]
+    if wrong:
+        raise DataError(
+            f"{wrong[0].said}, the name says hemisphere {named}",
+            where=str(path),
+            fix="find out which is right, and mend the name or the file",
+        )
+    return said or [Structure(named, True, size, None, f"{path.name} says {named or 'no side'}")]
+
+
+def _brain_models(path: Path) -> list[Structure]:
+    import nibabel as nib
+
+    with quiet_nibabel():
+        axis = nib.load(path).header.get_axis(1)
+    if not isinstance(axis, nib.cifti2.BrainModelAxis):
+        return []
+    found = []
+    for name, part, model in axis.iter_structures():
+        bare = name.removeprefix("CIFTI_STRUCTURE_")
+        side = "L" if bare.endswith("_LEFT") else "R" if bare.endswith("_RIGHT") else ""
+        start, stop, _ = part.indices(len(axis))
+        said = f"targets {start} to {stop - 1} are of {name}"
+        cortex = bare in ("CORTEX_LEFT", "CORTEX_RIGHT")
+        found.append(Structure(side, cortex, stop - start, np.asarray(model.vertex), said))
+    return found
+
+
+def _anatomical(path: Path, size: int) -> list[Structure]:
+    raw = path.read_bytes()
+    raw = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    said = {word.decode() for word in _PRIMARY.findall(raw)}
+    if len(said) > 1:
+        raise DataError(
+            f"maps of several structures: {', '.join(sorted(said))}",
+            where=str(path),
+            fix="give a file of one hemisphere, with {hemi} in responses.files",
+        )
+    word = said.pop() if said else ""
+    side = {"cortexleft": "L", "cortexright": "R"}.get(word.lower().replace("_", ""), "")
+    if not side:
+        return []
+    return [Structure(side, True, size, None, f"its AnatomicalStructurePrimary is {word}")]
+
+
+def response_volumes(config: OwnConfig, folder: Path, subject: str) -> list[tuple[Path, Any]]:
+    """Volumes of a subject's runs, of which no values are read; empty where they are none.
+
+    Raises
+    ------
+    DataError
+        Missing, not readable, or runs on other grids than the first.
+    """
+    import nibabel as nib
+
+    said = config.responses.files
+    if "{hemi}" in said:
+        return []
+    runs = found(folder, said, "run", subject=subject) if "{run}" in said else [""]
+    opened: list[tuple[Path, Any]] = []
+    for run in runs:
+        path = fill(folder, said.replace("{run}", run), subject=subject)
+        if not path.name.endswith((".nii", ".nii.gz")) or _is_cifti(path):
+            return []
+        _require(path)
+        try:
+            image = nib.load(path)
+        except Exception as error:
+            raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+        opened.append((path, image))
+        if not same_grid(image, opened[0][1]):
+            raise DataError(
+                f"voxels lie elsewhere than those of {opened[0][0].name}"
+                + mirrored(image, opened[0][1]),
+                where=str(path),
+                fix="resample the runs to one grid",
+            )
+    return opened
+
+
+def same_grid(image: Any, other: Any) -> bool:
+    """Whether two volumes have the same voxels at the same places."""
+    return tuple(image.shape[:3]) == tuple(other.shape[:3]) and np.allclose(
+        image.affine, other.affine, atol=1e-3
+    )
+
+
+def mirrored(image: Any, other: Any) -> str:
+    """What to add of two grids, one of which runs from left to right and one from right to left."""
+    hands = [np.linalg.det(one.affine[:3, :3]) for one in (image, other)]
+    return ": one is mirrored" if hands[0] * hands[1] < 0 else ""
+
+
 def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
     """Masked voxels of a NIfTI, one volume at a time."""
     import nibabel as nib
@@ -206,10 +350,10 @@ def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
     if mask is not None:
         drawn = open_mask(mask)
         inside = np.asarray(drawn.dataobj) != 0
-        if inside.shape != shape[:3] or not np.allclose(drawn.affine, image.affine, atol=1e-3):
+        if not same_grid(drawn, image):
             raise DataError(
                 f"mask {mask.name} of shape {inside.shape} is on another grid than the responses "
-                f"{shape[:3]}",
+                f"{shape[:3]}" + mirrored(drawn, image),
                 where=str(path),
                 fix="resample the mask to the responses",
             )
@@ -258,12 +402,15 @@ class Samples:
         Stimulus of each sample (items).
     session : ndarray of str, shape (sample,)
     where : str
+    structures : list of Structure
+        Of the targets, in their order.
     """
 
     runs: list[list[Any]]
     ids: Text | None
     session: Text
     where: str
+    structures: list[Structure]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -308,10 +455,13 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
     if not runs:
         raise DataError("no file of any run", where=where, fix="check responses.files")
     opened: list[list[Any]] = []
+    places: list[list[Structure]] = []
     ids: list[Text] = []
     session: list[Text] = []
     for run in runs:
-        opened.append(_open_run(config, folder, subject, run))
+        parts, lying = _open_run(config, folder, subject, run)
+        opened.append(parts)
+        places.append(lying)
         samples = opened[-1][0].shape[0]
         answered, sessions = _ids(config, folder, subject, run)
         if answered is not None and answered.size != samples:
@@ -326,23 +476,27 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
     widths = {sum(part.shape[1] for part in run) for run in opened}
     if len(widths) > 1:
         raise DataError(f"runs of {sorted(widths)} targets", where=where, fix="use one mask")
-    return Samples(opened, np.concatenate(ids) if ids else None, np.concatenate(session), where)
+    for run, lying in zip(runs, places, strict=True):
+        if [(one.side, one.size) for one in lying] != [(one.side, one.size) for one in places[0]]:
+            raise DataError(
+                f"run {run} has its structures in another order than run {runs[0]}",
+                where=where,
+                fix="give all runs the same targets in the same order",
+            )
+    response_volumes(config, folder, subject)
+    answers = np.concatenate(ids) if ids else None
+    return Samples(opened, answers, np.concatenate(session), where, places[0])
 
 
-def _open_run(config: OwnConfig, folder: Path, subject: str, run: str) -> list[Any]:
+def _open_run(
+    config: OwnConfig, folder: Path, subject: str, run: str
+) -> tuple[list[Any], list[Structure]]:
     said = config.responses
     pattern = said.files.replace("{run}", run)
     sides = hemispheres(folder, pattern, subject) if "{hemi}" in pattern else ("",)
     mask = None if said.mask is None else fill(folder, said.mask, subject=subject)
-    parts = [
-        open_values(
-            fill(folder, pattern, subject=subject, hemi=side),
-            key=said.key,
-            mask=mask,
-            samples=said.samples,
-        )
-        for side in sides
-    ]
+    paths = [fill(folder, pattern, subject=subject, hemi=side) for side in sides]
+    parts = [open_values(path, key=said.key, mask=mask, samples=said.samples) for path in paths]
     counts = {part.shape[0] for part in parts}
     if len(counts) > 1:
         raise DataError(
@@ -350,7 +504,29 @@ def _open_run(config: OwnConfig, folder: Path, subject: str, run: str) -> list[A
             where=f"{folder / pattern}, subject '{subject}'",
             fix="give both hemispheres of the same samples",
         )
-    return parts
+    if len(parts) == 2 and _same(*parts):
+        raise DataError(
+            f"{paths[0].name} and {paths[1].name} hold the same responses",
+            where=f"{folder / pattern}, subject '{subject}'",
+            fix="one is a copy: give each hemisphere's own",
+        )
+    lying = [
+        structure
+        for path, side, part in zip(paths, sides, parts, strict=True)
+        for structure in structures(path, side_of_name(pattern, side), part.shape[1])
+    ]
+    return parts, lying
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Whether two arrays are equal, and not constant, as far as some of their targets tell."""
+    if left.shape != right.shape:
+        return False
+    stop = min(left.shape[1], 64)
+    some = np.asarray(left[:, :stop])
+    finite = some[np.isfinite(some)]
+    differ = finite.size and finite.max() > finite.min()
+    return bool(differ) and np.array_equal(some, np.asarray(right[:, :stop]), equal_nan=True)
 
 
 def _ids(

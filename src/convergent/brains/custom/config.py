@@ -242,6 +242,31 @@ def _natural(text: str) -> list[tuple[int, int | str]]:
     return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", text)]
 
 
+_SIDE_WORDS = {"l": "L", "lh": "L", "left": "L", "r": "R", "rh": "R", "right": "R"}
+# A word alone may mean anything (task-left, spearman_r): what surfaces are called, and no more.
+_SIDE = re.compile(
+    r"(?:^|[._-])hemi-(L|R|lh|rh|left|right)(?=[._-])|(?:^|[._-])(lh|rh)(?=[._-])"
+    r"|[._](L|R)(?=[._])|(?:^|[._])(left|right)(?=[._].*(?:gii|mg[hz])\b)"
+)
+
+
+def side_of_name(pattern: str, hemi: str) -> str:
+    """Hemisphere that a file's name says: ``hemi-L``, ``lh.``, ``.L.``, ``left.gii``; or empty.
+
+    Parameters
+    ----------
+    pattern : str
+        With its placeholders, as subjects and runs may be called anything.
+    hemi : str
+        What stands for ``{hemi}``; empty where the pattern has none.
+    """
+    if "{hemi}" in pattern:
+        return _SIDE_WORDS[hemi.lower()]
+    words = {word for found in _SIDE.findall(Path(pattern).name) for word in found if word}
+    said = {_SIDE_WORDS[word.lower()] for word in words}
+    return said.pop() if len(said) == 1 else ""
+
+
 def hemispheres(folder: Path, pattern: str, subject: str) -> tuple[str, str]:
     """How a pattern's files spell left and right.
 

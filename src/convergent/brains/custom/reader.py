@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from convergent.brains.custom import ceilings as _ceilings
 from convergent.brains.custom.arrays import (
     Samples,
+    Structure,
     averaged,
     open_samples,
     standardised,
@@ -107,15 +109,19 @@ class OwnData:
             )
         return open_samples(self.config, self._folder, subject)
 
-    def target_regions(self, subject: str, targets: int) -> Text:
+    def target_regions(
+        self, subject: str, targets: int, structures: Sequence[Structure] | None = None
+    ) -> Text:
         """Region of each of a subject's targets; empty outside all.
+
+        Where structures are given, labels must lie in the hemisphere that those say.
 
         Raises
         ------
         DataError
             Another number of labels than targets, or no target in any region.
         """
-        names = target_regions(self.config, self._folder, subject)
+        names = target_regions(self.config, self._folder, subject, structures)
         if names is None:
             return np.full(targets, self.config.regions.whole)
         where = f"data set '{self.name}', subject '{subject}'"
@@ -162,7 +168,7 @@ class OwnData:
         """
         samples = self.samples(subject)
         targets = samples.shape[1]
-        region = self.target_regions(subject, targets)
+        region = self.target_regions(subject, targets, samples.structures)
         items, member, repeats = self._shown(samples, subject)
         said = self.config.responses
         rows = samples.shape[0] if items is None else items.size

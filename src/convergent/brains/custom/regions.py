@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from convergent.brains.atlas import label_targets, regions_of, split_name
-from convergent.brains.custom.arrays import open_mask
+from convergent.brains.atlas import (
+    SPACES,
+    is_region,
+    label_targets,
+    regions_of,
+    space_vertices,
+    split_name,
+)
+from convergent.brains.custom.arrays import (
+    Structure,
+    mirrored,
+    open_mask,
+    response_volumes,
+    same_grid,
+)
 from convergent.brains.custom.config import OwnConfig, fill
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
 from convergent.brains.types import Region
@@ -16,13 +31,27 @@ from convergent.errors import DataError, did_you_mean
 from convergent.names import shown
 
 
-def target_regions(config: OwnConfig, folder: Path, subject: str) -> Text | None:
+def target_regions(
+    config: OwnConfig,
+    folder: Path,
+    subject: str,
+    structures: Sequence[Structure] | None = None,
+) -> Text | None:
     """Region of each target of a subject, empty outside all; None where all lie in one.
+
+    Parameters
+    ----------
+    config : OwnConfig
+    folder : Path
+    subject : str
+    structures : sequence of Structure, optional
+        Where the files say that the targets lie: compared with the labels.
 
     Raises
     ------
     DataError
-        Labels that cannot be read or do not fit the mask, or numbers without a name.
+        Labels that cannot be read or do not fit the mask, numbers without a name, or labels of
+        another hemisphere than the files say.
     """
     said = config.regions
     if said.whole is not None:
@@ -36,9 +65,74 @@ def target_regions(config: OwnConfig, folder: Path, subject: str) -> Text | None
         names = read_list(fill(folder, said.labels, subject=subject), "region", "regions.labels")
     else:
         names = _from_image(config, folder, subject)
+    known, member = np.unique(names, return_inverse=True)
+    known = np.array([name if is_region(name) else "" for name in known.tolist()], dtype=np.str_)
+    if structures is not None:
+        if said.space is not None:
+            _check_space(said.space, structures, f"{config.responses.files}, subject '{subject}'")
+        table = {} if said.table is None else _rows(folder / said.table, [n for n in known if n])
+        sides = np.array(
+            [split_name(name)[0] or table.get(name, ("",))[0] for name in known.tolist()],
+            dtype=np.str_,
+        )
+        _check_sides(known[member], sides[member], structures, subject)
     if said.hemispheres == "merged":
-        names = np.array([split_name(name)[1] for name in names.tolist()], dtype=np.str_)
-    return np.asarray(names)
+        known = np.array([split_name(name)[1] for name in known.tolist()], dtype=np.str_)
+    return np.asarray(known[member])
+
+
+def _check_space(space: str, structures: Sequence[Structure], where: str) -> None:
+    """Compare the structures of the files with a space: the left cortex first, then the right."""
+    total, there = sum(one.size for one in structures), SPACES[space]
+    if total != there:
+        known = ", ".join(f"{name} ({size})" for name, size in SPACES.items())
+        raise DataError(
+            f"{total} targets, and {space} has {there}",
+            where=where,
+            fix=f"name the space that the responses are in, by its targets: {known}",
+        )
+    wanted = space_vertices(space)
+    cortex = [one for one in structures if one.cortex and one.side]
+    if [one.side for one in cortex] == ["R", "L"]:
+        raise DataError(
+            f"the right hemisphere comes first ({cortex[0].said}), and {space} has the left first",
+            where=where,
+            fix="put the left hemisphere's targets first",
+        )
+    for one in cortex:
+        own = wanted["L" if one.side == "L" else "R"]
+        if one.size != own.size:
+            raise DataError(
+                f"{one.size} targets in hemisphere {one.side} ({one.said}), and {space} has "
+                f"{own.size}",
+                where=where,
+                fix="name the space that the responses are in",
+            )
+        if one.vertices is not None and not np.array_equal(one.vertices, own):
+            raise DataError(
+                f"other vertices than those of {space} ({one.said})",
+                where=where,
+                fix="name the space that the responses are in",
+            )
+
+
+def _check_sides(names: Text, sides: Text, structures: Sequence[Structure], subject: str) -> None:
+    """Compare the hemisphere in regions' names with the one that files say, target by target."""
+    if names.size != sum(one.size for one in structures):
+        return  # another number of labels than targets is an error of its own
+    first = 0
+    for one in structures:
+        here = slice(first, first + one.size)
+        first += one.size
+        wrong = (sides[here] != "") & (sides[here] != one.side)
+        if one.side and wrong.any():
+            place = here.start + int(np.flatnonzero(wrong)[0])
+            raise DataError(
+                f"target {place} has region '{names[place]}' of hemisphere {sides[place]}, and "
+                f"lies in hemisphere {one.side}: {one.said}",
+                where=f"subject '{subject}'",
+                fix="give labels in the order of the targets, left hemisphere first",
+            )
 
 
 def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
@@ -47,17 +141,21 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
     assert said.image is not None
     path = fill(folder, said.image, subject=subject)
     image = open_mask(path)
-    keys = np.rint(np.asarray(image.dataobj)).astype(np.int64)
+    values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float64))
+    if not np.array_equal(values, np.rint(values)):
+        raise DataError(
+            "labels are not whole numbers",
+            where=str(path),
+            fix="use the labels as drawn, or resample them with nearest neighbours",
+        )
+    keys = np.maximum(values.astype(np.int64), 0)
     inside = np.ones(keys.shape, dtype=bool)
     if config.responses.mask is not None:
         mask = open_mask(fill(folder, config.responses.mask, subject=subject))
         inside = np.asarray(mask.dataobj) != 0
-        if inside.shape != keys.shape or not np.allclose(mask.affine, image.affine, atol=1e-3):
-            raise DataError(
-                f"labels of shape {keys.shape} are on another grid than the mask {inside.shape}",
-                where=str(path),
-                fix="resample the labels to the responses, with nearest neighbours",
-            )
+        _check_grid(image, mask, "mask", path)
+    for _, responses in response_volumes(config, folder, subject)[:1]:
+        _check_grid(image, responses, "responses", path)
     found = keys[inside]
     names = {0: ""}
     if said.names is not None:
@@ -83,7 +181,48 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
         )
     keys_in_order, member = np.unique(found, return_inverse=True)
     lookup = np.array([names[int(key)] for key in keys_in_order], dtype=np.str_)
+    _check_halves(image, keys, names, path)
     return np.asarray(lookup[member.reshape(-1)])
+
+
+def _check_grid(image: Any, other: Any, what: str, path: Path) -> None:
+    """Refuse labels whose voxels lie elsewhere, mirrored ones among them."""
+    if same_grid(image, other):
+        return
+    raise DataError(
+        f"labels of shape {tuple(image.shape)} are on another grid than the {what} "
+        f"{tuple(other.shape[:3])}" + mirrored(image, other),
+        where=str(path),
+        fix="resample the labels to the responses, with nearest neighbours",
+    )
+
+
+def _check_halves(
+    image: Any, keys: np.ndarray[Any, Any], names: dict[int, str], path: Path
+) -> None:
+    """Refuse regions named left that lie to the right of those named right, in the scanner's mm.
+
+    A file without an orientation (both codes 0) says nothing of it.
+    """
+    header = image.header
+    if not all(name in header for name in ("sform_code", "qform_code")) or not (
+        header["sform_code"] or header["qform_code"]
+    ):
+        return
+    across = {}
+    for side in ("L", "R"):
+        own = [key for key, name in names.items() if key and split_name(name)[0] == side]
+        places = np.argwhere(np.isin(keys, own))
+        if not len(places):
+            return
+        across[side] = float((places @ image.affine[0, :3]).mean() + image.affine[0, 3])
+    if across["L"] >= across["R"]:
+        raise DataError(
+            f"regions named left lie at x = {across['L']:.0f} mm and those named right at "
+            f"{across['R']:.0f} mm, and x grows to the right by the image's own affine",
+            where=str(path),
+            fix="exchange the names, or give the image its true orientation",
+        )
 
 
 def described(config: OwnConfig, folder: Path, names: list[str]) -> tuple[Region, ...]:

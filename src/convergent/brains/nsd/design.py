@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -206,6 +207,7 @@ def read_stimulus_info(path: Path, design: Design) -> StimulusInfo:
         ) from None
     if np.unique(info.number).size != info.number.size:
         raise IdError("an nsdId occurs twice", where=str(path), fix=_AGAIN)
+    _check_repeats(path, rows, info.number, design)
     if set(info.number[info.shared].tolist()) != set(design.shared.tolist()):
         raise IdError(
             "shared1000 marks other images than sharedix of the design",
@@ -213,6 +215,89 @@ def read_stimulus_info(path: Path, design: Design) -> StimulusInfo:
             fix="both files must come from one release",
         )
     return info
+
+
+_REPEAT = re.compile(r"subject([1-8])_rep[0-9]+")
+
+
+def _check_repeats(path: Path, rows: list[dict[str, str]], numbers: Ints, design: Design) -> None:
+    """Compare the trials that the table gives each subject's images with the design's.
+
+    Raises
+    ------
+    DataError
+        No whole number.
+    IdError
+        Another image.
+    """
+    for name in rows[0] if rows else ():
+        which = _REPEAT.fullmatch(name)
+        if which is None:
+            continue
+        try:
+            trial = np.array([int(float(row[name] or 0)) for row in rows], dtype=np.int64)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name}: {error}", where=str(path), fix=_AGAIN) from None
+        # 0 where the image was not shown
+        known = (trial >= 1) & (trial <= design.ordering.size)
+        own = design.images[int(which[1]) - 1]
+        other = np.flatnonzero(own[design.ordering[trial[known] - 1] - 1] != numbers[known])
+        if other.size:
+            first = np.flatnonzero(known)[other[0]]
+            raise IdError(
+                f"{name} has image {numbers[first]} at trial {trial[first]}, and the design "
+                f"another one ({other.size} such images)",
+                where=str(path),
+                fix="both files must come from one release",
+            )
+
+
+def check_behaviour(path: Path, design: Design, subject: str) -> None:
+    """Compare what a subject's table of answers says was shown with the design.
+
+    Parameters
+    ----------
+    path : Path
+        ``behav/responses.tsv``: a row a trial, with SUBJECT, SESSION and 73KID (from 1).
+    design : Design
+    subject : str
+
+    Raises
+    ------
+    DataError
+        Columns are missing or malformed, or the table is another subject's.
+    IdError
+        A session showed other images, or in another order.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+        owner, session, number = (
+            np.array([int(float(row[name])) for row in rows], dtype=np.int64)
+            for name in ("SUBJECT", "SESSION", "73KID")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"not NSD's table of answers ({type(error).__name__}: {error})",
+            where=str(path),
+            fix=_AGAIN,
+        ) from None
+    others = np.setdiff1d(owner, [SUBJECTS.index(subject) + 1])
+    if others.size:
+        raise DataError(
+            f"SUBJECT is {others[0]} in the folder of {subject}",
+            where=str(path),
+            fix=f"put the files of {subject} into its folder",
+        )
+    for which in np.unique(session).tolist():
+        if not 1 <= which <= design.sessions:
+            raise DataError(f"session {which}", where=str(path), fix=_AGAIN)
+        if not np.array_equal(number[session == which], design.shown(subject, which)):
+            raise IdError(
+                f"session {which} showed other images than the design has, or in another order",
+                where=str(path),
+                fix=f"answers and design must be of one release, and of {subject}",
+            )
 
 
 def image_ids(numbers: Ints) -> NDArray[np.str_]:

@@ -107,6 +107,25 @@ def write_info(example: Example, shared: set[int]) -> None:
             )
 
 
+def write_behaviour(example: Example) -> None:
+    """Write each subject's answers: of the sessions that it completed, a row a trial."""
+    for index, (subject, sessions) in enumerate(files.SESSIONS.items(), start=1):
+        path = example.directory / files.behaviour_file(subject)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = ["SUBJECT\tSESSION\tRUN\tTRIAL\t73KID\t10KID\tISOLD"]
+        seen: set[int] = set()
+        for session in range(1, sessions + 1):
+            shown = example.shown(subject, session).tolist()
+            first = (session - 1) * example.trials
+            own = example.ordering[first : first + example.trials].tolist()
+            for trial, (number, place) in enumerate(zip(shown, own, strict=True), start=1):
+                lines.append(
+                    f"{index}\t{session}\t1\t{trial}\t{number}\t{place}\t{int(number in seen)}"
+                )
+                seen.add(number)
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
 def write_images(example: Example) -> None:
     """Write pictures of nine squares, whose grey levels are the latents."""
     squares = example.latents.reshape(-1, SQUARES, SQUARES)
@@ -137,6 +156,14 @@ def write_captions(example: Example) -> None:
 # Label, name and explained share h of single-trial variance of the areas.
 AREAS = {1: ("V1", 0.8), 2: ("MST", 0.5), 4: ("V2", 0.3), 8: ("4", 0.0)}
 _STREAMS = {1: "early", 2: "midventral", 3: "midlateral", 4: "midparietal", 5: "ventral"}
+# Numbers of the areas that NSD drew in each subject, which has not all of them.
+DRAWN = {
+    "prf-visualrois": ("V1v", "V1d", "V2v", "V2d", "V3v", "V3d", "hV4"),
+    "floc-faces": ("OFA", "FFA-1", "FFA-2", "mTL-faces", "aTL-faces"),
+    "floc-places": ("OPA", "PPA", "RSC"),
+    "floc-bodies": ("EBA", "FBA-1", "FBA-2", "mTL-bodies"),
+    "floc-words": ("OWFA", "VWFA-1", "VWFA-2", "mfs-words", "mTL-words"),
+}
 
 
 @dataclass(frozen=True)
@@ -234,6 +261,7 @@ def write_experiment(
         version,
     )
     write_info(example, set(numbers[:shared].tolist()))
+    write_behaviour(example)
     if images:
         write_images(example)
         write_captions(example)
@@ -270,6 +298,9 @@ def write_surface(
         streams = np.where(labels > 0, np.minimum(labels, 5), 0)
         write_mgh(labels_at / f"{hemi}.streams.mgz", streams.astype(np.int32))
         write_mgh(labels_at / f"{hemi}.nsdgeneral.mgz", (labels % 2).astype(np.int32))
+        if space == "nativesurface":
+            for atlas in DRAWN:
+                write_mgh(labels_at / f"{hemi}.{atlas}.mgz", _drawn(atlas, labels))
         explained = explained_by(labels)
         write_mgh(betas_at / f"{hemi}.ncsnr.mgh", _ncsnr(explained))
         for number in sessions or range(1, files.SESSIONS[subject] + 1):
@@ -313,6 +344,9 @@ def write_volume(
         ):
             path = roi_at / f"{hemi}.{atlas}.nii.gz"
             write_nifti(path, np.where(inside, values, -1).astype(np.float32))
+        for atlas in DRAWN:
+            values = np.where(inside & brain, _drawn(atlas, labels), -1)
+            write_nifti(roi_at / f"{hemi}.{atlas}.nii.gz", values.astype(np.float32))
     explained = explained_by(labels).ravel(order="F")
     write_nifti(
         betas_at / "ncsnr.nii.gz", _ncsnr(explained).reshape(shape, order="F").astype(np.float32)
@@ -333,6 +367,13 @@ def _labels(count: int) -> NDArray[np.int64]:
     return np.resize([*AREAS, 0], count).astype(np.int64)
 
 
+def _drawn(atlas: str, labels: NDArray[np.int64]) -> NDArray[np.int32]:
+    """Areas of those drawn in a subject, in turn, where there are labels; else -1 or 0."""
+    count = len(DRAWN[atlas])
+    turn = np.arange(labels.size).reshape(labels.shape, order="F") % (count + 1)
+    return np.where(labels > 0, turn, np.where(turn % 2, 0, -1)).astype(np.int32)
+
+
 def _ncsnr(explained: Floats) -> NDArray[np.float32]:
     return np.sqrt(explained / (1 - explained)).astype(np.float32)
 
@@ -343,6 +384,7 @@ def _write_names(folder: Path) -> None:
         "HCP_MMP1": {label: name for label, (name, _) in AREAS.items()},
         "streams": _STREAMS,
         "nsdgeneral": {1: "nsdgeneral"},
+        **{atlas: dict(enumerate(names, start=1)) for atlas, names in DRAWN.items()},
     }
     for atlas, names in tables.items():
         lines = ["0 Unknown", *(f"{label} {name}" for label, name in names.items())]

@@ -39,7 +39,40 @@ CAPTIONS = ("annotations/captions_train2017.json", "annotations/captions_val2017
 Space = Literal["func1pt8mm", "fsaverage", "nativesurface"]
 Format = Literal["hdf5", "nii.gz", "mgh"]
 Betas = Literal["betas_fithrf_GLMdenoise_RR", "betas_fithrf", "betas_assumehrf"]
-Atlas = Literal["HCP_MMP1", "streams", "nsdgeneral", "Kastner2015"]
+Atlas = Literal[
+    "HCP_MMP1",
+    "streams",
+    "nsdgeneral",
+    "Kastner2015",
+    "corticalsulc",
+    "prf-visualrois",
+    "prf-eccrois",
+    "floc-faces",
+    "floc-places",
+    "floc-bodies",
+    "floc-words",
+]
+# Drawn in each subject: fsaverage, whose labels are one map for all, has none of them.
+DRAWN: tuple[Atlas, ...] = (
+    "prf-visualrois",
+    "prf-eccrois",
+    "floc-faces",
+    "floc-places",
+    "floc-bodies",
+    "floc-words",
+)
+# Of each subject: voxels (x, y, z) of func1pt8mm, and vertices of the left and right native
+# surface. No two subjects have the same, so that they tell whose files these are.
+SIZES: dict[str, tuple[tuple[int, int, int], tuple[int, int]]] = {
+    "subj01": ((81, 104, 83), (227021, 226601)),
+    "subj02": ((82, 106, 84), (239633, 239309)),
+    "subj03": ((81, 106, 82), (240830, 243023)),
+    "subj04": ((85, 99, 80), (228495, 227262)),
+    "subj05": ((79, 97, 78), (197594, 198908)),
+    "subj06": ((85, 113, 83), (253634, 259406)),
+    "subj07": ((78, 95, 81), (198770, 200392)),
+    "subj08": ((80, 103, 78), (224364, 224398)),
+}
 # Formats in which NSD has the betas of a space; the first is read unless another one is named.
 FORMATS: dict[Space, tuple[Format, ...]] = {
     "func1pt8mm": ("hdf5", "nii.gz"),
@@ -109,6 +142,39 @@ def label_folder(subject: str, space: Space) -> str:
     """Folder of labels on a surface."""
     owner = "fsaverage" if space == "fsaverage" else subject
     return f"nsddata/freesurfer/{owner}/label"
+
+
+def behaviour_file(subject: str) -> str:
+    """What a subject was shown and answered, trial by trial."""
+    return f"nsddata/ppdata/{subject}/behav/responses.tsv"
+
+
+def check_owner(subject: str, shapes: dict[str, tuple[int, ...]], where: str) -> None:
+    """Refuse labels that have another subject's number of voxels or vertices.
+
+    Parameters
+    ----------
+    subject : str
+    shapes : dict of str to tuple of int
+        Of the labels of ``lh`` and ``rh``.
+    where : str
+        For messages.
+
+    Raises
+    ------
+    DataError
+    """
+    for other, (volume, vertices) in SIZES.items():
+        surfaces = dict(zip(HEMISPHERES, vertices, strict=True))
+        same = [h for h, shape in shapes.items() if shape in (volume, (surfaces[h],))]
+        if same and other != subject:
+            shape = shapes[same[0]]
+            raise DataError(
+                f"{same[0]} labels of shape {shape}: those are {other}'s, and {subject} has "
+                f"{SIZES[subject][0] if len(shape) == 3 else SIZES[subject][1]}",
+                where=where,
+                fix=f"put the files of {subject} into its folder",
+            )
 
 
 def check_agreement(agreement: str, where: str) -> None:

@@ -224,8 +224,16 @@ class Rows:
         for file in getattr(self, "files", ()):
             file.close()
 
-    def add(self, chunk: int, rows: NDArray[np.intp], values: NDArray[np.float32]) -> None:
-        """Add values (trial, target of the chunk) to rows, several of which may be one."""
+    def add(
+        self, chunk: int, rows: NDArray[np.intp], values: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Add values (trial, target of the chunk) to rows, several of which may be one.
+
+        Returns
+        -------
+        ndarray of float32, shape (row, target)
+            What the rows, each once and sorted, had before.
+        """
         file = self.files[chunk]
         unique, member = np.unique(rows, return_inverse=True)
         order = np.argsort(member, kind="stable")
@@ -236,7 +244,9 @@ class Rows:
             file.read(int(unique[first]), int(unique[stop - 1]) + 1)
             for first, stop in itertools.pairwise(edges)
         ]
-        file.write(unique, sums + np.concatenate(before))
+        had = np.concatenate(before)
+        file.write(unique, sums + had)
+        return had
 
     def pieces(self, chunk: int) -> Iterator[tuple[slice, NDArray[np.float32]]]:
         """Rows of a chunk of targets, some at a time."""
@@ -341,6 +351,36 @@ class Trials:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """How far trials agree with the earlier ones of their image, as NSD's own ncsnr has it.
+
+    The product of a trial's response with the mean of the image's earlier sessions has, over
+    trials, the explainable variance as its mean: weighted over targets and divided by what NSD's
+    ncsnr^2 / (1 + ncsnr^2) makes of it, 1 where the trials show what the design says, and 0 where
+    they do not.
+
+    Attributes
+    ----------
+    session : int
+    trial : ndarray of float64, shape (trial,)
+        Of those whose image an earlier session showed.
+    """
+
+    session: int
+    trial: Doubles
+
+    @property
+    def share(self) -> float:
+        """Mean over trials."""
+        return float(self.trial.mean())
+
+    @property
+    def error(self) -> float:
+        """Its standard error over trials, which holds however targets share their noise."""
+        return float(self.trial.std(ddof=1) / np.sqrt(self.trial.size))
+
+
+@dataclass(frozen=True)
 class Prepared:
     """Responses to images.
 
@@ -353,11 +393,15 @@ class Prepared:
         NaN where there is none, or the target is not valid.
     valid : ndarray of bool, shape (target,)
         Finite, and not constant, in every session.
+    agreement : tuple of Agreement
+        Of the sessions that repeat images of earlier ones; none where no target is expected to
+        repeat.
     """
 
     rows: Rows
     noise: Doubles
     valid: NDArray[np.bool_]
+    agreement: tuple[Agreement, ...]
 
 
 def prepare(
@@ -368,6 +412,8 @@ def prepare(
     *,
     scratch: str | Path,
     single: bool = False,
+    expected: Doubles | None = None,
+    others: Sequence[Path] = (),
     chunk: int = CHUNK,
 ) -> Prepared:
     """Read sessions one after the other, z-score each target within each, and sum by image.
@@ -388,6 +434,11 @@ def prepare(
         Directory for the sums.
     single : bool
         Keep the trials, in the order of the sessions' numbers, instead of sums by image.
+    expected : ndarray of float64, shape (target,), optional
+        Share of a trial's variance that the image explains, of the targets on which trials are
+        compared with earlier ones; 0 of the others.
+    others : sequence of Path
+        Folders of other subjects' betas, which must not hold the same.
     chunk : int
         Targets at once.
 
@@ -403,6 +454,9 @@ def prepare(
     weights[counts > 1] = 1.0 / (counts[counts > 1] - 1)
     squares, valid = np.zeros(sum(sizes)), np.ones(sum(sizes), dtype=bool)
     guard = _Guard()
+    agreement: list[Agreement] = []
+    seen = np.zeros(images.size, dtype=np.intp)
+    expected = np.zeros(sum(sizes)) if expected is None else expected
     with ExitStack() as on_error:
         sums = Rows(scratch, images.size, sizes, chunk)
         on_error.callback(sums.close)
@@ -412,26 +466,56 @@ def prepare(
         for place, number in enumerate(trials.sessions):
             shown = np.searchsorted(images, trials.number[place])
             own = place * shown.size + np.arange(shown.size)
+            product, scale = np.zeros(shown.size), 0.0
             for index, part in enumerate(parts):
                 path = folder / session_file(part.hemisphere, number, suffix)
                 with open_session(path, suffix, volume=len(part.shape) == 3) as session:
                     _check(session, part, shown.size)
                     guard.check(session, number)
+                    if place == 0:
+                        guard.compare(session, suffix, others)
                     for chunk_number, targets, places in _chunks(sums, parts, index):
                         z, good = z_score(session.read(places))
                         valid[targets] &= good
                         squares[targets] += weights[shown] @ np.square(z, dtype=np.float64)
-                        sums.add(chunk_number, shown, z)
+                        before = sums.add(chunk_number, shown, z)
+                        share = np.where(good, expected[targets], 0.0)
+                        if share.any():
+                            scale += float(share @ share)
+                            product += _products(z, before, shown, seen, share)
                         if kept is not None:
                             kept.add(chunk_number, own, z)
+            again = seen[shown] > 0
+            if scale > 0 and again.sum() > 1:
+                agreement.append(Agreement(number, product[again] / scale))
+            np.add.at(seen, shown, 1)
             log.info("session %d of %d", place + 1, len(trials.sessions))
         noise = _noise(sums, squares, counts, weights)
         noise[~valid] = np.nan
         on_error.pop_all()
     if kept is None:
-        return Prepared(sums, noise, valid)
+        return Prepared(sums, noise, valid, tuple(agreement))
     sums.close()
-    return Prepared(kept, noise, valid)
+    return Prepared(kept, noise, valid, tuple(agreement))
+
+
+def _products(
+    z: Floats,
+    before: Floats,
+    shown: NDArray[np.intp],
+    seen: NDArray[np.intp],
+    share: Doubles,
+) -> Doubles:
+    """Of each trial, the sum over targets of response, earlier mean of the image, and share.
+
+    0 where no earlier session showed the image.
+    """
+    unique, member = np.unique(shown, return_inverse=True)
+    used = np.flatnonzero(share)
+    per_row = (1 / np.maximum(seen[unique], 1)).astype(np.float32)
+    earlier = before[:, used] * share[used].astype(np.float32) * per_row[:, None]
+    products: Doubles = np.einsum("ij,ij->i", z[:, used], earlier[member], dtype=np.float64)
+    return products
 
 
 def z_score(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -507,14 +591,9 @@ class _Guard:
         ------
         DataError
         """
-        total = int(np.prod(session.shape))
-        middle = total // 2
-        some = np.arange(max(0, middle - 32), min(total, middle + 32))
-        values = session.read(some)
-        values = np.nan_to_num(values)
-        if not values.any():  # outside the brain: says nothing
+        digest = self._digest(session)
+        if digest is None:
             return
-        digest = hashlib.sha256(values.tobytes()).hexdigest()
         before = self._seen.setdefault(digest, session.path)
         if before != session.path:
             raise DataError(
@@ -522,3 +601,36 @@ class _Guard:
                 where=str(session.path),
                 fix="download both files again",
             )
+
+    def compare(self, session: Session, suffix: Format, others: Sequence[Path]) -> None:
+        """Compare a session with those of the same number that other subjects have.
+
+        Raises
+        ------
+        DataError
+        """
+        digest = self._digest(session)
+        if digest is None or suffix == "nii.gz":  # which would have to be read whole
+            return
+        for folder in others:
+            path = folder / session.path.name
+            try:
+                with open_session(path, suffix, volume=len(session.shape) == 3) as other:
+                    same = other.shape == session.shape and self._digest(other) == digest
+            except DataError:  # missing or damaged, which is for that subject's own reading
+                continue
+            if same:
+                raise DataError(
+                    f"the session has the betas of {path}",
+                    where=str(session.path),
+                    fix="one subject's files lie in both folders: download both again",
+                )
+
+    def _digest(self, session: Session) -> str | None:
+        """Of the middle of a session; None outside the brain, where it says nothing."""
+        total = int(np.prod(session.shape))
+        middle = total // 2
+        some = np.arange(max(0, middle - 32), min(total, middle + 32))
+        values = session.read(some)
+        values = np.nan_to_num(values)
+        return hashlib.sha256(values.tobytes()).hexdigest() if values.any() else None

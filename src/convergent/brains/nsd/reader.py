@@ -11,10 +11,24 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from convergent.brains.nsd import files as files
-from convergent.brains.nsd.design import Design, image_ids, read_design, read_stimulus_info
+from convergent.brains.nsd.design import (
+    Design,
+    check_behaviour,
+    image_ids,
+    read_design,
+    read_stimulus_info,
+)
 from convergent.brains.nsd.prepare import prepare
 from convergent.brains.nsd.regions import Labelling
-from convergent.brains.nsd.responses import Choice, assemble, compare, find_sessions, trials_of
+from convergent.brains.nsd.responses import (
+    Choice,
+    assemble,
+    compare,
+    distributed,
+    expected_of,
+    find_sessions,
+    trials_of,
+)
 from convergent.brains.nsd.stimuli import Captions, StimulusImages, caption_stimuli
 from convergent.brains.types import Design as DesignName
 from convergent.brains.types import Region, Responses, StimulusSet
@@ -46,8 +60,11 @@ class NsdReader:
         Version 3, 2 or 1.
     betas_format : {"hdf5", "nii.gz", "mgh"}, optional
         Of those that NSD has in the space; in the volume ``hdf5`` unless said otherwise.
-    atlas : {"HCP_MMP1", "streams", "nsdgeneral", "Kastner2015"}
-        Whose regions are targets.
+    atlas : str
+        Whose regions are targets: ``HCP_MMP1``, ``streams``, ``nsdgeneral``, ``Kastner2015``,
+        ``corticalsulc``; or what was drawn in each subject, which fsaverage has not:
+        ``prf-visualrois``, ``prf-eccrois``, ``floc-faces``, ``floc-places``, ``floc-bodies``,
+        ``floc-words``.
     mask : str, optional
         Another atlas, in which targets must lie as well.
     merge_hemispheres : bool
@@ -113,6 +130,14 @@ class NsdReader:
                 f"NSD has no {betas_format} betas in {space}",
                 where=where,
                 fix=f"use {' or '.join(known)}, or leave options.betas_format out",
+            )
+        drawn = [one for one in (atlas, mask) if one in files.DRAWN]
+        if drawn and space == "fsaverage":
+            raise ConfigError(
+                f"'{drawn[0]}' was drawn in each subject: NSD has it in func1pt8mm and "
+                "nativesurface, and not on fsaverage",
+                where=where,
+                fix="set options.space: nativesurface, or another atlas such as streams",
             )
         self.modality = "vision" if captions is None else "language"
         self._name, self._seen_by, self._captions = name, subjects, captions
@@ -209,6 +234,10 @@ class NsdReader:
             allow_missing=self._allow_missing,
         )
         trials = trials_of(self._plan, subject, sessions)
+        answers = files.behaviour_file(subject)
+        if self._folder.has(answers):
+            check_behaviour(self._folder.file(answers), self._plan, subject)
+        published = distributed(parts, self._folder, relative)
         key = f"options.scratch of data set '{self._name}'"
         scratch = scratch_folder(self._scratch, key=key) if self._scratch else tempfile.gettempdir()
         prepared = prepare(
@@ -218,6 +247,12 @@ class NsdReader:
             self._format,
             scratch=scratch,
             single=self._single,
+            expected=None if published is None else expected_of(published, self._plan, subject),
+            others=[
+                self._folder.path / files.betas_folder(other, self._space, self._betas)
+                for other in files.SUBJECTS
+                if other != subject
+            ],
         )
         attrs = {
             "license": f"NSD data-use agreement ({files.WEBSITE})",
@@ -231,9 +266,7 @@ class NsdReader:
             "repeats": "single" if self._single else "average",
             "test": self._test,
             "sessions_missing": self._missing(subject, sessions),
-            "ncsnr_against_distributed": compare(
-                prepared.noise, parts, self._folder, relative, where
-            ),
+            "ncsnr_against_distributed": compare(prepared, published, where),
         }
         return assemble(self._name, subject, self._plan, trials, prepared, parts, choice, attrs)
 

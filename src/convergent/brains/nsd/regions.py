@@ -11,7 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains.nsd.files import HEMISPHERES, Atlas, Folder, Space, label_folder, open_image
+from convergent.brains.nsd.files import (
+    HEMISPHERES,
+    Atlas,
+    Folder,
+    Space,
+    check_owner,
+    label_folder,
+    open_image,
+)
 from convergent.brains.types import Region
 from convergent.errors import DataError
 
@@ -87,6 +95,9 @@ class Labelling:
         """
         names = self._names(subject)
         labelled = {hemi: self._labels(subject, hemi, self.atlas) for hemi in HEMISPHERES}
+        if self.space != "fsaverage":
+            shapes = {hemi: values.shape for hemi, values in labelled.items()}
+            check_owner(subject, shapes, f"{subject}, {self.atlas}")
         if self.mask is not None:
             for hemi, values in labelled.items():
                 inside = self._labels(subject, hemi, self.mask) > 0

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from convergent.brains.nsd.design import Design, image_ids
 from convergent.brains.nsd.files import Folder, Format, session_file
-from convergent.brains.nsd.prepare import Means, Prepared, Trials
+from convergent.brains.nsd.prepare import Agreement, Means, Prepared, Trials
 from convergent.brains.nsd.regions import Part, read_map
 from convergent.brains.types import Responses
 from convergent.errors import DataError
@@ -22,6 +22,10 @@ log = logging.getLogger(__name__)
 
 # Median difference that estimators and sampling alone do not make
 _TOLERANCE = 0.1
+# Agreement of trials with NSD's ncsnr, which is 1 in the design's order and 0 in another: the least
+# of all, the least of a session as a share of all's (people tire), and what is remarked on. Surely
+# below is by so many standard errors.
+_LEAST, _LEAST_SESSION, _FAR, _SURE = 0.5, 1 / 3, 0.25, 4.0
 
 Floats = NDArray[np.float64]
 
@@ -61,18 +65,8 @@ def ceiling_of(noise: Floats, repeats: NDArray[np.intp]) -> Floats:
     return ceiling
 
 
-def compare(
-    noise: Floats, parts: Sequence[Part], folder: Folder, relative: str, where: str
-) -> dict[str, float] | None:
-    """Compare with the ncsnr that NSD distributes, and warn where they are not of the same data.
-
-    NSD has them from images seen three times, by a slightly different estimator: they agree
-    closely, not exactly.
-
-    Returns
-    -------
-    dict or None
-        Median difference (here less NSD's) and correlation over targets; None without a file.
+def distributed(parts: Sequence[Part], folder: Folder, relative: str) -> Floats | None:
+    """The ncsnr that NSD distributes of the targets; None without its files.
 
     Raises
     ------
@@ -92,23 +86,122 @@ def compare(
                 fix="download the file again",
             )
         theirs.append(values.ravel(order="F")[part.places])
-    distributed, ours = np.concatenate(theirs), ncsnr_of(noise)
-    both = np.isfinite(distributed) & np.isfinite(ours)
-    if both.sum() < 2:
+    return np.concatenate(theirs)
+
+
+def expected_of(published: Floats, design: Design, subject: str) -> Floats:
+    """Explainable share of a trial's variance, of the targets that can be told from noise.
+
+    NSD's ncsnr is of K images that were seen three times, and so its share has, where the image
+    explains nothing, a standard error of 1 / sqrt(K): targets below four of them are given 0, so
+    that what is left is their signal, and not the noise that made them large.
+
+    Parameters
+    ----------
+    published : ndarray of float64, shape (target,)
+        NSD's ncsnr; not finite where it has none.
+    design : Design
+    subject : str
+
+    Returns
+    -------
+    ndarray of float64, shape (target,)
+    """
+    shown = [design.shown(subject, n) for n in range(1, design.completed(subject) + 1)]
+    three = np.unique(np.concatenate(shown), return_counts=True)[1] >= 3
+    squared = np.square(np.where(np.isfinite(published), published, 0.0))
+    share = squared / (1 + squared)
+    least = 4 / np.sqrt(max(1, int(three.sum())))
+    known: Floats = np.where(share > least, share, 0.0)
+    return known
+
+
+def compare(
+    prepared: Prepared, published: Floats | None, where: str
+) -> dict[str, float | int] | None:
+    """Compare with the ncsnr that NSD distributes, and refuse trials that are not the design's.
+
+    Trials in another order than the design's, or of another subject, do not repeat: whether they
+    do is tested on all trials whose image was shown in an earlier session (`Agreement`). What NSD
+    distributes is a slightly different estimate from the same trials; it agrees closely, not
+    exactly.
+
+    Returns
+    -------
+    dict or None
+        Median difference (here less NSD's) and correlation over targets, and the agreement of
+        trials with its standard error and the number of trials, where there are such; None
+        without NSD's ncsnr.
+
+    Raises
+    ------
+    DataError
+        The trials of all sessions, or of one, do not repeat as they must.
+    """
+    if published is None:
         return None
-    difference = float(np.median(ours[both] - distributed[both]))
-    spread = ours[both].std() * distributed[both].std()
-    covariance = np.cov(ours[both], distributed[both], ddof=0)[0, 1]
-    r = float(covariance / spread) if spread > 0 else float("nan")
-    if abs(difference) > _TOLERANCE:
-        log.warning(
-            "%s: ncsnr from the trials is %+.3f from NSD's own (median; correlation %.2f): fewer "
-            "sessions, or other betas than it was made from?",
-            where,
-            difference,
-            r,
+    found: dict[str, float | int] = {}
+    ours = ncsnr_of(prepared.noise)
+    both = np.isfinite(published) & np.isfinite(ours)
+    if both.sum() >= 2:
+        difference = float(np.median(ours[both] - published[both]))
+        spread = ours[both].std() * published[both].std()
+        covariance = np.cov(ours[both], published[both], ddof=0)[0, 1]
+        r = float(covariance / spread) if spread > 0 else float("nan")
+        found |= {"median_difference": difference, "correlation": r}
+        if abs(difference) > _TOLERANCE:
+            log.warning(
+                "%s: ncsnr from the trials is %+.3f from NSD's own (median; correlation %.2f): "
+                "fewer sessions, or other betas than it was made from?",
+                where,
+                difference,
+                r,
+            )
+    if prepared.agreement:
+        whole = Agreement(0, np.concatenate([one.trial for one in prepared.agreement]))
+        found |= {
+            "agreement": whole.share,
+            "agreement_error": whole.error,
+            "agreement_trials": whole.trial.size,
+        }
+        try:
+            _check_agreement(whole, prepared.agreement, where)
+        except DataError:
+            prepared.rows.close()
+            raise
+    return found or None
+
+
+def _check_agreement(whole: Agreement, sessions: Sequence[Agreement], where: str) -> None:
+    """Refuse what agrees too little, surely: four standard errors from all or one session."""
+    fix = (
+        "the betas are not of this subject's design: check that the files are the subject's, the "
+        "sessions bear their own numbers, and the experiment is of the same release"
+    )
+    if whole.share + _SURE * whole.error < _LEAST:
+        raise DataError(
+            f"trials of one image agree {whole.share:.2f} times (± {whole.error:.2f}) as much as "
+            "NSD's ncsnr says",
+            where=where,
+            fix=fix,
         )
-    return {"median_difference": difference, "correlation": r}
+    for one in sessions:
+        if one.share + _SURE * one.error < _LEAST_SESSION * whole.share:
+            raise DataError(
+                f"trials of session {one.session} agree with earlier ones of their images "
+                f"{one.share:.2f} times (± {one.error:.2f}) as much as NSD's ncsnr says, and those "
+                f"of all sessions {whole.share:.2f} times",
+                where=where,
+                fix=fix,
+            )
+    if abs(whole.share - 1) > max(_FAR, _SURE * whole.error):
+        log.warning(
+            "%s: trials of one image agree %.2f times (± %.2f) as much as NSD's ncsnr says: other "
+            "betas than it was made from?",
+            where,
+            whole.share,
+            whole.error,
+        )
 
 
 # Smaller responses are given in memory.
