@@ -16,6 +16,7 @@ from convergent.sections import Real, Section, Whole, explain
 from convergent.text_files import read_yaml
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Level = Annotated[Whole, Field(ge=0, le=255)]
 
 
 class StimuliConfig(Section):
@@ -26,6 +27,7 @@ class StimuliConfig(Section):
     images: Location | None = None
     file: Text = "file"
     size: Whole | None = Field(default=None, ge=8, le=10_000)
+    background: tuple[Level, Level, Level] | None = None
     text: Text = "text"
     onset: Text = "onset"
     offset: Text = "offset"
