@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from convergent.brains.custom.arrays import open_mask, open_values
+from convergent.brains.custom.arrays import open_values, read_volume
 from convergent.errors import DataError
 
 RNG = np.random.default_rng(0)
@@ -70,7 +70,7 @@ def test_a_mask_with_a_flipped_bit_is_refused(tmp_path):
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
     with pytest.raises(DataError, match="the compressed file is damaged"):
-        open_mask(path)
+        read_volume(path)
 
 
 @pytest.mark.parametrize("version", [2, 3])

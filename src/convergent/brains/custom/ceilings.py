@@ -37,7 +37,15 @@ def given(config: OwnConfig, folder: Path, subject: str, repeats: NDArray[np.int
     paths = _hemispheres(folder, said.file, subject)
     inside = None if mask is None else fill(folder, mask, subject=subject)
     values = np.concatenate(
-        [read_vector(path, key=said.key, mask=inside if _volume(path) else None) for path in paths]
+        [
+            read_vector(
+                path,
+                key=said.key,
+                mask=inside if _volume(path) else None,
+                inside=config.responses.inside,
+            )
+            for path in paths
+        ]
     )
     top = {"r2": 1.0, "r": 1.0, "percent": 100.0, "ncsnr": np.inf}[said.units]
     wrong = np.flatnonzero((values < 0) | (values > top * (1 + 1e-6)))

@@ -6,9 +6,16 @@ import re
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convergent.brains.atlas import label_targets, regions_of, split_name
-from convergent.brains.custom.arrays import open_mask
+from convergent.brains.custom.arrays import (
+    first_file,
+    names_of_targets,
+    read_mask,
+    read_volume,
+    volume_grid,
+)
 from convergent.brains.custom.config import OwnConfig, fill
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
 from convergent.brains.types import Region
@@ -33,7 +40,7 @@ def target_regions(config: OwnConfig, folder: Path, subject: str) -> Text | None
         # once with hemispheres apart, whatever is asked for: names then say which side is meant
         names = label_targets(said.atlas, said.space, directory=directory)
     elif said.labels is not None:
-        names = read_list(fill(folder, said.labels, subject=subject), "region", "regions.labels")
+        names = _listed(config, folder, subject)
     else:
         names = _from_image(config, folder, subject)
     if said.hemispheres == "merged":
@@ -41,49 +48,119 @@ def target_regions(config: OwnConfig, folder: Path, subject: str) -> Text | None
     return np.asarray(names)
 
 
+def _listed(config: OwnConfig, folder: Path, subject: str) -> Text:
+    """A name a target: text, numbers with or without names, or parcels and labels of CIFTI."""
+    assert config.regions.labels is not None
+    path = fill(folder, config.regions.labels, subject=subject)
+    if path.name.endswith(".nii"):
+        return names_of_targets(path)
+    names = read_list(path, "region", "regions.labels", empty=True)
+    names = np.where(names == "n/a", "", names)  # what BIDS writes where there is nothing
+    try:
+        numbers = np.where(names == "", "nan", names).astype(np.float64)
+    except ValueError:  # a name among them
+        if config.regions.names is not None or config.regions.background is not None:
+            raise DataError(
+                "labels that are no numbers",
+                where=str(path),
+                fix="leave out regions.names and regions.background",
+            ) from None
+        return names
+    return _named(config, folder, numbers, path, "")
+
+
 def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
     """Names of a label volume's numbers at the voxels of the mask."""
     said = config.regions
     assert said.image is not None
     path = fill(folder, said.image, subject=subject)
-    image = open_mask(path)
-    keys = np.rint(np.asarray(image.dataobj)).astype(np.int64)
-    inside = np.ones(keys.shape, dtype=bool)
-    if config.responses.mask is not None:
-        mask = open_mask(fill(folder, config.responses.mask, subject=subject))
-        inside = np.asarray(mask.dataobj) != 0
-        if inside.shape != keys.shape or not np.allclose(mask.affine, image.affine, atol=1e-3):
-            raise DataError(
-                f"labels of shape {keys.shape} are on another grid than the mask {inside.shape}",
-                where=str(path),
-                fix="resample the labels to the responses, with nearest neighbours",
-            )
-    found = keys[inside]
-    names = {0: ""}
-    if said.names is not None:
-        listed = folder / said.names
-        table = read_table(listed)
-        regions = column(table, "region", listed, "its header").tolist()
-        for key, name in zip(column(table, "key", listed, "its header"), regions, strict=True):
-            if not re.fullmatch(r"-?[0-9]{1,9}", key):
-                raise DataError(
-                    f"key '{shown(key)}' of region '{shown(name)}' is no whole number",
-                    where=str(listed),
-                    fix="give the number that the image has in the region",
-                )
-            names[int(key)] = name
-    else:
-        names |= {int(key): f"label{key}" for key in np.unique(found) if key != 0}
-    unknown = sorted(set(np.unique(found).tolist()) - set(names))
-    if unknown:
+    image = read_volume(path)
+    values = image.values
+    fix = "resample the labels to the responses, with nearest neighbours"
+    responses = first_file(config, folder, subject)
+    lies = volume_grid(responses)
+    if lies is None:
         raise DataError(
-            f"label {unknown[0]} of {path.name} has no name",
-            where=str(folder / str(said.names)),
-            fix="add a row (key, region) for each label",
+            "a label volume for what is no volume", where=str(responses), fix="give regions.labels"
         )
-    keys_in_order, member = np.unique(found, return_inverse=True)
-    lookup = np.array([names[int(key)] for key in keys_in_order], dtype=np.str_)
-    return np.asarray(lookup[member.reshape(-1)])
+    image.grid.check(lies, str(path), "this label volume", fix)
+    if config.responses.mask is not None:
+        mask = fill(folder, config.responses.mask, subject=subject)
+        drawn = read_mask(mask, config.responses.inside)
+        image.grid.check(drawn.grid, str(path), f"mask {mask.name}", fix)
+        values = values[drawn.values]
+    return _named(config, folder, values.ravel().astype(np.float64), path, "label")
+
+
+def _named(
+    config: OwnConfig, folder: Path, values: NDArray[np.float64], path: Path, prefix: str
+) -> Text:
+    """Names of numbers, empty for the background, which is 0 unless it is said or named.
+
+    Raises
+    ------
+    DataError
+        Numbers that are not whole, negative ones of which nothing is said, or one without a name.
+    """
+    said = config.regions
+    known = ~np.isnan(values)  # NaN is what many tools write outside of everything
+    broken = values[known & ((values != np.rint(values)) | (np.abs(values) >= 2**31))]
+    if broken.size:
+        raise DataError(
+            f"{broken.size} labels that are no whole numbers, such as {broken[0]:g}",
+            where=str(path),
+            fix="resample labels with nearest neighbours, which mixes none",
+        )
+    keys = np.where(known, values, 0).astype(np.int64)
+    names = None if said.names is None else _names(folder / said.names)
+    background = (0,) if said.background is None else said.background
+    if names is not None and said.background is not None and set(names) & set(background):
+        raise DataError(
+            f"label {min(set(names) & set(background))} has a name and is background",
+            where=str(folder / str(said.names)),
+            fix="leave it out of one",
+        )
+    there = np.unique(keys[known])
+    without = [key for key in there.tolist() if key not in background and key not in (names or {})]
+    if names is not None and without:
+        raise DataError(
+            f"label {without[0]} of {path.name} has no name",
+            where=str(folder / str(said.names)),
+            fix="add a row (key, region) for each label, or list it in regions.background",
+        )
+    if without and without[0] < 0:
+        raise DataError(
+            f"label {without[0]}, of which nothing says whether it is a region",
+            where=str(path),
+            fix=f"set regions.background: {[*background, without[0]]}, or name it in regions.names",
+        )
+    text = dict.fromkeys(background, "") | {key: f"{prefix}{key}" for key in without}
+    text |= names or {}
+    order, member = np.unique(keys, return_inverse=True)
+    lookup = np.array([text.get(int(key), "") for key in order], dtype=np.str_)
+    result: Text = np.where(known, lookup[member.reshape(-1)], "")
+    return result
+
+
+def _names(path: Path) -> dict[int, str]:
+    table = read_table(path)
+    names: dict[int, str] = {}
+    regions = column(table, "region", path, "its header").tolist()
+    for key, name in zip(column(table, "key", path, "its header"), regions, strict=True):
+        if not re.fullmatch(r"-?[0-9]{1,9}", key):
+            raise DataError(
+                f"key '{shown(key)}' of region '{shown(name)}' is no whole number",
+                where=str(path),
+                fix="give the number that the image has in the region",
+            )
+        if names.get(int(key), name) != name:
+            raise DataError(
+                f"label {key} has two names, '{shown(names[int(key)])}' and '{shown(name)}'",
+                where=str(path),
+                fix="give one row a label",
+            )
+        names[int(key)] = name
+    return names
 
 
 def described(config: OwnConfig, folder: Path, names: list[str]) -> tuple[Region, ...]:

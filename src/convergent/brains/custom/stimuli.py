@@ -47,8 +47,8 @@ def read_table(path: Path) -> dict[str, Text]:
     return {name: np.array(cells) for name, cells in zip(header, columns, strict=True)}
 
 
-def column(table: dict[str, Text], name: str, path: Path, key: str) -> Text:
-    """One column without empty cells.
+def column(table: dict[str, Text], name: str, path: Path, key: str, *, empty: bool = False) -> Text:
+    """One column, without empty cells unless they mean something.
 
     Raises
     ------
@@ -61,11 +61,11 @@ def column(table: dict[str, Text], name: str, path: Path, key: str) -> Text:
             where=str(path),
             fix=f"{did_you_mean(name, table)} Set {key} to the column's name",
         )
-    empty = np.flatnonzero(table[name] == "")
-    if empty.size:
+    gaps = np.flatnonzero(table[name] == "")
+    if gaps.size and not empty:
         raise DataError(
-            f"{empty.size} cells of column '{name}' are empty",
-            where=f"{path}, row {empty[0] + 2}",
+            f"{gaps.size} cells of column '{name}' are empty",
+            where=f"{path}, row {gaps[0] + 2}",
             fix="fill them, or leave the rows out",
         )
     return table[name]
@@ -95,10 +95,10 @@ def numbers(table: dict[str, Text], name: str, path: Path, key: str) -> NDArray[
     return values
 
 
-def read_list(path: Path, name: str, key: str) -> Text:
+def read_list(path: Path, name: str, key: str, *, empty: bool = False) -> Text:
     """Text, one a sample or target: a table's column, an array (.npy), or lines (.txt)."""
     if path.suffix in (".tsv", ".csv"):
-        return column(read_table(path), name, path, key)
+        return column(read_table(path), name, path, key, empty=empty)
     if path.suffix == ".npy":
         raw = read_bytes(path, error=DataError, largest=1024 * MB)
         try:
@@ -108,6 +108,10 @@ def read_list(path: Path, name: str, key: str) -> Text:
             raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
         if values.ndim != 1:
             raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")
+        if values.dtype.kind not in "iufSU":
+            raise DataError(
+                f"values of type {values.dtype}", where=str(path), fix="give text or numbers"
+            )
         return text
     lines = read_text(path, error=DataError).removesuffix("\n").split("\n")
     return np.array([line.strip() for line in lines])
