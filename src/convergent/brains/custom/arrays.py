@@ -24,6 +24,7 @@ _READABLE = (
     ".npy", ".npz", ".zarr", ".zarr.zip", ".nii", ".nii.gz", ".gii", ".gii.gz",
     ".dscalar.nii", ".dtseries.nii", ".pscalar.nii", ".ptseries.nii", ".mgh", ".mgz",
 )  # fmt: skip
+_CIFTI_INTENTS = range(3000, 3100)  # codes that NIfTI 2 sets aside for CIFTI
 Inside = Literal["positive"] | tuple[int, ...] | None
 
 
@@ -474,7 +475,11 @@ def _is_cifti(path: Path) -> bool:
     import nibabel as nib
 
     with quiet_nibabel():
-        return isinstance(nib.load(path), nib.Cifti2Image)
+        image = nib.load(path)
+    if isinstance(image, nib.Cifti2Image):
+        return True
+    # nibabel takes a compressed one for a volume of six axes
+    return int(image.header["intent_code"]) in _CIFTI_INTENTS
 
 
 def _is_image(path: Path) -> bool:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from convergent.brains.custom.arrays import open_image as open_image  # read like all images
 from convergent.errors import ConfigError, DataError
 
 # Sessions that each subject completed.

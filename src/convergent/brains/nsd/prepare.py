@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains.custom.arrays import open_image
-from convergent.brains.nsd.files import Format, session_file
+from convergent.brains.nsd.files import Format, open_image, session_file
 from convergent.brains.nsd.regions import Part
 from convergent.errors import DataError
 from convergent.store import RowFile

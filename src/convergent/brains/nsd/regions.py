@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains.custom.arrays import open_image
-from convergent.brains.nsd.files import HEMISPHERES, Atlas, Folder, Space, label_folder
+from convergent.brains.nsd.files import HEMISPHERES, Atlas, Folder, Space, label_folder, open_image
 from convergent.brains.types import Region
 from convergent.errors import DataError
 
