@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import re
+import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -60,7 +61,7 @@ def open_values(
     """
     _require(path)
     with _told(path):
-        volume = _is_volume(path)
+        volume = is_volume(path)
         if mask is not None and not volume:
             raise DataError(
                 "a mask for what is no volume", where=str(path), fix="leave out the mask"
@@ -68,14 +69,16 @@ def open_values(
         if volume:
             return _volume(path, mask, inside)
         values = _plain(path, key)
-        if values.ndim != 2:
+        if len(values.shape) != 2:
             raise DataError(
                 f"array of shape {values.shape}",
                 where=str(path),
                 fix="give two axes, samples and targets",
             )
         _check_real(values.dtype, path)
-        return _Transposed(values) if samples == 1 and not _is_image(path) else values
+        if isinstance(values, _Lazy):
+            return values
+        return _Lazy(values, path, samples == 1 and not _is_image(path))
 
 
 def read_vector(
@@ -106,7 +109,7 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except ConvergentError:
         raise
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
         raise DataError(
             f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
         ) from None
@@ -137,15 +140,30 @@ def _require(path: Path) -> None:
         raise DataError("this is no file", where=str(path), fix="give the path of a file")
 
 
-class _Transposed:
-    """An array (target, sample), sliced as (sample, target)."""
+class _Lazy:
+    """An array of two axes that is read slice by slice, as (sample, target).
 
-    def __init__(self, values: Any) -> None:
-        self._values = values
-        self.shape, self.dtype, self.ndim = values.shape[::-1], values.dtype, 2
+    Parameters
+    ----------
+    values : array
+        Of NumPy, zarr or nibabel, sliced as ``[a:b, c:d]``.
+    path : Path
+        For messages: damage shows only as a slice is read.
+    turned : bool
+        Whether the values are (target, sample).
+    """
+
+    ndim = 2
+
+    def __init__(self, values: Any, path: Path, turned: bool) -> None:
+        self._values, self._path, self._turned = values, path, turned
+        shape = tuple(values.shape)
+        self.shape, self.dtype = shape[::-1] if turned else shape, values.dtype
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        return np.asarray(self._values[key[1], key[0]]).T
+        with _told(self._path):
+            part = np.asarray(self._values[key[::-1] if self._turned else key])
+        return part.T if self._turned else part
 
 
 def _plain(path: Path, key: str | None) -> Any:
@@ -275,9 +293,9 @@ def _cifti(path: Path) -> Any:
     order = ["targets" if name in ("BrainModel", "Parcels") else name for name in order]
     _check_real(image.get_data_dtype(), path)
     if order == ["samples", "targets"]:
-        return image.dataobj
+        return _Lazy(image.dataobj, path, turned=False)
     if order == ["targets", "samples"]:
-        return _Transposed(image.dataobj)
+        return _Lazy(image.dataobj, path, turned=True)
     raise DataError(
         f"a CIFTI file of the axes {' and '.join(axes)}",
         where=str(path),
@@ -317,42 +335,13 @@ def names_of_targets(path: Path) -> Text:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Grid:
-    """Shape of three axes and affine of a volume."""
-
-    shape: tuple[int, ...]
-    affine: NDArray[np.float64]
-
-    def check(self, other: Grid, where: str, what: str, fix: str) -> None:
-        """Refuse voxels that lie elsewhere than those of another volume.
-
-        Raises
-        ------
-        DataError
-        """
-        if self.shape == other.shape and np.allclose(self.affine, other.affine, atol=1e-3):
-            return
-        apart = f"{self.shape} and {other.shape}"
-        if self.shape == other.shape:
-            apart = f"affines {_short(self.affine)} and {_short(other.affine)}"
-        raise DataError(f"{what} is on another grid: {apart}", where=where, fix=fix)
-
-
-def _short(affine: NDArray[np.float64]) -> str:
-    return str([[round(value, 3) for value in row] for row in affine[:3].tolist()])
-
-
-@dataclass(frozen=True, eq=False)
-class Volume:
-    """Values (x, y, z) and where they lie."""
-
-    values: np.ndarray
-    grid: Grid
-
-
-def read_volume(path: Path) -> Volume:
+def open_mask(path: Path) -> Any:
     """Read a mask or label volume of three axes.
+
+    Returns
+    -------
+    nibabel image
+        Its values are in memory.
 
     Raises
     ------
@@ -366,10 +355,10 @@ def read_volume(path: Path) -> Volume:
                 f"volume of shape {image.shape}", where=str(path), fix="give three axes"
             )
         _check_real(image.get_data_dtype(), path)
-        return Volume(np.asarray(image.dataobj), _grid(image))
+        return type(image)(np.asarray(image.dataobj), image.affine, image.header)
 
 
-def read_mask(path: Path, inside: Inside = None) -> Volume:
+def read_mask(path: Path, inside: Inside = None) -> tuple[NDArray[np.bool_], Any]:
     """Read which voxels are targets.
 
     Parameters
@@ -380,58 +369,64 @@ def read_mask(path: Path, inside: Inside = None) -> Volume:
 
     Returns
     -------
-    Volume
-        Of bool.
+    chosen : ndarray of bool, shape (x, y, z)
+    mask : nibabel image
 
     Raises
     ------
     DataError
-        As `read_volume`, values that nothing says the meaning of, or nothing inside.
+        As `open_mask`, values that nothing says the meaning of, or nothing inside.
     """
-    drawn = read_volume(path)
-    values = drawn.values
-    found = np.unique(values[np.isfinite(values)])
-    few = ", ".join(f"{value:g}" for value in found[:6].tolist()) + (", ..." * (found.size > 6))
+    mask = open_mask(path)
+    values = np.asarray(mask.dataobj)
+    there = np.unique(values[np.isfinite(values)])
+    few = ", ".join(f"{value:g}" for value in there[:6].tolist()) + (", ..." * (there.size > 6))
     if inside is None:
-        if not np.isin(found, (0, 1)).all():
+        if not np.isin(there, (0, 1)).all():
             raise DataError(
                 f"a mask of the values {few}",
                 where=str(path),
                 fix="say which are inside: responses.inside: [1, 2], or positive",
             )
-        kept = values == 1
+        chosen = values == 1
     elif inside == "positive":
-        kept = values > 0
+        chosen = values > 0
     else:
-        unknown = sorted(set(inside) - set(found.tolist()))
+        unknown = sorted(set(inside) - set(there.tolist()))
         if unknown:
             raise DataError(
                 f"responses.inside has {unknown[0]}, the mask has the values {few}",
                 where=str(path),
                 fix="give values that it has",
             )
-        kept = np.isin(values, inside)
-    if not kept.any():
+        chosen = np.isin(values, inside)
+    if not chosen.any():
         raise DataError(
             f"no voxel is inside the mask of the values {few}",
             where=str(path),
             fix="see responses.inside",
         )
-    return Volume(kept, drawn.grid)
+    return chosen, mask
 
 
-def _grid(image: Any) -> Grid:
-    affine = np.eye(4) if image.affine is None else image.affine
-    return Grid(tuple(image.shape[:3]), np.asarray(affine, dtype=np.float64))
+def check_grid(image: Any, other: Any, what: str, path: Path, fix: str) -> None:
+    """Refuse a volume whose voxels lie elsewhere than those of another one.
+
+    Raises
+    ------
+    DataError
+    """
+    shape, shape_of_other = tuple(image.shape[:3]), tuple(other.shape[:3])
+    if shape == shape_of_other and np.allclose(image.affine, other.affine, atol=1e-3):
+        return
+    apart = f"{shape} and {shape_of_other}"
+    if shape == shape_of_other:
+        apart = f"affines {_short(image.affine)} and {_short(other.affine)}"
+    raise DataError(f"{what} is on another grid: {apart}", where=str(path), fix=fix)
 
 
-def volume_grid(path: Path) -> Grid | None:
-    """Where the voxels of a volume of responses lie, from its header; None for other formats."""
-    _require(path)
-    import nibabel as nib
-
-    with _told(path):
-        return _grid(nib.load(path)) if _is_volume(path) else None
+def _short(affine: np.ndarray) -> str:
+    return str([[round(value, 3) for value in row] for row in affine[:3].tolist()])
 
 
 def _volume(path: Path, mask: Path | None, inside: Inside) -> NDArray[np.float32]:
@@ -452,11 +447,9 @@ def _volume(path: Path, mask: Path | None, inside: Inside) -> NDArray[np.float32
         _check_real(image.get_data_dtype(), path)
         chosen = np.ones(shape[:3], dtype=bool)
         if mask is not None:
-            drawn = read_mask(mask, inside)
-            drawn.grid.check(
-                _grid(image), str(path), f"mask {mask.name}", "resample the mask to the responses"
-            )
-            chosen = drawn.values
+            chosen, drawn = read_mask(mask, inside)
+            fix = "resample the mask to the responses"
+            check_grid(drawn, image, f"mask {mask.name}", path, fix)
         values = np.empty((count, int(chosen.sum())), dtype=np.float32)
         for number in range(count):
             place = (*pick, number) if len(shape) > 3 else pick
@@ -464,7 +457,8 @@ def _volume(path: Path, mask: Path | None, inside: Inside) -> NDArray[np.float32
     return values
 
 
-def _is_volume(path: Path) -> bool:
+def is_volume(path: Path) -> bool:
+    """Whether a file is a NIfTI volume, and not CIFTI, whatever its name has in the middle."""
     return path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
 
 
@@ -602,25 +596,24 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
     return Samples(opened, np.concatenate(ids) if ids else None, np.concatenate(session), where)
 
 
-def first_file(config: OwnConfig, folder: Path, subject: str, run: str | None = None) -> Path:
-    """A subject's file of responses: of one run or the first, of the left hemisphere."""
-    said = config.responses
-    pattern = said.files
-    if "{run}" in pattern:
-        runs = found(folder, pattern, "run", subject=subject) if run is None else [run]
-        pattern = pattern.replace("{run}", runs[0] if runs else "{run}")
-    side = hemispheres(folder, pattern, subject)[0] if "{hemi}" in pattern else ""
-    return fill(folder, pattern, subject=subject, hemi=side)
-
-
 def _check_runs(config: OwnConfig, folder: Path, subject: str, runs: list[str]) -> None:
     """Refuse runs of one shape whose voxels lie elsewhere: each would be another target."""
-    files = [first_file(config, folder, subject, run) for run in runs]
-    first = volume_grid(files[0])
-    for path in files[1:]:
-        other = volume_grid(path)
-        if first is not None and other is not None:
-            other.check(first, str(path), "this run", f"resample it to {files[0].name}")
+    import nibabel as nib
+
+    pattern = config.responses.files
+    if "{hemi}" in pattern:
+        return
+    paths = [fill(folder, pattern.replace("{run}", run), subject=subject) for run in runs]
+    headers: dict[Path, Any] = {}
+    for path in paths:
+        _require(path)
+        with _told(path):
+            if is_volume(path):
+                headers[path] = nib.load(path)
+    first = next(iter(headers), None)
+    for path, header in headers.items():
+        assert first is not None
+        check_grid(header, headers[first], "this run", path, f"resample it to {first.name}")
 
 
 def _open_run(config: OwnConfig, folder: Path, subject: str, run: str) -> list[Any]:

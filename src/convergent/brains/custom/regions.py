@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 
 from convergent.brains.atlas import label_targets, regions_of, split_name
 from convergent.brains.custom.arrays import (
-    first_file,
+    check_grid,
     names_of_targets,
+    open_mask,
     read_mask,
-    read_volume,
-    volume_grid,
 )
 from convergent.brains.custom.config import OwnConfig, fill
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
@@ -74,22 +73,15 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
     said = config.regions
     assert said.image is not None
     path = fill(folder, said.image, subject=subject)
-    image = read_volume(path)
-    values = image.values
-    fix = "resample the labels to the responses, with nearest neighbours"
-    responses = first_file(config, folder, subject)
-    lies = volume_grid(responses)
-    if lies is None:
-        raise DataError(
-            "a label volume for what is no volume", where=str(responses), fix="give regions.labels"
-        )
-    image.grid.check(lies, str(path), "this label volume", fix)
+    image = open_mask(path)
+    values = np.asarray(image.dataobj, dtype=np.float64)
+    inside = np.ones(values.shape, dtype=bool)
     if config.responses.mask is not None:
-        mask = fill(folder, config.responses.mask, subject=subject)
-        drawn = read_mask(mask, config.responses.inside)
-        image.grid.check(drawn.grid, str(path), f"mask {mask.name}", fix)
-        values = values[drawn.values]
-    return _named(config, folder, values.ravel().astype(np.float64), path, "label")
+        drawn = fill(folder, config.responses.mask, subject=subject)
+        inside, mask = read_mask(drawn, config.responses.inside)
+        fix = "resample the labels to the responses, with nearest neighbours"
+        check_grid(image, mask, "the label volume", path, fix)
+    return _named(config, folder, values[inside], path, "label")
 
 
 def _named(
