@@ -83,6 +83,30 @@ def test_images_are_cut_to_a_square_and_resized(images):
     assert OwnData(file=str(images)).stimuli().images.shape == (60, 16, 16, 3)
 
 
+def stored_conversions(path: Path) -> dict[str, int]:
+    """As the stimuli's store has them, written and read."""
+    from convergent.pipeline.data import read_stimuli, write_stimuli
+    from convergent.study import Study
+
+    folder = path.parent
+    row = {
+        "model": "m", "family": "f", "modality": "vision", "source": "timm", "reference": "a/b",
+        "architecture": "test_vit", "parameters": "1", "layers": "norm", "width": "8",
+        "layout": "tokens", "pooling": "mean", "precision": "float32",
+    }  # fmt: skip
+    (folder / "models.tsv").write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    data = {"reader": "own", "modality": "vision", "design": "items", "subjects": ["01"]}
+    config = {
+        "study": "s", "title": "t", "results": str(folder / "results"),
+        "tables": {"models": ["models.tsv"]},
+        "datasets": {"d": {**data, "options": {"file": str(path)}}}, "fit": {"permutations": 0},
+    }  # fmt: skip
+    (folder / "s.yaml").write_text(yaml.safe_dump(config))
+    study = Study.load(folder / "s.yaml")
+    write_stimuli(study, "d")
+    return dict(read_stimuli(study, "d").conversions)
+
+
 def test_pictures_of_all_kinds_are_read_and_counted(images):
     """Rotated to another size, under alpha, of 16 bits: each in its one way (test_pictures)."""
     from PIL import Image
@@ -107,6 +131,7 @@ def test_pictures_of_all_kinds_are_read_and_counted(images):
     assert (found.images[3] == [10, 20, 30]).all()
     kinds = {"as stored": 58, "rotated as EXIF says": 1, "laid on the background": 1}
     assert found.conversions == kinds
+    assert stored_conversions(images) == kinds
     edit(images, stimuli__background=[10, 20, 256])
     with pytest.raises(ConfigError, match="background"):
         OwnData(file=str(images)).stimuli()
