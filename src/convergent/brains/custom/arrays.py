@@ -114,7 +114,7 @@ def _told(path: Path) -> Iterator[None]:
             f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
         ) from None
     except Exception as error:
-        if re.search("pickle|object", str(error), re.IGNORECASE):
+        if re.search("pickle|python objects|object arrays", str(error), re.IGNORECASE):
             raise DataError(
                 "it holds Python objects, which are not read: they may run any program",
                 where=str(path),
@@ -538,7 +538,9 @@ class Samples:
             f"{empty.size} samples have no value in any target, such as sample {first + 1}{of}"
             f"{stimulus}",
             where=self.where,
-            fix="leave them out of the responses and of responses.ids",
+            fix="give their values: the volumes of a story cannot be left out"
+            if self.ids is None
+            else "leave them out of the responses and of responses.ids",
         )
 
     def blocks(self) -> list[tuple[int, int]]:
