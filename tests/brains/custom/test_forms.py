@@ -316,9 +316,9 @@ WRONG: dict[str, tuple[Form, str]] = {
         runs(DATA[:5], np.full((7, TARGETS), np.nan, np.float32)),
         r"7 samples have no value.*sample 1 of run 2 \(of 2\), stimulus 't05'",
     ),
-    "a run on another grid": (runs(DATA[:5], DATA[5:], affine=SHIFTED), "this run is on another"),
+    "a run on another grid": (runs(DATA[:5], DATA[5:], affine=SHIFTED), "elsewhere than those of run-1"),
     "a mask on another grid": (
-        masked(INSIDE.astype(np.uint8), SHIFTED), r"mask m\.nii\.gz is on another grid: affines",
+        masked(INSIDE.astype(np.uint8), SHIFTED), r"mask m\.nii\.gz of shape .* is on another grid",
     ),
     "a mask of 0 and 255": (
         masked(np.where(INSIDE, 255, 0).astype(np.uint8)), r"mask of the values 0, 255.*inside",
@@ -436,7 +436,7 @@ REGIONS: dict[str, tuple[Form, Said, list[str] | str]] = {
     "NSD's label volume": (
         drawn(spread(LACK, -1)), {**IMAGE, "names": "names.tsv", "background": [-1, 0]}, NAMES[2:],
     ),
-    "fractions": (labelled(CODES + 0.5), LABELS, "8 labels that are no whole numbers, such as 1.5"),
+    "fractions": (labelled(CODES + 0.5), LABELS, "8 labels are not whole numbers, such as 1.5"),
     "negative numbers of no meaning": (labelled(LACK), LABELS, r"label -1, of which nothing says"),
     "a number without a name": (
         labelled(CODES + 1), {**LABELS, "names": "names.tsv"}, "label 4 of .* has no name",
@@ -452,14 +452,14 @@ REGIONS: dict[str, tuple[Form, Said, list[str] | str]] = {
     ),
     "label volume of fractions": (
         drawn(spread(CODES + np.float32(0.4), 0)), {**IMAGE, "names": "names.tsv"},
-        "no whole numbers, such as 1.4",
+        "not whole numbers, such as 1.4",
     ),
     "flipped label volume": (
         drawn(spread(CODES, 0), AFFINE @ np.diag([-1.0, 1, 1, 1])), IMAGE,
-        "the label volume is on another grid: affines",
+        "another grid than the mask.*one is mirrored",
     ),
     "label volume of another size": (
-        drawn(np.zeros((3, 4, 3), np.int16)), IMAGE, r"another grid: \(3, 4, 3\) and \(3, 4, 2\)",
+        drawn(np.zeros((3, 4, 3), np.int16)), IMAGE, r"another grid than the mask \(3, 4, 2\)",
     ),
     "NSD's label volume, unsaid": (drawn(spread(LACK, -1)), IMAGE, "label -1, of which nothing"),
     "background of names": (

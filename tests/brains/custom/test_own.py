@@ -244,7 +244,7 @@ def test_label_volumes_name_the_targets_and_those_outside_are_left_out(images):
     with pytest.raises(DataError, match=r"label 7 of atlas\.nii\.gz has no name"):
         read(images)
     nib.save(nib.Nifti1Image(keys, 2 * np.eye(4)), images.parent / "atlas.nii.gz")
-    with pytest.raises(DataError, match="the label volume is on another grid"):
+    with pytest.raises(DataError, match="another grid than the mask"):
         read(images)
 
 

@@ -335,6 +335,52 @@ def names_of_targets(path: Path) -> Text:
     )
 
 
+def response_volumes(config: OwnConfig, folder: Path, subject: str) -> list[tuple[Path, Any]]:
+    """Volumes of a subject's runs, of which no values are read; empty where they are none.
+
+    Raises
+    ------
+    DataError
+        Missing, not readable, or runs on other grids than the first.
+    """
+    import nibabel as nib
+
+    said = config.responses.files
+    if "{hemi}" in said:
+        return []
+    runs = found(folder, said, "run", subject=subject) if "{run}" in said else [""]
+    opened: list[tuple[Path, Any]] = []
+    for run in runs:
+        path = fill(folder, said.replace("{run}", run), subject=subject)
+        _require(path)
+        with _told(path):
+            if not is_volume(path):
+                return []
+            image = nib.load(path)
+        opened.append((path, image))
+        if not same_grid(image, opened[0][1]):
+            raise DataError(
+                f"voxels lie elsewhere than those of {opened[0][0].name}"
+                + mirrored(image, opened[0][1]),
+                where=str(path),
+                fix="resample the runs to one grid",
+            )
+    return opened
+
+
+def same_grid(image: Any, other: Any) -> bool:
+    """Whether two volumes have the same voxels at the same places."""
+    return tuple(image.shape[:3]) == tuple(other.shape[:3]) and np.allclose(
+        image.affine, other.affine, atol=1e-3
+    )
+
+
+def mirrored(image: Any, other: Any) -> str:
+    """What to add of two grids, one of which runs from left to right and one from right to left."""
+    hands = [np.linalg.det(one.affine[:3, :3]) for one in (image, other)]
+    return ": one is mirrored" if hands[0] * hands[1] < 0 else ""
+
+
 def open_mask(path: Path) -> Any:
     """Read a mask or label volume of three axes.
 
@@ -409,26 +455,6 @@ def read_mask(path: Path, inside: Inside = None) -> tuple[NDArray[np.bool_], Any
     return chosen, mask
 
 
-def check_grid(image: Any, other: Any, what: str, path: Path, fix: str) -> None:
-    """Refuse a volume whose voxels lie elsewhere than those of another one.
-
-    Raises
-    ------
-    DataError
-    """
-    shape, shape_of_other = tuple(image.shape[:3]), tuple(other.shape[:3])
-    if shape == shape_of_other and np.allclose(image.affine, other.affine, atol=1e-3):
-        return
-    apart = f"{shape} and {shape_of_other}"
-    if shape == shape_of_other:
-        apart = f"affines {_short(image.affine)} and {_short(other.affine)}"
-    raise DataError(f"{what} is on another grid: {apart}", where=str(path), fix=fix)
-
-
-def _short(affine: np.ndarray) -> str:
-    return str([[round(value, 3) for value in row] for row in affine[:3].tolist()])
-
-
 def _volume(path: Path, mask: Path | None, inside: Inside) -> NDArray[np.float32]:
     """Masked voxels of a NIfTI, one volume at a time."""
     with open_image(path) as image:
@@ -448,8 +474,13 @@ def _volume(path: Path, mask: Path | None, inside: Inside) -> NDArray[np.float32
         chosen = np.ones(shape[:3], dtype=bool)
         if mask is not None:
             chosen, drawn = read_mask(mask, inside)
-            fix = "resample the mask to the responses"
-            check_grid(drawn, image, f"mask {mask.name}", path, fix)
+            if not same_grid(drawn, image):
+                raise DataError(
+                    f"mask {mask.name} of shape {drawn.shape} is on another grid than the "
+                    f"responses {shape[:3]}" + mirrored(drawn, image),
+                    where=str(path),
+                    fix="resample the mask to the responses",
+                )
         values = np.empty((count, int(chosen.sum())), dtype=np.float32)
         for number in range(count):
             place = (*pick, number) if len(shape) > 3 else pick
@@ -575,7 +606,7 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
     runs = found(folder, said.files, "run", subject=subject) if "{run}" in said.files else [""]
     if not runs:
         raise DataError("no file of any run", where=where, fix="check responses.files")
-    _check_runs(config, folder, subject, runs)
+    response_volumes(config, folder, subject)
     opened: list[list[Any]] = []
     ids: list[Text] = []
     session: list[Text] = []
@@ -596,26 +627,6 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
     if len(widths) > 1:
         raise DataError(f"runs of {sorted(widths)} targets", where=where, fix="use one mask")
     return Samples(opened, np.concatenate(ids) if ids else None, np.concatenate(session), where)
-
-
-def _check_runs(config: OwnConfig, folder: Path, subject: str, runs: list[str]) -> None:
-    """Refuse runs of one shape whose voxels lie elsewhere: each would be another target."""
-    import nibabel as nib
-
-    pattern = config.responses.files
-    if "{hemi}" in pattern:
-        return
-    paths = [fill(folder, pattern.replace("{run}", run), subject=subject) for run in runs]
-    headers: dict[Path, Any] = {}
-    for path in paths:
-        _require(path)
-        with _told(path):
-            if is_volume(path):
-                headers[path] = nib.load(path)
-    first = next(iter(headers), None)
-    for path, header in headers.items():
-        assert first is not None
-        check_grid(header, headers[first], "this run", path, f"resample it to {first.name}")
 
 
 def _open_run(config: OwnConfig, folder: Path, subject: str, run: str) -> list[Any]:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from convergent.brains.atlas import label_targets, regions_of, split_name
 from convergent.brains.custom.arrays import (
-    check_grid,
+    mirrored,
     names_of_targets,
     open_mask,
     read_mask,
+    same_grid,
 )
 from convergent.brains.custom.config import OwnConfig, fill
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
@@ -79,8 +80,13 @@ def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
     if config.responses.mask is not None:
         drawn = fill(folder, config.responses.mask, subject=subject)
         inside, mask = read_mask(drawn, config.responses.inside)
-        fix = "resample the labels to the responses, with nearest neighbours"
-        check_grid(image, mask, "the label volume", path, fix)
+        if not same_grid(image, mask):
+            raise DataError(
+                f"labels of shape {values.shape} are on another grid than the mask {inside.shape}"
+                + mirrored(image, mask),
+                where=str(path),
+                fix="resample the labels to the responses, with nearest neighbours",
+            )
     return _named(config, folder, values[inside], path, "label")
 
 
@@ -99,7 +105,7 @@ def _named(
     broken = values[known & ((values != np.rint(values)) | (np.abs(values) >= 2**31))]
     if broken.size:
         raise DataError(
-            f"{broken.size} labels that are no whole numbers, such as {broken[0]:g}",
+            f"{broken.size} labels are not whole numbers, such as {broken[0]:g}",
             where=str(path),
             fix="resample labels with nearest neighbours, which mixes none",
         )
