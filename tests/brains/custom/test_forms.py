@@ -316,7 +316,7 @@ WRONG: dict[str, tuple[Form, str]] = {
         runs(DATA[:5], np.full((7, TARGETS), np.nan, np.float32)),
         r"7 samples have no value.*sample 1 of run 2 \(of 2\), stimulus 't05'",
     ),
-    "a run on another grid": (runs(DATA[:5], DATA[5:], affine=SHIFTED), "elsewhere than those of run-1"),
+    "a run on another grid": (runs(DATA[:5], DATA[5:], affine=SHIFTED), "elsewhere than"),
     "a mask on another grid": (
         masked(INSIDE.astype(np.uint8), SHIFTED), r"mask m\.nii\.gz of shape .* is on another grid",
     ),
