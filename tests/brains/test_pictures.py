@@ -79,29 +79,56 @@ SRGB = np.array([
 ])  # fmt: skip
 
 
+# Lab of paper and of full ink alone, for a printer's profile; with black all is black
+INKS = {0b0000: (100, 0, 0), 0b1000: (60, -20, -20), 0b0100: (50, 40, 0), 0b0010: (85, 0, 60)}
+
+
+def press() -> bytes:
+    """A table of the Lab colours at the corners of CMYK."""
+    corners = [INKS.get(k, (30, 0, 0)) if k % 2 == 0 else (0, 0, 0) for k in range(16)]
+    lut = b"mft1\0\0\0\0" + bytes([4, 3, 2, 0])
+    lut += struct.pack(">9i", *(np.eye(3, dtype=int) * 65536).ravel().tolist())
+    lut += bytes(range(256)) * 4
+    lut += b"".join(bytes([round(c[0] * 2.55), c[1] + 128, c[2] + 128]) for c in corners)
+    return packed_icc(b"prtr", b"CMYK", b"Lab ", {b"A2B0": lut + bytes(range(256)) * 3})
+
+
+def from_lab(lightness: float, a: float, b: float) -> np.ndarray:
+    """The formula of CIE Lab of white D50, to sRGB."""
+    y = (lightness + 16) / 116
+    f = np.array([y + a / 500, y, y - b / 200])
+    xyz = np.where(f > 6 / 29, f**3, 3 * (6 / 29) ** 2 * (f - 4 / 29))
+    return encoded(xyz * [0.9642, 1.0, 0.82491] @ np.linalg.inv(SRGB).T)
+
+
 def icc(space: bytes = b"RGB ") -> bytes:
     """A matrix profile of Adobe RGB's primaries and gamma 2.2, or a grey one of gamma 1."""
 
-    def fixed(*values: float) -> bytes:
-        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
-
-    name = b"wide\0"
-    tags = {b"desc": b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78)}
-    tags[b"wtpt"] = b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.82491)
     curve = b"curv\0\0\0\0" + struct.pack(">IH", 1, round(256 * (2.2 if space == b"RGB " else 1)))
+    tags = {b"kTRC": curve}
     if space == b"RGB ":
+        tags = {letter + b"TRC": curve for letter in (b"r", b"g", b"b")}
         for place, letter in enumerate((b"r", b"g", b"b")):
             tags[letter + b"XYZ"] = b"XYZ \0\0\0\0" + fixed(*ADOBE[:, place])
-            tags[letter + b"TRC"] = curve
-    else:
-        tags[b"kTRC"] = curve
+    return packed_icc(b"mntr", space, b"XYZ ", tags)
+
+
+def fixed(*values: float) -> bytes:
+    return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+
+def packed_icc(kind: bytes, space: bytes, pcs: bytes, tags: dict[bytes, bytes]) -> bytes:
+    """An ICC profile of version 2."""
+    name = b"wide\0"
+    tags[b"desc"] = b"desc\0\0\0\0" + struct.pack(">I", len(name)) + name + bytes(78)
+    tags[b"wtpt"] = b"XYZ \0\0\0\0" + fixed(0.9642, 1.0, 0.82491)
     directory, body = b"", b""
     for tag, content in tags.items():
         place = 132 + 12 * len(tags) + len(body)
         directory += tag + struct.pack(">II", place, len(content))
         body += content + bytes(-len(content) % 4)
     head = struct.pack(">I4sI4s4s4s", 132 + len(directory) + len(body), b"lcms", 0x02400000,
-                       b"mntr", space, b"XYZ ")  # fmt: skip
+                       kind, space, pcs)  # fmt: skip
     head += bytes(12) + b"acsp" + bytes(28) + fixed(0.9642, 1.0, 0.82491) + bytes(48)
     return head + struct.pack(">I", len(tags)) + directory + body
 
@@ -136,6 +163,10 @@ BITS = Image.fromarray(COLOUR[..., 0] > 100)
 MUTED = (96 + COLOUR // 4).astype(np.uint8)  # inside the gamut of both spaces
 GREY_LEVELS = (X // 8 % 4).astype(np.uint8)  # 0 to 3, four to a byte
 PACKED = (GREY_LEVELS.reshape(40, 8, 4) @ [64, 16, 4, 1]).astype(np.uint8)
+
+INKED = 255 * np.array([[0, 0, 0, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
+PRINTED = np.repeat(np.repeat(INKED, 8, axis=0)[:, None], 10, axis=1).astype(np.uint8)
+SEEN = np.array([from_lab(*lab) for lab in (*INKS.values(), (0, 0, 0))])
 
 # file, what people saw, what was done, largest difference
 RIGHT: dict[str, tuple[bytes, np.ndarray, tuple[str, ...], float]] = {
@@ -207,6 +238,10 @@ RIGHT: dict[str, tuple[bytes, np.ndarray, tuple[str, ...], float]] = {
     ),
     "cmyk": (saved(RGB.convert("CMYK"), "TIFF"), COLOUR, ("CMYK",), 1),
     "cmyk jpeg": (saved(RGB.convert("CMYK"), "JPEG", quality=100), COLOUR, ("CMYK",), 8),
+    "cmyk of a printer": (
+        saved(Image.fromarray(PRINTED, "CMYK"), "TIFF", icc_profile=press()),
+        np.repeat(np.repeat(SEEN, 8, axis=0)[:, None], 10, axis=1), ("CMYK", "ICC profile"), 2,
+    ),
     "ycbcr": (saved(RGB.convert("YCbCr"), "TIFF"), COLOUR, ("YCbCr",), 4),
     "lab": (
         saved(ImageCms.profileToProfile(
@@ -232,6 +267,9 @@ RIGHT: dict[str, tuple[bytes, np.ndarray, tuple[str, ...], float]] = {
     "wide gamut under alpha": (
         saved(Image.fromarray(np.dstack([MUTED, HOLES])), "PNG", icc_profile=icc()),
         over(from_adobe(MUTED)), ("ICC profile", "laid on the background"), 2.5,
+    ),
+    "16-bit grey jpeg 2000": (
+        saved(Image.fromarray(RAMP16), "JPEG2000"), grey(SHOWN16), ("16-bit grey",), 0,
     ),
     "linear grey profile": (
         saved(Image.fromarray(COLOUR[..., 0]), "TIFF", icc_profile=icc(b"GRAY")),
