@@ -116,3 +116,30 @@ def test_wrong_files_and_kinds_are_one_line(run, tmp_path, images):
     assert "did you mean 'images'?" in err
     assert run("data", "example", tmp_path / "new", "--kind", "story")[0] == 0
     assert (tmp_path / "new" / "data.yaml").is_file()
+
+
+def test_pictures_that_are_not_what_they_should_be_are_counted(run, images):
+    from PIL import Image
+
+    folder = images.parent / "images"
+    for number, values in enumerate((np.zeros((32, 32)), np.eye(32) * 255, np.eye(32) * 9)):
+        image = Image.fromarray(values.astype(np.uint8))
+        image.save(folder / f"image00{number}.png")
+    (folder / "image009.png").write_bytes((folder / "image008.png").read_bytes())
+    Image.open(folder / "image008.png").save(folder / "image010.png", compress_level=0)
+    status, out, _ = run("data", "check", images)
+    assert status == 0
+    assert "pictures: as stored 57, grey 3; " in out
+    assert "; 2 repeated" in out
+    assert "1 pictures are of one colour, such as 'image000'" in out
+    assert "1 pictures are black or white in more than half of their values" in out
+    assert "1 pictures have no value of 32 or more" in out
+    assert "2 stimuli have the picture of another, such as image008, image009, image010" in out
+    table = (images.parent / "stimuli.tsv").read_text().splitlines()
+    rows = [f"{row}\t{'a' if row[5:8] in ('008', '009', '010') else row[:8]}" for row in table[1:]]
+    (images.parent / "stimuli.tsv").write_text("\n".join([table[0] + "\tseries", *rows]) + "\n")
+    config = yaml.safe_load(images.read_text())
+    config["stimuli"] = {**config["stimuli"], "group": "series"}
+    config["stimuli"].pop("split", None)
+    images.write_text(yaml.safe_dump(config))
+    assert "have the picture of another" not in run("data", "check", images)[1]

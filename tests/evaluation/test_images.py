@@ -134,7 +134,7 @@ def test_mistakes_in_folders_and_tables_are_named(classifier, tmp_path):
     with pytest.raises(DataError, match="index '1' occurs twice"):
         top1([("a", 1, "a"), ("b", 1, "b"), ("c", 2, "c")])
     (folder / "a" / "0000.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"0000\.png: cannot read this image"):
+    with pytest.raises(DataError, match=r"0000\.png: this is no picture"):
         top1([("a", 0, "a"), ("b", 1, "b"), ("c", 2, "c")])
     (folder / "a" / "0000.png").unlink()
     with pytest.raises(DataError, match="no image in class 'a'"):

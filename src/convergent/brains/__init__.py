@@ -1,6 +1,12 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
-from convergent.brains.check import DatasetReport, Finding, SubjectReport, check_dataset
+from convergent.brains.check import (
+    DatasetReport,
+    Finding,
+    PictureReport,
+    SubjectReport,
+    check_dataset,
+)
 from convergent.brains.items import align, join_items
 from convergent.brains.open import DatasetSettings, has_option, open_dataset
 from convergent.brains.textgrid import Interval, TextGrid, Tier, read_textgrid
@@ -24,6 +30,7 @@ __all__ = [
     "Interval",
     "Kind",
     "Nuisance",
+    "PictureReport",
     "Region",
     "Responses",
     "StimulusSet",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from convergent.brains.types import DatasetReader, Region, Responses, StimulusSe
 from convergent.errors import ConvergentError
 
 _FEW = 10  # stimuli: fewer say nothing
+_CLIPPED = 0.5  # share of a picture's values at the ends of their range
+_DIM = 32  # of 255: an eighth of the range
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,46 @@ class SubjectReport:
     responses: Responses | None = None
 
 
+@dataclass(frozen=True)
+class PictureReport:
+    """All pictures of a data set in numbers.
+
+    Attributes
+    ----------
+    size : (int, int)
+        Height and width in pixels.
+    conversions : mapping of str to int
+        Pictures by what was done to make them 8-bit sRGB (`convergent.brains.pictures`); empty
+        where they do not come from files of their own.
+    ends : (float, float)
+        Share of all values that are 0, and that are 255.
+    constant : tuple of str
+        Pictures of one colour.
+    clipped : tuple of str
+        Pictures of which more than half of the values are 0 or 255, but not all: line drawings
+        are so by nature, photographs that were scaled wrongly are not.
+    dim : tuple of str
+        Pictures whose brightest value is below 32: of few bits in files of many.
+    same : tuple of tuple of str
+        Ids of pictures with the same pixels.
+    """
+
+    size: tuple[int, int]
+    conversions: Mapping[str, int]
+    ends: tuple[float, float]
+    constant: tuple[str, ...]
+    clipped: tuple[str, ...]
+    dim: tuple[str, ...]
+    same: tuple[tuple[str, ...], ...]
+
+
 @dataclass
 class DatasetReport:
     """What `check_dataset` found."""
 
     name: str
     stimuli: StimulusSet | None = None
+    pictures: PictureReport | None = None
     regions: tuple[Region, ...] = ()
     subjects: list[SubjectReport] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
@@ -112,6 +149,12 @@ def check_dataset(
             report.warn(f"{len(report.stimuli)} stimuli only")
     except ConvergentError as error:
         report.error(str(error))
+    if report.stimuli is not None and report.stimuli.images is not None:
+        try:
+            report.pictures = _pictures(report.stimuli)
+            _judge_pictures(report, report.stimuli, report.pictures)
+        except ConvergentError as error:
+            report.error(str(error))
     try:
         report.regions = reader.regions()
     except ConvergentError as error:
@@ -125,6 +168,59 @@ def check_dataset(
         report.subjects.append(_subject(report, reader, subject))
     _between_subjects(report)
     return report
+
+
+def _pictures(stimuli: StimulusSet) -> PictureReport:
+    images = stimuli.images
+    assert images is not None
+    pieces = (images,) if isinstance(images, np.ndarray) else images.pieces()
+    ids = stimuli.ids.tolist()
+    seen: dict[bytes, list[str]] = {}
+    ends = np.zeros(2)
+    named: dict[str, list[str]] = {"constant": [], "clipped": [], "dim": []}
+    number = 0
+    for piece in pieces:
+        for image in piece:
+            name, number = ids[number], number + 1
+            seen.setdefault(hashlib.sha256(image.tobytes()).digest(), []).append(name)
+            share = np.array([(image == 0).mean(), (image == 255).mean()])
+            ends += share
+            if (image == image[0, 0]).all():
+                named["constant"].append(name)
+            elif _CLIPPED < share.sum() < 1:
+                named["clipped"].append(name)
+            if 0 < image.max() < _DIM:
+                named["dim"].append(name)
+    same = tuple(tuple(names) for names in seen.values() if len(names) > 1)
+    return PictureReport(
+        size=(images.shape[1], images.shape[2]),
+        conversions=dict(stimuli.conversions),
+        ends=(float(ends[0] / max(number, 1)), float(ends[1] / max(number, 1))),
+        **{kind: tuple(names) for kind, names in named.items()},
+        same=same,
+    )
+
+
+def _judge_pictures(report: DatasetReport, stimuli: StimulusSet, found: PictureReport) -> None:
+    for names, what in (
+        (found.constant, "are of one colour"),
+        (found.clipped, "are black or white in more than half of their values"),
+        (found.dim, f"have no value of {_DIM} or more: were they scaled by the wrong range?"),
+    ):
+        if names:
+            report.warn(f"{len(names)} pictures {what}, such as '{names[0]}'")
+    groups = None
+    if stimuli.group is not None:
+        groups = dict(zip(stimuli.ids.tolist(), stimuli.group.tolist(), strict=True))
+    apart = [
+        names for names in found.same if groups is None or len({groups[name] for name in names}) > 1
+    ]
+    if apart:
+        report.warn(
+            f"{sum(map(len, apart)) - len(apart)} stimuli have the picture of another, such as "
+            f"{', '.join(apart[0][:3])}: give a picture one id, or its stimuli one stimuli.group, "
+            "so that no split parts them"
+        )
 
 
 def _subject(report: DatasetReport, reader: DatasetReader, subject: str) -> SubjectReport:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, Protocol
@@ -150,6 +150,10 @@ class StimulusSet:
     item : ndarray of str, shape (stimulus,), optional
         What responses answer, where it is several stimuli: the image that captions describe.
         Features of the stimuli of one item are averaged.
+    conversions : mapping of str to int
+        How many image files were brought to 8-bit sRGB in which way
+        (`convergent.brains.pictures`), of those that have been read; empty where images do not
+        come from such files.
     known_digest : str
         What `digest` is, where it was computed when the stimuli were stored and hashing them
         again would take long; their chunks are still checked as they are read.
@@ -167,6 +171,7 @@ class StimulusSet:
     known_digest: str = ""
     split: np.ndarray | None = None
     item: np.ndarray | None = None
+    conversions: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         unique, counts = np.unique(self.ids, return_counts=True)

@@ -11,7 +11,7 @@ from convergent.cli._app import DEFAULT_STUDY, Overrides, StudyFile, app, load
 from convergent.errors import ConvergentError, DataError, UnknownKeyError, did_you_mean
 
 if TYPE_CHECKING:
-    from convergent.brains import DatasetReader, DatasetReport
+    from convergent.brains import DatasetReader, DatasetReport, PictureReport
 
 data_app = typer.Typer(no_args_is_help=True, help="Data sets: check them, or start one.")
 app.add_typer(data_app, name="data", rich_help_panel="Inspect")
@@ -117,6 +117,8 @@ def _tell(report: DatasetReport) -> None:
         f"{report.name}: {about}, {len(report.regions)} regions, split: {split or 'folds'}",
         highlight=False,
     )
+    if report.pictures is not None:
+        console.print(_about_pictures(report.pictures), highlight=False)
     table = Table()
     columns = ("subject", "samples", "targets", "matched", "only stimuli", "only responses",
                "repeats", "missing", "constant", "no region", "ceiling r² (quartiles)")  # fmt: skip
@@ -132,6 +134,17 @@ def _tell(report: DatasetReport) -> None:
     console.print(table)
     for finding in report.findings:
         typer.echo(f"{finding.level}: {finding.text}", err=finding.level == "error")
+
+
+def _about_pictures(found: PictureReport) -> str:
+    parts = []
+    if found.conversions:
+        kinds = sorted(found.conversions.items(), key=lambda item: (-item[1], item[0]))
+        parts.append(", ".join(f"{kind} {number:,}" for kind, number in kinds))
+    low, high = found.ends
+    parts.append(f"{low:.1%} of the values are 0 and {high:.1%} are 255")
+    parts.append(f"{sum(map(len, found.same)) - len(found.same)} repeated")
+    return "pictures: " + "; ".join(parts)
 
 
 def _cell(value: int | None) -> str:

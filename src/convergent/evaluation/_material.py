@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from convergent.brains.pictures import read_picture
 from convergent.errors import DataError
 from convergent.names import shown
 from convergent.text_files import MB, read_cells, read_text
@@ -80,7 +81,7 @@ class ImageFolder:
         """
         for first in range(0, len(self.files), size):
             chosen = slice(first, first + size)
-            yield self.labels[chosen], [_read(path) for path in self.files[chosen]]
+            yield self.labels[chosen], [read_picture(path).pixels for path in self.files[chosen]]
 
 
 def read_evaluated(path: Path) -> str:
@@ -176,15 +177,3 @@ def _table(path: Path) -> list[tuple[str, int, str]]:
         if twice is not None:
             raise DataError(f"{column} '{twice}' occurs twice", where=str(path))
     return found
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except Exception as error:  # Pillow raises what it likes on a broken file
-        raise DataError(
-            f"cannot read this image ({error})", where=str(path), fix="replace or remove the file"
-        ) from error

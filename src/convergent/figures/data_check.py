@@ -12,11 +12,13 @@ from convergent.brains import DatasetReport, Responses
 from convergent.figures.style import COLOURS, GREY, new_figure, tidy
 
 _PLACES = 40
+_PICTURES = 16
+_SIDE = 200  # pixels of a small picture
 _SHOWN = 300  # samples and targets at most
 
 
 def data_picture(report: DatasetReport) -> Figure:
-    """Draw ceilings by region, how many targets have which, and one subject's responses.
+    """Draw some pictures, ceilings by region, their distribution, and one subject's responses.
 
     Parameters
     ----------
@@ -28,7 +30,15 @@ def data_picture(report: DatasetReport) -> Figure:
         To be saved as PNG or SVG.
     """
     brains = [found.responses for found in report.subjects if found.responses is not None]
-    figure, axes = new_figure(11.0, 6.6, nrows=2, ncols=2)
+    images = None if report.stimuli is None else report.stimuli.images
+    if images is None:
+        figure, axes = new_figure(11.0, 6.6, nrows=2, ncols=2)
+    else:
+        figure, axes = new_figure(11.0, 8.8, nrows=3, ncols=2, height_ratios=(2, 3, 3))
+        for each in axes[0]:
+            each.remove()
+        _contact_sheet(figure.add_subplot(axes[0, 0].get_gridspec()[0, :]), report)
+        axes = axes[1:]
     _by_place(axes[0, 0], report, brains)
     _histogram(axes[0, 1], brains)
     _overview(axes[1, 0], brains)
@@ -39,6 +49,30 @@ def data_picture(report: DatasetReport) -> Figure:
         fontsize=11,
     )
     return figure
+
+
+def _contact_sheet(axes: Any, report: DatasetReport) -> None:
+    """Some stimuli as models will get them, evenly spaced in the order of the table."""
+    assert report.stimuli is not None and report.stimuli.images is not None
+    images, ids = report.stimuli.images, report.stimuli.ids
+    chosen = np.unique(np.linspace(0, len(ids) - 1, _PICTURES).round().astype(int))
+    axes.axis("off")
+    axes.set_title(f"{len(chosen)} of {len(ids)} stimuli", fontsize=9)
+    if report.pictures is None:  # one of them cannot be read
+        _nothing(axes)
+        return
+    shape = images.shape[1:3]
+    step = max(1, max(shape) // _SIDE)
+    across = math.ceil(len(chosen) / 2)
+    for place, number in enumerate(chosen.tolist()):
+        picture = np.asarray(images[number])[::step, ::step]
+        inset = axes.inset_axes(
+            ((place % across) / across, 0.5 * (place < across), 0.9 / across, 0.42)
+        )
+        inset.imshow(picture, interpolation="nearest")
+        inset.set_title(str(ids[number])[:20], fontsize=6, pad=2)
+        inset.set_xticks([])
+        inset.set_yticks([])
 
 
 def _by_place(axes: Any, report: DatasetReport, brains: list[Responses]) -> None:

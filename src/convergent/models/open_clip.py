@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ModelError, UnknownKeyError, WeightsError, did_you_mean
-from convergent.models.images import ImageTransform, image_transform
+from convergent.models.images import ImageTransform, image_transform, resize_named, square
 from convergent.models.place import build, freeze
 from convergent.models.source import (
     IMAGE_OPTIONS,
@@ -154,6 +155,7 @@ def _settings(
     request: LoadRequest, directory: Path | None
 ) -> tuple[dict[str, Any], ImageTransform]:
     import open_clip
+    from open_clip.transform import PreprocessCfg
 
     preprocess: dict[str, Any] = {}
     name = request.model.architecture
@@ -169,16 +171,27 @@ def _settings(
                 where=request.where,
                 fix=did_you_mean(name, open_clip.list_models()),
             )
-    size = settings["vision_cfg"].get("image_size", 224)
-    size = size[0] if isinstance(size, (list, tuple)) else size
+    # values that open_clip leaves empty are its defaults
+    own = asdict(PreprocessCfg()) | {k: v for k, v in preprocess.items() if v is not None}
+    mode, fill = own["resize_mode"], own["fill_color"]
     return settings, ImageTransform(
-        size=int(size),
+        size=square(settings["vision_cfg"].get("image_size", 224)),
         crop=1.0,
-        mean=tuple(preprocess.get("mean", open_clip.OPENAI_DATASET_MEAN)),
-        std=tuple(preprocess.get("std", open_clip.OPENAI_DATASET_STD)),
-        interpolation=preprocess.get("interpolation", "bicubic"),
-        resize="squash" if preprocess.get("resize_mode") == "squash" else "crop",
+        mean=_three(own["mean"]),
+        std=_three(own["std"]),
+        # open_clip itself takes bicubic for every other word, such as random
+        interpolation="bilinear" if own["interpolation"] == "bilinear" else "bicubic",
+        resize=resize_named(mode, RESIZE_OF),
+        fill=_three(fill) if mode == "longest" else (0, 0, 0),
     )
+
+
+# open_clip's names of what is done with images that are not square
+RESIZE_OF = {"shortest": "crop", "squash": "squash", "longest": "longest"}
+
+
+def _three(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,) * 3
 
 
 def _network(

@@ -181,11 +181,12 @@ class LoadedBaseline:
     compute: Callable[[StimulusSet], np.ndarray]
 
 
-IMAGE_OPTIONS = frozenset({"size", "crop", "mean", "std", "interpolation", "resize"})
+IMAGE_OPTIONS = frozenset({"size", "crop", "mean", "std", "interpolation", "resize", "fill"})
 TOKEN_OPTIONS = frozenset({"skip_first_token", "skip_tokens", "max_length"})
 
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+RESIZES = ("crop", "squash", "longest")
 _LARGEST = 1_000_000  # of any whole number: pixels of a side, tokens, filters
 
 
@@ -306,7 +307,8 @@ _CHECKS: dict[str, Callable[[Options, str], object]] = {
     "mean": lambda options, key: options.floats(key, None, 3),
     "std": lambda options, key: options.floats(key, None, 3, above=0),
     "interpolation": _one_of(*FILTERS),
-    "resize": _one_of("crop", "squash"),
+    "resize": _one_of(*RESIZES),
+    "fill": lambda options, key: options.floats(key, None, 3, above=-1, most=255),
     "skip_first_token": _one_of("yes", "no"),
     "weights": _one_of("by_name", "in_order"),
     "device_map": _one_of("none", "auto"),

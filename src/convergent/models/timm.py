@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import ModelError, UnknownKeyError, did_you_mean
-from convergent.models.images import ImageTransform, image_transform
+from convergent.models.images import ImageTransform, image_transform, resize_named, square
 from convergent.models.place import build, freeze
 from convergent.models.source import IMAGE_OPTIONS, TOKEN_OPTIONS, LoadedModel, LoadRequest
 from convergent.models.state import Reading, fill, load_in_order, open_state
@@ -147,11 +147,17 @@ def _own_transform(module: torch.nn.Module) -> ImageTransform:
     from timm.data import resolve_data_config
 
     own = resolve_data_config(model=module)
+    mode = own["crop_mode"] or "center"
     return ImageTransform(
-        size=int(own["input_size"][-1]),
+        size=square(own["input_size"][-2:]),
         crop=float(own["crop_pct"]),
         mean=tuple(own["mean"]),
         std=tuple(own["std"]),
         interpolation=own["interpolation"] if own["interpolation"] != "random" else "bicubic",
-        resize="squash" if own["crop_mode"] == "squash" else "crop",
+        resize=resize_named(mode, RESIZE_OF),
+        fill=tuple(round(255 * v) for v in own["mean"]) if mode == "border" else (0, 0, 0),
     )
+
+
+# timm's names of what is done with images that are not square
+RESIZE_OF = {"center": "crop", "squash": "squash", "border": "longest"}

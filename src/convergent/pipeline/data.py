@@ -64,8 +64,10 @@ def write_stimuli(study: Study, dataset: str) -> None:
         "modality": stimuli.modality,
         "design": stimuli.design,
         "simulated": reader.simulated,
-        "stimuli_sha256": stimuli.digest,
+        "stimuli_sha256": stimuli.digest,  # reads all images, so that their conversions are known
     }
+    if stimuli.conversions:
+        attrs["image_conversions"] = dict(sorted(stimuli.conversions.items()))
     write_store(request.path, "stimuli", arrays, attrs)
     log.info("%d stimuli of '%s'", len(stimuli), dataset)
 
@@ -92,6 +94,7 @@ def read_stimuli(study: Study, dataset: str) -> StimulusSet:
         texts=None if texts is None else tuple(str(text) for text in texts),
         **{name: store.arrays.get(name) for name in _OPTIONAL},
         known_digest=store.attrs["stimuli_sha256"] if large else "",
+        conversions=store.attrs.get("image_conversions", {}),
     )
     if stimuli.digest != store.attrs["stimuli_sha256"]:
         raise IdError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convergent.errors import ConvergentError
+from convergent.models.open_clip import RESIZE_OF
 from convergent.study.types import Modality
 from convergent.zoo._build import Built, Progress, Table, Wanted
 from convergent.zoo._families import open_clip_family
@@ -170,8 +171,9 @@ def _preprocessing(pair: Pair) -> dict[str, str]:
         "std": _numbers(config.get("std") or open_clip.OPENAI_DATASET_STD),
         "interpolation": config.get("interpolation") or "bicubic",
     }
-    if config.get("resize_mode") == "squash":
-        options["resize"] = "squash"
+    resize = RESIZE_OF[config.get("resize_mode") or "shortest"]
+    if resize != "crop":
+        options["resize"] = resize
     return options
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convergent.errors import ConvergentError
+from convergent.models.timm import RESIZE_OF
 from convergent.zoo._build import Built, Progress, Table, Wanted
 from convergent.zoo._families import timm_family
 from convergent.zoo._figures import Figures
@@ -102,8 +103,10 @@ def _row(name: str, tested: dict[str, str], proposal: Proposal, config: Any) -> 
         "std": _numbers(config.std),
         "interpolation": tested["interpolation"],
     }
-    if config.crop_mode == "squash":
-        preprocessing["resize"] = "squash"
+    if RESIZE_OF[config.crop_mode] != "crop":
+        preprocessing["resize"] = RESIZE_OF[config.crop_mode]
+    if config.crop_mode == "border":
+        preprocessing["fill"] = _numbers(tuple(round(255 * value) for value in config.mean))
     return ModelRow(
         model=name,
         family=timm_family(architecture, model_entrypoint(name).__module__.rpartition(".")[2]),

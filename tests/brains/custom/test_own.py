@@ -86,6 +86,60 @@ def test_images_are_cut_to_a_square_and_resized(images):
     assert OwnData(file=str(images)).stimuli().images.shape == (60, 16, 16, 3)
 
 
+def stored_conversions(path: Path) -> dict[str, int]:
+    """As the stimuli's store has them, written and read."""
+    from convergent.pipeline.data import read_stimuli, write_stimuli
+    from convergent.study import Study
+
+    folder = path.parent
+    row = {
+        "model": "m", "family": "f", "modality": "vision", "source": "timm", "reference": "a/b",
+        "architecture": "test_vit", "parameters": "1", "layers": "norm", "width": "8",
+        "layout": "tokens", "pooling": "mean", "precision": "float32",
+    }  # fmt: skip
+    (folder / "models.tsv").write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    data = {"reader": "own", "modality": "vision", "design": "items", "subjects": ["01"]}
+    config = {
+        "study": "s", "title": "t", "results": str(folder / "results"),
+        "tables": {"models": ["models.tsv"]},
+        "datasets": {"d": {**data, "options": {"file": str(path)}}}, "fit": {"permutations": 0},
+    }  # fmt: skip
+    (folder / "s.yaml").write_text(yaml.safe_dump(config))
+    study = Study.load(folder / "s.yaml")
+    write_stimuli(study, "d")
+    return dict(read_stimuli(study, "d").conversions)
+
+
+def test_pictures_of_all_kinds_are_read_and_counted(images):
+    """Rotated to another size, under alpha, of 16 bits: each in its one way (test_pictures)."""
+    from PIL import Image
+
+    folder, rng = images.parent / "images", np.random.default_rng(0)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = rng.integers(0, 256, (16, 32, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / "image002.png", exif=exif)
+    with pytest.raises(DataError, match=r"002\.png: image of 16 x 32 pixels, the first has 32"):
+        OwnData(file=str(images)).stimuli()
+    edit(images, stimuli__size=16)
+    found = OwnData(file=str(images)).stimuli()
+    square = Image.fromarray(np.rot90(pixels, -1)[8:24])
+    np.testing.assert_array_equal(found.images[2], np.asarray(square))
+    clear = np.zeros((32, 32, 4), np.uint8)
+    Image.fromarray(clear).save(folder / "image003.png")
+    with pytest.raises(DataError, match=r"003\.png: 100.0% of the pixels.*stimuli\.background"):
+        OwnData(file=str(images)).stimuli()
+    edit(images, stimuli__background=[10, 20, 30])
+    found = OwnData(file=str(images)).stimuli()
+    assert (found.images[3] == [10, 20, 30]).all()
+    kinds = {"as stored": 58, "rotated as EXIF says": 1, "laid on the background": 1}
+    assert found.conversions == kinds
+    assert stored_conversions(images) == kinds
+    edit(images, stimuli__background=[10, 20, 256])
+    with pytest.raises(ConfigError, match="background"):
+        OwnData(file=str(images)).stimuli()
+
+
 def test_ceilings_are_the_planted_ones_of_repeats_and_subjects(images, story):
     found = read(images).noise_ceiling.reshape(4, 5).mean(axis=1)
     np.testing.assert_allclose(found[:3], 2 / 3, atol=0.08)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import re
+import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +18,24 @@ from numpy.typing import NDArray
 from convergent.brains.atlas import quiet_nibabel
 from convergent.brains.custom.config import OwnConfig, fill, found, hemispheres, side_of_name
 from convergent.brains.custom.stimuli import Text, column, read_list, read_table
-from convergent.errors import DataError, IdError
+from convergent.errors import ConvergentError, DataError, IdError
 from convergent.names import location_error
 
 _READABLE = (
     ".npy", ".npz", ".zarr", ".zarr.zip", ".nii", ".nii.gz", ".gii", ".gii.gz",
-    ".dscalar.nii", ".dtseries.nii", ".mgh", ".mgz",
+    ".dscalar.nii", ".dtseries.nii", ".pscalar.nii", ".ptseries.nii", ".mgh", ".mgz",
 )  # fmt: skip
+_CIFTI_INTENTS = range(3000, 3100)  # codes that NIfTI 2 sets aside for CIFTI
+Inside = Literal["positive"] | tuple[int, ...] | None
 
 
-def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int) -> Any:
+def open_values(
+    path: Path, *, key: str | None, mask: Path | None, samples: int, inside: Inside = None
+) -> Any:
     """Open a file of responses without reading more than it must.
+
+    What has a checksum (gzip, zip) is compared with it as it is read; NumPy's .npy, zarr folders
+    and uncompressed images have none, and only their sizes are checked.
 
     Parameters
     ----------
@@ -33,9 +43,11 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
     key : str or None
         Array inside an .npz or zarr group.
     mask : Path or None
-        Volume whose voxels that are not 0 are the targets, in the order of NumPy (C order).
+        Volume whose voxels inside are the targets, in the order of NumPy (C order).
     samples : {0, 1}
         Axis of the samples in arrays; images have theirs.
+    inside : {"positive"}, tuple of int or None
+        Values of the mask; None for a mask of 0 and 1.
 
     Returns
     -------
@@ -45,50 +57,79 @@ def open_values(path: Path, *, key: str | None, mask: Path | None, samples: int)
     Raises
     ------
     DataError
-        Missing, of another format or shape, or a mask that does not fit.
+        Missing, damaged, of another format, shape or type, or a mask that does not fit.
     """
     _require(path)
-    check_gzip(path)
-    volume = path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
-    if mask is not None and not volume:
-        raise DataError("a mask for what is no volume", where=str(path), fix="leave out the mask")
-    try:
+    with _told(path):
+        volume = is_volume(path)
+        if mask is not None and not volume:
+            raise DataError(
+                "a mask for what is no volume", where=str(path), fix="leave out the mask"
+            )
         if volume:
-            return _volume(path, mask)
+            return _volume(path, mask, inside)
         values = _plain(path, key)
-    except DataError:
-        raise
-    except Exception as error:  # what libraries raise on a broken file is theirs to choose
-        raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
-    if values.ndim != 2:
-        raise DataError(
-            f"array of shape {values.shape}",
-            where=str(path),
-            fix="give two axes, samples and targets",
-        )
-    if values.dtype.kind not in "iuf":
-        raise DataError(f"values of type {values.dtype}", where=str(path), fix="give real numbers")
-    return _Transposed(values) if samples == 1 and not _is_image(path) else values
+        if len(values.shape) != 2:
+            raise DataError(
+                f"array of shape {values.shape}",
+                where=str(path),
+                fix="give two axes, samples and targets",
+            )
+        _check_real(values.dtype, path)
+        if isinstance(values, _Lazy):
+            return values
+        return _Lazy(values, path, samples == 1 and not _is_image(path))
 
 
-def read_vector(path: Path, *, key: str | None, mask: Path | None) -> NDArray[np.float64]:
+def read_vector(
+    path: Path, *, key: str | None, mask: Path | None, inside: Inside = None
+) -> NDArray[np.float64]:
     """One number a target: an array of one axis, a volume, or a surface or CIFTI map."""
     _require(path)
     if path.suffix in (".npy", ".npz") or path.name.endswith((".zarr", ".zarr.zip")):
-        try:
-            values = np.asarray(_plain(path, key)[...], dtype=np.float64)
-        except DataError:
-            raise
-        except Exception as error:
-            raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
+        with _told(path):
+            stored = _plain(path, key)
+            _check_real(stored.dtype, path)
+            values = np.asarray(stored[...], dtype=np.float64)
         if values.ndim != 1:
             raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")
         return values
-    found = np.asarray(open_values(path, key=key, mask=mask, samples=0)[:, :], dtype=np.float64)
-    if len(found) != 1:
-        raise DataError(f"{len(found)} maps", where=str(path), fix="give one")
-    vector: NDArray[np.float64] = found[0]
+    opened = open_values(path, key=key, mask=mask, samples=0, inside=inside)
+    maps = np.asarray(opened[:, :], dtype=np.float64)
+    if len(maps) != 1:
+        raise DataError(f"{len(maps)} maps", where=str(path), fix="give one")
+    vector: NDArray[np.float64] = maps[0]
     return vector
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """One line for whatever libraries raise on a broken file, which is theirs to choose."""
+    try:
+        yield
+    except ConvergentError:
+        raise
+    except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        raise DataError(
+            f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
+        ) from None
+    except Exception as error:
+        if re.search("pickle|python objects|object arrays", str(error), re.IGNORECASE):
+            raise DataError(
+                "it holds Python objects, which are not read: they may run any program",
+                where=str(path),
+                fix="save the array of numbers alone, with numpy.save",
+            ) from None
+        raise DataError(
+            f"cannot be read: {str(error) or type(error).__name__}",
+            where=str(path),
+            fix="check it, or copy it again",
+        ) from None
+
+
+def _check_real(dtype: np.dtype[Any], path: Path) -> None:
+    if dtype.kind not in "iuf":
+        raise DataError(f"values of type {dtype}", where=str(path), fix="give real numbers")
 
 
 def _require(path: Path) -> None:
@@ -99,40 +140,57 @@ def _require(path: Path) -> None:
         raise DataError("this is no file", where=str(path), fix="give the path of a file")
 
 
-class _Transposed:
-    """An array (target, sample), sliced as (sample, target)."""
+class _Lazy:
+    """An array of two axes that is read slice by slice, as (sample, target).
 
-    def __init__(self, values: Any) -> None:
-        self._values = values
-        self.shape, self.dtype, self.ndim = values.shape[::-1], values.dtype, 2
+    Parameters
+    ----------
+    values : array
+        Of NumPy, zarr or nibabel, sliced as ``[a:b, c:d]``.
+    path : Path
+        For messages: damage shows only as a slice is read.
+    turned : bool
+        Whether the values are (target, sample).
+    """
+
+    ndim = 2
+
+    def __init__(self, values: Any, path: Path, turned: bool) -> None:
+        self._values, self._path, self._turned = values, path, turned
+        shape = tuple(values.shape)
+        self.shape, self.dtype = shape[::-1] if turned else shape, values.dtype
 
     def __getitem__(self, key: tuple[slice, slice]) -> np.ndarray:
-        return np.asarray(self._values[key[1], key[0]]).T
+        with _told(self._path):
+            part = np.asarray(self._values[key[::-1] if self._turned else key])
+        return part.T if self._turned else part
 
 
 def _plain(path: Path, key: str | None) -> Any:
     name = path.name
     if name.endswith(".npy"):
-        return np.load(path, mmap_mode="r", allow_pickle=False)
+        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        said, there = values.offset + values.nbytes, path.stat().st_size
+        if said != there:
+            raise DataError(
+                f"the file has {there} bytes, its array {said}",
+                where=str(path),
+                fix="save it again",
+            )
+        return values
     if name.endswith(".npz"):
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             return archive[_key(path, key, list(archive))]
     if name.endswith((".zarr", ".zarr.zip")):
         return _zarr(path, key)
-    if _is_cifti(path):
-        import nibabel as nib
-
-        with quiet_nibabel():
-            return nib.load(path).dataobj
+    if name.endswith((".nii", ".nii.gz")):
+        return _cifti(path)
     if name.endswith((".gii", ".gii.gz")):
         return _gifti(path)
     if name.endswith((".mgh", ".mgz")):
-        import nibabel as nib
-
-        content = path.read_bytes()
-        if name.endswith(".mgz"):
-            content = gzip.decompress(content)
-        image = np.asarray(nib.MGHImage.from_bytes(content).dataobj)
+        stored = _loaded(path)
+        _check_real(stored.get_data_dtype(), path)
+        image = np.asarray(stored.dataobj)
         return image.reshape(-1, image.shape[3] if image.ndim == 4 else 1, order="F").T
     raise DataError("unknown format", where=str(path), fix=f"give one of {', '.join(_READABLE)}")
 
@@ -166,32 +224,62 @@ def _zarr(path: Path, key: str | None) -> Any:
     return opened
 
 
-def check_gzip(path: Path) -> None:
-    """Read a compressed file to its end, where its checksum is; parts of it are not checked.
+@contextmanager
+def open_image(path: Path) -> Iterator[Any]:
+    """Open a volume or surface (``.nii``, ``.nii.gz``, ``.mgh``, ``.mgz``) to read it once.
+
+    A compressed file is read in order and to its end, where its checksum is: nibabel alone reads
+    pieces and never gets there.
+
+    Yields
+    ------
+    nibabel.Nifti1Image, nibabel.MGHImage or another class of nibabel
+        Its values are read while it is open.
 
     Raises
     ------
-    DataError
-        The file is damaged or truncated.
+    OSError, EOFError, zlib.error
+        At the end, where a compressed file is damaged or truncated.
     """
-    if path.suffix not in (".gz", ".mgz") or not path.is_file():
+    import nibabel as nib
+
+    surface, compressed = path.suffix in (".mgh", ".mgz"), path.suffix in (".gz", ".mgz")
+    if not surface:
+        with quiet_nibabel():
+            image = nib.load(path)
+    if not (surface or compressed):
+        yield image
         return
-    try:
-        with gzip.open(path) as stream:
-            while stream.read(1 << 20):
-                pass
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"the compressed file is damaged ({error})", where=str(path), fix="copy it again"
-        ) from None
+    kind = nib.MGHImage if surface else type(image)  # nibabel leaves files of MGH open
+    with ExitStack() as files:
+        stream: Any = files.enter_context(path.open("rb"))
+        if compressed:
+            stream = files.enter_context(gzip.GzipFile(fileobj=stream))
+        yield kind.from_stream(stream)
+        while compressed and stream.read(1 << 20):
+            pass
+
+
+def _loaded(path: Path) -> Any:
+    """An image of a surface or of CIFTI, by nibabel; compressed ones as a whole."""
+    import nibabel as nib
+
+    compressed = path.suffix in (".gz", ".mgz")
+    with quiet_nibabel():
+        if not compressed and path.suffix != ".mgh":
+            return nib.load(path)
+        content = path.read_bytes()
+        kinds = {".gii.gz": nib.GiftiImage, ".nii.gz": nib.Cifti2Image}
+        kind = next((k for end, k in kinds.items() if path.name.endswith(end)), nib.MGHImage)
+        return kind.from_bytes(gzip.decompress(content) if compressed else content)
 
 
 def _gifti(path: Path) -> np.ndarray:
-    import nibabel as nib
-
-    arrays = [item.data for item in nib.load(path).darrays]
+    arrays = [item.data for item in _loaded(path).darrays]
     if not arrays or len({array.shape for array in arrays}) != 1:
         raise DataError("maps of several lengths", where=str(path), fix="give one map a sample")
+    for array in arrays:
+        _check_real(array.dtype, path)
     if arrays[0].ndim == 2 and len(arrays) == 1:  # one matrix (vertex, sample)
         return np.asarray(arrays[0]).T
     return np.stack(arrays)
@@ -260,10 +348,13 @@ def structures(path: Path, named: str, size: int) -> list[Structure]:
 def _brain_models(path: Path) -> list[Structure]:
     import nibabel as nib
 
-    with quiet_nibabel():
-        axis = nib.load(path).header.get_axis(1)
-    if not isinstance(axis, nib.cifti2.BrainModelAxis):
+    with _told(path):
+        axes = [
+            axis for axis in _axes(_loaded(path)) if isinstance(axis, nib.cifti2.BrainModelAxis)
+        ]
+    if not axes:
         return []
+    axis = axes[0]
     found = []
     for name, part, model in axis.iter_structures():
         bare = name.removeprefix("CIFTI_STRUCTURE_")
@@ -292,6 +383,56 @@ def _anatomical(path: Path, size: int) -> list[Structure]:
     return [Structure(side, True, size, None, f"its AnatomicalStructurePrimary is {word}")]
 
 
+def _cifti(path: Path) -> Any:
+    """Values (sample, grayordinate or parcel) of a CIFTI file, whichever axis comes first."""
+    image = _loaded(path)
+    axes = [type(axis).__name__.removesuffix("Axis") for axis in _axes(image)]
+    order = ["samples" if name in ("Scalar", "Series") else name for name in axes]
+    order = ["targets" if name in ("BrainModel", "Parcels") else name for name in order]
+    _check_real(image.get_data_dtype(), path)
+    if order == ["samples", "targets"]:
+        return _Lazy(image.dataobj, path, turned=False)
+    if order == ["targets", "samples"]:
+        return _Lazy(image.dataobj, path, turned=True)
+    raise DataError(
+        f"a CIFTI file of the axes {' and '.join(axes)}",
+        where=str(path),
+        fix="give maps or time points of grayordinates or parcels (dscalar, dtseries, pscalar, "
+        "ptseries)",
+    )
+
+
+def _axes(image: Any) -> list[Any]:
+    return [image.header.get_axis(number) for number in range(len(image.shape))]
+
+
+def names_of_targets(path: Path) -> Text:
+    """Names of a CIFTI file's parcels, or of the labels of the first map of a ``.dlabel.nii``.
+
+    Raises
+    ------
+    DataError
+        Damaged, or neither of the two.
+    """
+    _require(path)
+    with _told(path):
+        image = _loaded(path)
+        for axis in _axes(image):
+            if hasattr(axis, "label"):
+                keys = np.rint(np.asarray(image.dataobj)[0]).astype(np.int64)
+                known = {key: name for key, (name, _) in axis.label[0].items()}
+                found = [known.get(key, f"label{key}") for key in keys.tolist()]
+                return np.array(["" if name == "???" else name for name in found], dtype=np.str_)
+        for axis in _axes(image):
+            if type(axis).__name__ == "ParcelsAxis":
+                return np.array(axis.name, dtype=np.str_)
+    raise DataError(
+        "grayordinates have no names",
+        where=str(path),
+        fix="give a file of parcels (ptseries, pscalar) or labels (dlabel), or regions.atlas",
+    )
+
+
 def response_volumes(config: OwnConfig, folder: Path, subject: str) -> list[tuple[Path, Any]]:
     """Volumes of a subject's runs, of which no values are read; empty where they are none.
 
@@ -309,13 +450,11 @@ def response_volumes(config: OwnConfig, folder: Path, subject: str) -> list[tupl
     opened: list[tuple[Path, Any]] = []
     for run in runs:
         path = fill(folder, said.replace("{run}", run), subject=subject)
-        if not path.name.endswith((".nii", ".nii.gz")) or _is_cifti(path):
-            return []
         _require(path)
-        try:
+        with _told(path):
+            if not is_volume(path):
+                return []
             image = nib.load(path)
-        except Exception as error:
-            raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
         opened.append((path, image))
         if not same_grid(image, opened[0][1]):
             raise DataError(
@@ -340,51 +479,134 @@ def mirrored(image: Any, other: Any) -> str:
     return ": one is mirrored" if hands[0] * hands[1] < 0 else ""
 
 
-def _volume(path: Path, mask: Path | None) -> NDArray[np.float32]:
-    """Masked voxels of a NIfTI, one volume at a time."""
-    import nibabel as nib
+def open_mask(path: Path) -> Any:
+    """Read a mask or label volume of three axes.
 
-    image = nib.load(path)
-    shape = image.shape if len(image.shape) == 4 else (*image.shape, 1)
-    inside = np.ones(shape[:3], dtype=bool)
-    if mask is not None:
-        drawn = open_mask(mask)
-        inside = np.asarray(drawn.dataobj) != 0
-        if not same_grid(drawn, image):
+    Returns
+    -------
+    nibabel image
+        Its values are in memory.
+
+    Raises
+    ------
+    DataError
+        Missing, damaged, of other axes or of another type than real numbers.
+    """
+    _require(path)
+    with _told(path), open_image(path) as image:
+        if len(image.shape) != 3:
             raise DataError(
-                f"mask {mask.name} of shape {inside.shape} is on another grid than the responses "
-                f"{shape[:3]}" + mirrored(drawn, image),
-                where=str(path),
-                fix="resample the mask to the responses",
+                f"volume of shape {image.shape}", where=str(path), fix="give three axes"
             )
-    values = np.empty((shape[3], int(inside.sum())), dtype=np.float32)
-    for number in range(shape[3]):
-        volume = image.dataobj[..., number] if len(image.shape) == 4 else image.dataobj
-        values[number] = np.asarray(volume, dtype=np.float32)[inside]
+        _check_real(image.get_data_dtype(), path)
+        return type(image)(np.asarray(image.dataobj), image.affine, image.header)
+
+
+def read_mask(path: Path, inside: Inside = None) -> tuple[NDArray[np.bool_], Any]:
+    """Read which voxels are targets.
+
+    Parameters
+    ----------
+    path : Path
+    inside : {"positive"}, tuple of int or None
+        Values of the voxels inside. None: 1, where all others are 0 or NaN.
+
+    Returns
+    -------
+    chosen : ndarray of bool, shape (x, y, z)
+    mask : nibabel image
+
+    Raises
+    ------
+    DataError
+        As `open_mask`, values that nothing says the meaning of, or nothing inside.
+    """
+    mask = open_mask(path)
+    values = np.asarray(mask.dataobj)
+    there = np.unique(values[np.isfinite(values)])
+    few = ", ".join(f"{value:g}" for value in there[:6].tolist()) + (", ..." * (there.size > 6))
+    if inside is None:
+        if not np.isin(there, (0, 1)).all():
+            raise DataError(
+                f"a mask of the values {few}",
+                where=str(path),
+                fix="say which are inside: responses.inside: [1, 2], or positive",
+            )
+        chosen = values == 1
+    elif inside == "positive":
+        chosen = values > 0
+    else:
+        unknown = sorted(set(inside) - set(there.tolist()))
+        if unknown:
+            raise DataError(
+                f"responses.inside has {unknown[0]}, the mask has the values {few}",
+                where=str(path),
+                fix="give values that it has",
+            )
+        chosen = np.isin(values, inside)
+    if not chosen.any():
+        raise DataError(
+            f"no voxel is inside the mask of the values {few}",
+            where=str(path),
+            fix="see responses.inside",
+        )
+    return chosen, mask
+
+
+def _volume(path: Path, mask: Path | None, inside: Inside) -> NDArray[np.float32]:
+    """Masked voxels of a NIfTI, one volume at a time."""
+    with open_image(path) as image:
+        shape = image.shape
+        if len(shape) == 5 and shape[3] == 1:  # as SPM and ANTs write vectors
+            pick: tuple[Any, ...] = (..., 0)
+            count = shape[4]
+        elif len(shape) in (3, 4):
+            pick, count = (...,), shape[3] if len(shape) == 4 else 1
+        else:
+            raise DataError(
+                f"volume of shape {shape}",
+                where=str(path),
+                fix="give three axes, and the samples as the fourth",
+            )
+        _check_real(image.get_data_dtype(), path)
+        chosen = np.ones(shape[:3], dtype=bool)
+        if mask is not None:
+            chosen, drawn = read_mask(mask, inside)
+            if not same_grid(drawn, image):
+                raise DataError(
+                    f"mask {mask.name} of shape {drawn.shape} is on another grid than the "
+                    f"responses {shape[:3]}" + mirrored(drawn, image),
+                    where=str(path),
+                    fix="resample the mask to the responses",
+                )
+        values = np.empty((count, int(chosen.sum())), dtype=np.float32)
+        for number in range(count):
+            place = (*pick, number) if len(shape) > 3 else pick
+            values[number] = np.asarray(image.dataobj[place], dtype=np.float32)[chosen]
     return values
 
 
-def open_mask(path: Path) -> Any:
-    """Open a mask or label volume of three axes."""
-    import nibabel as nib
-
-    _require(path)
-    check_gzip(path)
-    try:
-        image = nib.load(path)
-    except Exception as error:
-        raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
-    if len(image.shape) != 3:
-        raise DataError(f"volume of shape {image.shape}", where=str(path), fix="give three axes")
-    return image
+def is_volume(path: Path) -> bool:
+    """Whether a file is a NIfTI volume, and not CIFTI, whatever its name has in the middle."""
+    return path.name.endswith((".nii", ".nii.gz")) and not _is_cifti(path)
 
 
 def _is_cifti(path: Path) -> bool:
-    return path.name.endswith((".dscalar.nii", ".dtseries.nii", ".dlabel.nii"))
+    """Whether a NIfTI file is one of CIFTI, by its header."""
+    if not path.name.endswith((".nii", ".nii.gz")):
+        return False
+    import nibabel as nib
+
+    with quiet_nibabel():
+        image = nib.load(path)
+    if isinstance(image, nib.Cifti2Image):
+        return True
+    # nibabel takes a compressed one for a volume of six axes
+    return int(image.header["intent_code"]) in _CIFTI_INTENTS
 
 
 def _is_image(path: Path) -> bool:
-    return _is_cifti(path) or path.name.endswith((".gii", ".gii.gz", ".mgh", ".mgz"))
+    return path.name.endswith((".nii", ".nii.gz", ".gii", ".gii.gz", ".mgh", ".mgz"))
 
 
 BLOCK_BYTES = 64 << 20
@@ -419,8 +641,39 @@ class Samples:
         return sum(run[0].shape[0] for run in self.runs), widths[0]
 
     def targets(self, start: int, stop: int) -> np.ndarray:
-        """Read targets ``start`` to ``stop`` of all samples, as float64."""
-        return np.concatenate([_columns(run, start, stop) for run in self.runs])
+        """Read targets ``start`` to ``stop`` of all samples, as float64.
+
+        Raises
+        ------
+        DataError
+            A sample has no value at all: nothing was measured there.
+        """
+        block = np.concatenate([_columns(run, start, stop) for run in self.runs])
+        if start == 0:
+            empty = np.flatnonzero(~np.isfinite(block).any(axis=1))
+            while empty.size and stop < self.shape[1]:
+                start, stop = stop, 2 * stop
+                more = np.concatenate([_columns(run, start, stop) for run in self.runs])
+                empty = empty[~np.isfinite(more[empty]).any(axis=1)]
+            if empty.size:
+                raise self._unmeasured(empty)
+        return block
+
+    def _unmeasured(self, empty: np.ndarray) -> DataError:
+        first, place = int(empty[0]), 0
+        while len(self.runs) > 1 and first >= self.runs[place][0].shape[0]:
+            first -= self.runs[place][0].shape[0]
+            place += 1
+        of = f" of run {place + 1} (of {len(self.runs)})" if len(self.runs) > 1 else ""
+        stimulus = "" if self.ids is None else f", stimulus '{self.ids[empty[0]]}'"
+        return DataError(
+            f"{empty.size} samples have no value in any target, such as sample {first + 1}{of}"
+            f"{stimulus}",
+            where=self.where,
+            fix="give their values: the volumes of a story cannot be left out"
+            if self.ids is None
+            else "leave them out of the responses and of responses.ids",
+        )
 
     def blocks(self) -> list[tuple[int, int]]:
         """Ranges of targets that are read together."""
@@ -454,6 +707,7 @@ def open_samples(config: OwnConfig, folder: Path, subject: str) -> Samples:
     runs = found(folder, said.files, "run", subject=subject) if "{run}" in said.files else [""]
     if not runs:
         raise DataError("no file of any run", where=where, fix="check responses.files")
+    response_volumes(config, folder, subject)
     opened: list[list[Any]] = []
     places: list[list[Structure]] = []
     ids: list[Text] = []
@@ -496,7 +750,10 @@ def _open_run(
     sides = hemispheres(folder, pattern, subject) if "{hemi}" in pattern else ("",)
     mask = None if said.mask is None else fill(folder, said.mask, subject=subject)
     paths = [fill(folder, pattern, subject=subject, hemi=side) for side in sides]
-    parts = [open_values(path, key=said.key, mask=mask, samples=said.samples) for path in paths]
+    parts = [
+        open_values(path, key=said.key, mask=mask, samples=said.samples, inside=said.inside)
+        for path in paths
+    ]
     counts = {part.shape[0] for part in parts}
     if len(counts) > 1:
         raise DataError(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains.custom.arrays import Samples, averaged, read_vector
+from convergent.brains.custom.arrays import Samples, averaged, is_volume, read_vector
 from convergent.brains.custom.config import OwnConfig, fill, hemispheres
 from convergent.brains.custom.stimuli import Text
 from convergent.brains.noise import (
@@ -37,7 +37,15 @@ def given(config: OwnConfig, folder: Path, subject: str, repeats: NDArray[np.int
     paths = _hemispheres(folder, said.file, subject)
     inside = None if mask is None else fill(folder, mask, subject=subject)
     values = np.concatenate(
-        [read_vector(path, key=said.key, mask=inside if _volume(path) else None) for path in paths]
+        [
+            read_vector(
+                path,
+                key=said.key,
+                mask=inside if is_volume(path) else None,
+                inside=config.responses.inside,
+            )
+            for path in paths
+        ]
     )
     top = {"r2": 1.0, "r": 1.0, "percent": 100.0, "ncsnr": np.inf}[said.units]
     wrong = np.flatnonzero((values < 0) | (values > top * (1 + 1e-6)))
@@ -84,10 +92,6 @@ def _hemispheres(folder: Path, pattern: str, subject: str) -> list[Path]:
         fill(folder, pattern, subject=subject, hemi=hemi)
         for hemi in hemispheres(folder, pattern, subject)
     ]
-
-
-def _volume(path: Path) -> bool:
-    return path.name.endswith((".nii", ".nii.gz")) and ".d" not in path.name
 
 
 Shown = tuple[Text | None, np.ndarray, np.ndarray]

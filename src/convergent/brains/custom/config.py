@@ -16,6 +16,8 @@ from convergent.sections import Real, Section, Whole, explain
 from convergent.text_files import read_yaml
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Label = Annotated[int, Field(strict=True, ge=-(2**31), lt=2**31)]
+Level = Annotated[Whole, Field(ge=0, le=255)]
 
 
 class StimuliConfig(Section):
@@ -26,6 +28,7 @@ class StimuliConfig(Section):
     images: Location | None = None
     file: Text = "file"
     size: Whole | None = Field(default=None, ge=8, le=10_000)
+    background: tuple[Level, Level, Level] | None = None
     text: Text = "text"
     onset: Text = "onset"
     offset: Text = "offset"
@@ -39,6 +42,7 @@ class ResponsesConfig(Section):
     files: Location
     key: Text | None = None
     mask: Location | None = None
+    inside: Literal["positive"] | tuple[Label, ...] | None = None
     samples: Literal[0, 1] = 0
     ids: Location | None = None
     id: Text = "stimulus_id"
@@ -55,6 +59,7 @@ class RegionsConfig(Section):
     labels: Location | None = None
     image: Location | None = None
     names: Location | None = None
+    background: tuple[Label, ...] | None = None
     atlas: Text | None = None
     space: Text | None = None
     whole: Text | None = None
@@ -72,8 +77,10 @@ class RegionsConfig(Section):
             )
         if (self.atlas is None) != (self.space is None):
             raise ValueError("atlas and space go together")
-        if self.names is not None and self.image is None:
-            raise ValueError("names are those of an image's numbers: give image")
+        if self.image is None and self.labels is None:
+            for key in ("names", "background"):
+                if getattr(self, key) is not None:
+                    raise ValueError(f"{key} is about numbers of regions: give image or labels")
         return self
 
 
@@ -123,6 +130,15 @@ class OwnConfig(Section):
         for one, other in same_but_case(value):
             raise ValueError(f"'{one}' and '{other}' differ in case only")
         return value
+
+    @model_validator(mode="after")
+    def _inside_of_a_mask(self) -> Self:
+        said = self.responses
+        if said.inside is not None and said.mask is None:
+            raise ValueError("responses.inside says which voxels of a mask: give responses.mask")
+        if said.inside == ():
+            raise ValueError("responses.inside is empty: give values of the mask, or positive")
+        return self
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

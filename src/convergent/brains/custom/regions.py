@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convergent.brains.atlas import (
     SPACES,
@@ -20,7 +21,9 @@ from convergent.brains.atlas import (
 from convergent.brains.custom.arrays import (
     Structure,
     mirrored,
+    names_of_targets,
     open_mask,
+    read_mask,
     response_volumes,
     same_grid,
 )
@@ -62,7 +65,7 @@ def target_regions(
         # once with hemispheres apart, whatever is asked for: names then say which side is meant
         names = label_targets(said.atlas, said.space, directory=directory)
     elif said.labels is not None:
-        names = read_list(fill(folder, said.labels, subject=subject), "region", "regions.labels")
+        names = _listed(config, folder, subject)
     else:
         names = _from_image(config, folder, subject)
     known, member = np.unique(names, return_inverse=True)
@@ -135,54 +138,116 @@ def _check_sides(names: Text, sides: Text, structures: Sequence[Structure], subj
             )
 
 
+def _listed(config: OwnConfig, folder: Path, subject: str) -> Text:
+    """A name a target: text, numbers with or without names, or parcels and labels of CIFTI."""
+    assert config.regions.labels is not None
+    path = fill(folder, config.regions.labels, subject=subject)
+    if path.name.endswith(".nii"):
+        return names_of_targets(path)
+    names = read_list(path, "region", "regions.labels", empty=True)
+    names = np.where(names == "n/a", "", names)  # what BIDS writes where there is nothing
+    try:
+        numbers = np.where(names == "", "nan", names).astype(np.float64)
+    except ValueError:  # a name among them
+        if config.regions.names is not None or config.regions.background is not None:
+            raise DataError(
+                "labels that are no numbers",
+                where=str(path),
+                fix="leave out regions.names and regions.background",
+            ) from None
+        return names
+    return _named(config, folder, numbers, path, "")
+
+
 def _from_image(config: OwnConfig, folder: Path, subject: str) -> Text:
     """Names of a label volume's numbers at the voxels of the mask."""
     said = config.regions
     assert said.image is not None
     path = fill(folder, said.image, subject=subject)
     image = open_mask(path)
-    values = np.nan_to_num(np.asarray(image.dataobj, dtype=np.float64))
-    if not np.array_equal(values, np.rint(values)):
-        raise DataError(
-            "labels are not whole numbers",
-            where=str(path),
-            fix="use the labels as drawn, or resample them with nearest neighbours",
-        )
-    keys = np.maximum(values.astype(np.int64), 0)
-    inside = np.ones(keys.shape, dtype=bool)
+    values = np.asarray(image.dataobj, dtype=np.float64)
+    inside = np.ones(values.shape, dtype=bool)
     if config.responses.mask is not None:
-        mask = open_mask(fill(folder, config.responses.mask, subject=subject))
-        inside = np.asarray(mask.dataobj) != 0
+        drawn = fill(folder, config.responses.mask, subject=subject)
+        inside, mask = read_mask(drawn, config.responses.inside)
         _check_grid(image, mask, "mask", path)
     for _, responses in response_volumes(config, folder, subject)[:1]:
         _check_grid(image, responses, "responses", path)
-    found = keys[inside]
-    names = {0: ""}
+    named = _named(config, folder, values[inside], path, "label")
     if said.names is not None:
-        listed = folder / said.names
-        table = read_table(listed)
-        regions = column(table, "region", listed, "its header").tolist()
-        for key, name in zip(column(table, "key", listed, "its header"), regions, strict=True):
-            if not re.fullmatch(r"-?[0-9]{1,9}", key):
-                raise DataError(
-                    f"key '{shown(key)}' of region '{shown(name)}' is no whole number",
-                    where=str(listed),
-                    fix="give the number that the image has in the region",
-                )
-            names[int(key)] = name
-    else:
-        names |= {int(key): f"label{key}" for key in np.unique(found) if key != 0}
-    unknown = sorted(set(np.unique(found).tolist()) - set(names))
-    if unknown:
+        _check_halves(image, np.nan_to_num(values), _names(folder / said.names), path)
+    return named
+
+
+def _named(
+    config: OwnConfig, folder: Path, values: NDArray[np.float64], path: Path, prefix: str
+) -> Text:
+    """Names of numbers, empty for the background, which is 0 unless it is said or named.
+
+    Raises
+    ------
+    DataError
+        Numbers that are not whole, negative ones of which nothing is said, or one without a name.
+    """
+    said = config.regions
+    known = ~np.isnan(values)  # NaN is what many tools write outside of everything
+    broken = values[known & ((values != np.rint(values)) | (np.abs(values) >= 2**31))]
+    if broken.size:
         raise DataError(
-            f"label {unknown[0]} of {path.name} has no name",
-            where=str(folder / str(said.names)),
-            fix="add a row (key, region) for each label",
+            f"{broken.size} labels are not whole numbers, such as {broken[0]:g}",
+            where=str(path),
+            fix="resample labels with nearest neighbours, which mixes none",
         )
-    keys_in_order, member = np.unique(found, return_inverse=True)
-    lookup = np.array([names[int(key)] for key in keys_in_order], dtype=np.str_)
-    _check_halves(image, keys, names, path)
-    return np.asarray(lookup[member.reshape(-1)])
+    keys = np.where(known, values, 0).astype(np.int64)
+    names = None if said.names is None else _names(folder / said.names)
+    background = (0,) if said.background is None else said.background
+    if names is not None and said.background is not None and set(names) & set(background):
+        raise DataError(
+            f"label {min(set(names) & set(background))} has a name and is background",
+            where=str(folder / str(said.names)),
+            fix="leave it out of one",
+        )
+    there = np.unique(keys[known])
+    without = [key for key in there.tolist() if key not in background and key not in (names or {})]
+    if names is not None and without:
+        raise DataError(
+            f"label {without[0]} of {path.name} has no name",
+            where=str(folder / str(said.names)),
+            fix="add a row (key, region) for each label, or list it in regions.background",
+        )
+    if without and without[0] < 0:
+        raise DataError(
+            f"label {without[0]}, of which nothing says whether it is a region",
+            where=str(path),
+            fix=f"set regions.background: {[*background, without[0]]}, or name it in regions.names",
+        )
+    text = dict.fromkeys(background, "") | {key: f"{prefix}{key}" for key in without}
+    text |= names or {}
+    order, member = np.unique(keys, return_inverse=True)
+    lookup = np.array([text.get(int(key), "") for key in order], dtype=np.str_)
+    result: Text = np.where(known, lookup[member.reshape(-1)], "")
+    return result
+
+
+def _names(path: Path) -> dict[int, str]:
+    table = read_table(path)
+    names: dict[int, str] = {}
+    regions = column(table, "region", path, "its header").tolist()
+    for key, name in zip(column(table, "key", path, "its header"), regions, strict=True):
+        if not re.fullmatch(r"-?[0-9]{1,9}", key):
+            raise DataError(
+                f"key '{shown(key)}' of region '{shown(name)}' is no whole number",
+                where=str(path),
+                fix="give the number that the image has in the region",
+            )
+        if names.get(int(key), name) != name:
+            raise DataError(
+                f"label {key} has two names, '{shown(names[int(key)])}' and '{shown(name)}'",
+                where=str(path),
+                fix="give one row a label",
+            )
+        names[int(key)] = name
+    return names
 
 
 def _check_grid(image: Any, other: Any, what: str, path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convergent.brains.custom.config import OwnConfig
+from convergent.brains.pictures import AS_STORED, Colour, read_picture
 from convergent.brains.types import StimulusSet
 from convergent.errors import DataError, did_you_mean
 from convergent.names import location_error
@@ -46,8 +47,8 @@ def read_table(path: Path) -> dict[str, Text]:
     return {name: np.array(cells) for name, cells in zip(header, columns, strict=True)}
 
 
-def column(table: dict[str, Text], name: str, path: Path, key: str) -> Text:
-    """One column without empty cells.
+def column(table: dict[str, Text], name: str, path: Path, key: str, *, empty: bool = False) -> Text:
+    """One column, without empty cells unless they mean something.
 
     Raises
     ------
@@ -60,11 +61,11 @@ def column(table: dict[str, Text], name: str, path: Path, key: str) -> Text:
             where=str(path),
             fix=f"{did_you_mean(name, table)} Set {key} to the column's name",
         )
-    empty = np.flatnonzero(table[name] == "")
-    if empty.size:
+    gaps = np.flatnonzero(table[name] == "")
+    if gaps.size and not empty:
         raise DataError(
-            f"{empty.size} cells of column '{name}' are empty",
-            where=f"{path}, row {empty[0] + 2}",
+            f"{gaps.size} cells of column '{name}' are empty",
+            where=f"{path}, row {gaps[0] + 2}",
             fix="fill them, or leave the rows out",
         )
     return table[name]
@@ -94,10 +95,10 @@ def numbers(table: dict[str, Text], name: str, path: Path, key: str) -> NDArray[
     return values
 
 
-def read_list(path: Path, name: str, key: str) -> Text:
+def read_list(path: Path, name: str, key: str, *, empty: bool = False) -> Text:
     """Text, one a sample or target: a table's column, an array (.npy), or lines (.txt)."""
     if path.suffix in (".tsv", ".csv"):
-        return column(read_table(path), name, path, key)
+        return column(read_table(path), name, path, key, empty=empty)
     if path.suffix == ".npy":
         raw = read_bytes(path, error=DataError, largest=1024 * MB)
         try:
@@ -107,6 +108,10 @@ def read_list(path: Path, name: str, key: str) -> Text:
             raise DataError(f"cannot be read: {error}", where=str(path), fix="check it") from None
         if values.ndim != 1:
             raise DataError(f"array of shape {values.shape}", where=str(path), fix="give one axis")
+        if values.dtype.kind not in "iufSU":
+            raise DataError(
+                f"values of type {values.dtype}", where=str(path), fix="give text or numbers"
+            )
         return text
     lines = read_text(path, error=DataError).removesuffix("\n").split("\n")
     return np.array([line.strip() for line in lines])
@@ -129,6 +134,14 @@ class ImageFiles:
     size : int or None
         Pixels a side: images are cut to the largest square in their middle and resized (bicubic).
         None: images as they are, which must then have one size.
+    background : tuple of int, optional
+        Colour behind transparent pixels.
+
+    Attributes
+    ----------
+    conversions : dict of str to int
+        How many images were brought to 8-bit sRGB in which way (`read_picture`), of those that
+        have been read.
 
     Raises
     ------
@@ -139,7 +152,9 @@ class ImageFiles:
     ndim = 4
     dtype = np.dtype(np.uint8)
 
-    def __init__(self, paths: list[Path], size: int | None) -> None:
+    def __init__(
+        self, paths: list[Path], size: int | None, background: Colour | None = None
+    ) -> None:
         missing = [
             path for path in paths if location_error(str(path)) is not None or not path.is_file()
         ]
@@ -149,7 +164,9 @@ class ImageFiles:
                 where=str(missing[0].parent),
                 fix="check stimuli.images and the column of file names",
             )
-        self._paths, self._size = paths, size
+        self._paths, self._size, self._background = paths, size, background
+        self._seen: set[int] = set()
+        self.conversions: dict[str, int] = {}
         first = self._image(0)
         self.shape: tuple[int, ...] = (len(paths), *first.shape)
 
@@ -193,18 +210,20 @@ class ImageFiles:
         return image
 
     def _image(self, number: int) -> np.ndarray:
-        path = self._paths[number]
-        try:
-            with Image.open(path) as opened:
-                image = opened.convert("RGB")
-        except Exception as error:  # Pillow raises what it likes on a broken file
-            raise DataError(f"no image: {error}", where=str(path), fix="replace it") from None
-        if self._size is not None:
-            side = min(image.size)
-            left, upper = (image.width - side) // 2, (image.height - side) // 2
-            square = image.crop((left, upper, left + side, upper + side))
-            image = square.resize((self._size, self._size), Image.Resampling.BICUBIC)
-        return np.asarray(image, dtype=np.uint8)
+        fix = "set stimuli.background to the colour that people saw there, such as [128, 128, 128]"
+        picture = read_picture(self._paths[number], self._background, fix=fix)
+        if number not in self._seen:
+            self._seen.add(number)
+            for kind in picture.conversions or (AS_STORED,):
+                self.conversions[kind] = self.conversions.get(kind, 0) + 1
+        if self._size is None:
+            return picture.pixels
+        image = Image.fromarray(picture.pixels)
+        side = min(image.size)
+        left, upper = (image.width - side) // 2, (image.height - side) // 2
+        square = image.crop((left, upper, left + side, upper + side))
+        resized = square.resize((self._size, self._size), Image.Resampling.BICUBIC)
+        return np.asarray(resized, dtype=np.uint8)
 
 
 def read_stimuli(name: str, config: OwnConfig, folder: Path) -> StimulusSet:
@@ -222,9 +241,12 @@ def read_stimuli(name: str, config: OwnConfig, folder: Path) -> StimulusSet:
     table = read_table(path)
     ids = column(table, said.id, path, "stimuli.id")
     images, texts = None, None
+    conversions: Mapping[str, int] = {}
     if said.images is not None and config.modality == "vision":
         files = column(table, said.file, path, "stimuli.file")
-        lazy = ImageFiles([folder / said.images / file for file in files.tolist()], said.size)
+        paths = [folder / said.images / file for file in files.tolist()]
+        lazy = ImageFiles(paths, said.size, said.background)
+        conversions = lazy.conversions
         images = lazy if lazy.nbytes > _HELD else lazy[:]
     else:
         texts = tuple(column(table, said.text, path, "stimuli.text").tolist())
@@ -255,4 +277,5 @@ def read_stimuli(name: str, config: OwnConfig, folder: Path) -> StimulusSet:
         offset=offset,
         group=extra.get("group"),
         split=extra.get("split"),
+        conversions=conversions,
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
 import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
+from convergent.brains.custom.arrays import open_image as open_image  # read like all images
 from convergent.errors import ConfigError, DataError
 
 # Sessions that each subject completed.
@@ -190,33 +188,3 @@ def check_agreement(agreement: str, where: str) -> None:
             where=where,
             fix=f"sign it at {WEBSITE} (Data access), and set options.agreement: accepted",
         )
-
-
-_PIECE = 1 << 20
-
-
-@contextmanager
-def open_image(path: Path) -> Iterator[Any]:
-    """Open a ``.nii.gz``, ``.mgz`` or ``.mgh`` file.
-
-    Yields
-    ------
-    nibabel.Nifti1Image or nibabel.MGHImage
-        Its values are read while it is open.
-
-    Raises
-    ------
-    OSError
-        At the end, where the checksum of a compressed file is wrong.
-    """
-    from nibabel import MGHImage, Nifti1Image
-
-    kind = Nifti1Image if path.name.endswith(".nii.gz") else MGHImage
-    with ExitStack() as files:
-        stream: Any = files.enter_context(path.open("rb"))
-        if path.name.endswith("z"):
-            stream = files.enter_context(gzip.GzipFile(fileobj=stream))
-        yield kind.from_stream(stream)
-        if path.name.endswith("z"):
-            while stream.read(_PIECE):
-                pass

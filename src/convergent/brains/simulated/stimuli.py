@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convergent.brains.open import STANDARD_LIBRARY, package_path
+from convergent.brains.pictures import read_picture
 from convergent.brains.types import StimulusSet
 
 Role = Literal["stimulus", "evaluate", "train"]
@@ -303,8 +304,8 @@ def scene_tiles(role: Role) -> Labelled:
 
 
 def _tiles(scene: str) -> NDArray[np.float64]:
-    with Image.open(package_path(*_FILES[scene])) as photograph:
-        grey = np.asarray(photograph.convert("L"), dtype=np.float64)
+    photograph = Image.fromarray(read_picture(package_path(*_FILES[scene])).pixels)
+    grey = np.asarray(photograph.convert("L"), dtype=np.float64)
     rows, columns = grey.shape[0] // TILE, grey.shape[1] // TILE
     tiles = grey[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
     square: NDArray[np.float64] = tiles.transpose(0, 2, 1, 3).reshape(-1, TILE, TILE)
