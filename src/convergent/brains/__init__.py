@@ -1,6 +1,14 @@
 """Data sets: stimuli, brain responses and regions, each behind a registered reader."""
 
-from convergent.brains.check import DatasetReport, Finding, SubjectReport, check_dataset
+from convergent.brains.check import (
+    DatasetReport,
+    Finding,
+    StoryTime,
+    SubjectReport,
+    check_dataset,
+    refuse_story_time,
+    story_time,
+)
 from convergent.brains.items import align, join_items
 from convergent.brains.open import DatasetSettings, has_option, open_dataset
 from convergent.brains.textgrid import Interval, TextGrid, Tier, read_textgrid
@@ -27,6 +35,7 @@ __all__ = [
     "Region",
     "Responses",
     "StimulusSet",
+    "StoryTime",
     "SubjectReport",
     "TextGrid",
     "Tier",
@@ -37,4 +46,6 @@ __all__ = [
     "join_items",
     "open_dataset",
     "read_textgrid",
+    "refuse_story_time",
+    "story_time",
 ]

@@ -15,6 +15,8 @@ from convergent.brains import (
     StimulusSet,
     has_option,
     open_dataset,
+    refuse_story_time,
+    story_time,
 )
 from convergent.errors import IdError
 from convergent.store import Sources, Store, StoreRequest, read_store, write_store
@@ -111,6 +113,8 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
         A response is NaN or infinite.
     IdError
         A response to a stimulus that the data set does not have.
+    DataError
+        Words and volumes of a story that cannot belong together in time.
     """
     reader = _with_scratch(study, dataset)
     responses = reader.responses(subject)
@@ -124,6 +128,7 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
                 where=where,
                 fix="responses and stimuli must come from one experiment",
             )
+    refuse_story_time(story_time(stimuli, responses, study.config.fit.delays), where)
     regions = {region.name: region for region in reader.regions()}
     names = list(dict.fromkeys(responses.region.tolist()))
     described = [regions[name] for name in names]

@@ -243,10 +243,10 @@ def _grown(block: np.ndarray, means: np.ndarray, one: Shown, rows: NDArray[np.in
 
 
 def _common_rows(shown: dict[str, Shown], where: str) -> dict[str, NDArray[np.intp]]:
-    known = {subject: one.items for subject, one in shown.items()}
-    if any(items is None for items in known.values()):
-        return {subject: np.arange(len(one.member)) for subject, one in shown.items()}
-    tested = {s: np.asarray(known[s])[one.scored] for s, one in shown.items()}
+    known = {s: one.items for s, one in shown.items() if one.items is not None}
+    if len(known) < len(shown):
+        return {s: np.arange(len(one.member)) for s, one in shown.items()}
+    tested = {s: items[shown[s].scored] for s, items in known.items()}
     common = set.intersection(*(set(items.tolist()) for items in tested.values()))
     if len(common) < 3:
         raise DataError(
