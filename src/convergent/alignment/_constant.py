@@ -47,10 +47,18 @@ def is_constant(values: Tensor, dim: int = 0) -> Tensor:
     return is_constant_range(values.amin(dim=dim), values.amax(dim=dim))
 
 
-def is_constant_range(low: Tensor, high: Tensor) -> Tensor:
-    """`is_constant`, from the smallest and the largest value."""
+def is_constant_range(low: Tensor, high: Tensor, grain: Tensor | None = None) -> Tensor:
+    """`is_constant`, from the smallest and the largest value.
+
+    Parameters
+    ----------
+    low, high : Tensor
+    grain : Tensor, optional
+        Of values from which a mean was taken already: what those as given may differ by.
+    """
     low, high = low.double(), high.double()
-    return high - low <= RESOLUTION * low.abs().maximum(high.abs())
+    allowed = RESOLUTION * low.abs().maximum(high.abs())
+    return high - low <= (allowed if grain is None else allowed.maximum(grain))
 
 
 def mean_of(values: Tensor, dim: int = 0) -> Tensor:
