@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from convergent.alignment._constant import is_constant_array, without_rounding
+
 from ._profiles import MINIMUM_FAMILIES
 
 Floats = NDArray[np.float64]
@@ -91,7 +93,7 @@ def scale_shift(
     covariates = np.ones((len(position), 1))
     if given is not None:
         covariates = np.column_stack([covariates, np.asarray(given, dtype=np.float64)])
-    c = _residual(position, covariates)
+    c = without_rounding(_residual(position, covariates), position)
     steps = np.asarray(log_scale, dtype=np.float64)
     a, b = values.sum(axis=2), values @ (steps - steps.mean())
     size = np.maximum((a**2).sum(axis=1), np.finfo(float).tiny)
@@ -100,7 +102,7 @@ def scale_shift(
     moved = pull @ c
     spread = ((a @ (c * position)) * a.sum(axis=1) - (a @ c) * (a @ position)) / size
     nothing = math.nan
-    if families < MINIMUM_FAMILIES or not np.ptp(c) > 1e-9:
+    if families < MINIMUM_FAMILIES or is_constant_array(c):
         return Shift(nothing, nothing, nothing, nothing, nothing, nothing, families)
     total = float(spread.mean())
     slope = float(moved.mean()) / total if total > 0 else nothing

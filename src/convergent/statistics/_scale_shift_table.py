@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from convergent.alignment._constant import PRODUCT, is_constant_array
+
 from ._axis import MINIMUM_REGIONS, Axis
 from ._gradient import spin_test
 from ._scale_curves import SWEEP, Floats, count_models, curve_cube
@@ -125,7 +127,7 @@ def _covariates(rows: pl.DataFrame, regions: list[str]) -> Floats | None:
     )
     about = {name: values for name, *values in means.iter_rows()}
     table = np.array([about[name] for name in regions], dtype=np.float64)
-    usable = np.isfinite(table).all(axis=0) & (table.std(axis=0) > 1e-9)
+    usable = np.isfinite(table).all(axis=0) & ~is_constant_array(table, resolution=PRODUCT)
     if not usable.any():
         return None
     kept = table[:, usable]
