@@ -122,6 +122,26 @@ def test_wrong_files_and_kinds_are_one_line(run, tmp_path, images):
     assert (tmp_path / "new" / "data.yaml").is_file()
 
 
+def test_offsets_of_sessions_that_stay_in_the_responses_are_told(run, images):
+    config = yaml.safe_load(images.read_text())
+    config["responses"]["session"] = "session"
+    images.write_text(yaml.safe_dump(config))
+    for subject in ("01", "02"):
+        table, values = (images.parent / f"sub-{subject}_{name}" for name in (
+            "events.tsv", "betas.npy"))  # fmt: skip
+        header, *rows = table.read_text().splitlines()
+        session = np.arange(len(rows)) % 3
+        lines = [f"{row}\t{number}" for row, number in zip(rows, session, strict=True)]
+        table.write_text("\n".join([f"{header}\tsession", *lines]) + "\n")
+        np.save(values, np.load(values) + (session * float(subject == "01"))[:, None])
+    status, out, _ = run("data", "check", images)
+    assert status == 0 and out.count("of the variance is between sessions") == 1
+    assert re.search("warning: subject '01': [23].% of the variance is between sessions", out)
+    config["responses"]["standardise"] = "session"
+    images.write_text(yaml.safe_dump(config))
+    assert "between sessions" not in run("data", "check", images)[1]
+
+
 @pytest.fixture
 def story(tmp_path: Path) -> Path:
     return write_example(tmp_path / "story", "story")
@@ -172,7 +192,7 @@ def test_word_times_in_other_units_or_from_another_zero_are_refused(run, story, 
     assert re.search(message, err) and "give onsets and offsets in seconds" in err
 
 
-def test_the_pipeline_refuses_them_before_anything_is_fitted(story, tmp_path, monkeypatch):
+def test_the_pipeline_refuses_them_before_anything_is_fitted(run, story, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models.tsv").write_text(
         "model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\n"
@@ -184,8 +204,15 @@ def test_the_pipeline_refuses_them_before_anything_is_fitted(story, tmp_path, mo
         "study": "s", "title": "A study", "tables": {"models": ["models.tsv"]},
         "datasets": {"mine": section},
     }))  # fmt: skip
-    retime(story, scale=1000)
     study = Study.load("study.yaml")
     data.write_stimuli(study, "mine")
-    with pytest.raises(DataError, match="words come at a median rate"):
+    data.write_responses(study, "mine", "01")
+    retime(story, shift=-100)
+    data.write_stimuli(study, "mine")
+    with pytest.raises(DataError, match="of 900 words are outside the scan"):
         data.write_responses(study, "mine", "01")
+    retime(story, scale=1000)
+    with pytest.raises(DataError, match="words come at a median rate"):
+        data.write_stimuli(study, "mine")
+    status, _, err = run("validate", "--study", "study.yaml")
+    assert status == 2 and "words come at a median rate" in err

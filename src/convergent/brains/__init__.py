@@ -7,6 +7,7 @@ from convergent.brains.check import (
     SubjectReport,
     check_dataset,
     refuse_story_time,
+    refuse_word_rate,
     story_time,
 )
 from convergent.brains.items import align, join_items
@@ -47,5 +48,6 @@ __all__ = [
     "open_dataset",
     "read_textgrid",
     "refuse_story_time",
+    "refuse_word_rate",
     "story_time",
 ]

@@ -18,6 +18,7 @@ _FEW = 10  # stimuli: fewer say nothing
 _OUTSIDE, _SILENT, _RATES = 0.10, 0.25, (0.5, 10.0)
 # What may be so, and should be known.
 _SOME_OUTSIDE, _SOME_SILENT = 0.01, 0.05
+_DRIFT = 0.05  # share of the variance between sessions
 _DELAYS = (1, 2, 3, 4)  # volumes, as fits have them by default
 
 
@@ -89,7 +90,6 @@ class StoryTime:
         for delay in delays:
             late = volume + delay
             heard[late[(late >= 0) & (late < n_volumes)].astype(np.intp)] = True
-        gap = float(np.median(np.diff(np.sort(onset)))) if onset.size > 1 else np.inf
         return cls(
             words=int(onset.size),
             volumes=n_volumes,
@@ -99,18 +99,13 @@ class StoryTime:
             lost=float((volume < -max(delays)).mean()),
             after=float((volume >= n_volumes).mean()),
             silent=float(1.0 - heard.mean()),
-            rate=1.0 / gap if gap > 0 else np.inf,
+            rate=word_rate(onset),
         )
 
     @property
     def mistakes(self) -> list[str]:
         """What cannot be: word times in other units than seconds, or from another zero."""
-        found = []
-        if not _RATES[0] <= self.rate <= _RATES[1]:
-            found.append(
-                f"words come at a median rate of {self.rate:.3g} a second, not "
-                f"{_RATES[0]:g} to {_RATES[1]:g}"
-            )
+        found = _rate_mistakes(self.rate)
         outside = self.lost + self.after
         if outside > _OUTSIDE:
             found.append(
@@ -139,6 +134,38 @@ class StoryTime:
         """Both spans, for messages."""
         words, scan = (f"{low:.6g} to {high:.6g} s" for low, high in (self.span, self.scan))
         return f"words {words}, scan {scan}"
+
+
+def word_rate(onset: NDArray[np.float64]) -> float:
+    """Words a second: one over the median time from onset to onset; infinite if that is 0."""
+    gap = float(np.median(np.diff(np.sort(onset)))) if onset.size > 1 else np.inf
+    return 1.0 / gap if gap > 0 else np.inf
+
+
+def _rate_mistakes(rate: float) -> list[str]:
+    if _RATES[0] <= rate <= _RATES[1]:
+        return []
+    least, most = _RATES
+    return [f"words come at a median rate of {rate:.3g} a second, not {least:g} to {most:g}"]
+
+
+def refuse_word_rate(stimuli: StimulusSet) -> None:
+    """Refuse words that come at a rate that no speech has, before there are any responses.
+
+    Raises
+    ------
+    DataError
+        Onsets in milliseconds, samples or minutes.
+    """
+    if stimuli.design != "story" or stimuli.onset is None or not len(stimuli):
+        return
+    mistakes = _rate_mistakes(word_rate(np.asarray(stimuli.onset, dtype=np.float64)))
+    if mistakes:
+        raise DataError(
+            mistakes[0],
+            where=f"data set '{stimuli.name}', story time",
+            fix="give onsets and offsets in seconds",
+        )
 
 
 def story_time(
@@ -333,6 +360,12 @@ def _subject(report: DatasetReport, reader: DatasetReader, subject: str) -> Subj
         report.error(f"{where}: noise ceilings outside 0 to 1: they are in r^2 units")
     elif np.nanmedian(ceiling) == 0:
         report.warn(f"{where}: half of the targets and more have a noise ceiling of 0")
+    drift = brain.attrs.get("between_sessions")
+    if isinstance(drift, float) and drift > _DRIFT:
+        report.warn(
+            f"{where}: {drift:.0%} of the variance is between sessions (median target), which the "
+            "noise ceiling takes for noise or for signal: set responses.standardise: session"
+        )
     _sides(report, brain, where)
     return found
 

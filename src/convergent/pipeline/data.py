@@ -16,6 +16,7 @@ from convergent.brains import (
     has_option,
     open_dataset,
     refuse_story_time,
+    refuse_word_rate,
     story_time,
 )
 from convergent.errors import IdError
@@ -47,9 +48,16 @@ def _with_scratch(study: Study, dataset: str) -> DatasetReader:
 
 
 def write_stimuli(study: Study, dataset: str) -> None:
-    """Read a data set's stimuli and write them to their store."""
+    """Read a data set's stimuli and write them to their store.
+
+    Raises
+    ------
+    DataError
+        Words of a story at a rate that is not one of words a second.
+    """
     reader = reader_of(study, dataset)
     stimuli = reader.stimuli()
+    refuse_word_rate(stimuli)
     arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         "stimulus_id": (("stimulus",), stimuli.ids)
     }

@@ -82,25 +82,12 @@ def of_block(source: str, block: Any, ids: Text, scored: NDArray[np.bool_]) -> F
     return ceiling(block, ids, scored)
 
 
-def scored_items(items: Text, stimuli: StimulusSet, where: str) -> NDArray[np.bool_]:
-    """Items that scores are computed on: of a fixed split the test side, with folds all.
-
-    Raises
-    ------
-    DataError
-        None of the items is on the test side.
-    """
+def scored_items(items: Text, stimuli: StimulusSet) -> NDArray[np.bool_]:
+    """Items that scores are computed on: of a fixed split the test side, with folds all."""
     if stimuli.split is None:
         return np.ones(items.size, dtype=bool)
     named = stimuli.ids if stimuli.item is None else stimuli.item
-    scored = np.isin(items, named[stimuli.split == "test"])
-    if not scored.any():
-        raise DataError(
-            "no response to a stimulus of the test side of the split",
-            where=where,
-            fix="leave the subject out, or stimuli.split",
-        )
-    return scored
+    return np.isin(items, named[stimuli.split == "test"])
 
 
 def usable_targets(block: Any, session: Text | None) -> NDArray[np.bool_]:
@@ -114,6 +101,21 @@ def usable_targets(block: Any, session: Text | None) -> NDArray[np.bool_]:
         if len(part) > 1 or session is None:
             finite &= ~(part.max(axis=0) == part.min(axis=0))
     return finite
+
+
+def between_sessions(block: Any, session: Text) -> Floats:
+    """Share of the variance of trials that lies between sessions, beyond chance, (target,)."""
+    names, member, counts = np.unique(session, return_inverse=True, return_counts=True)
+    if names.size < 2:
+        return np.zeros(block.shape[1])
+    centred = block - block.mean(axis=0)
+    means = averaged(centred, member, counts)
+    total = (centred**2).sum(axis=0)
+    between = (counts[:, None] * means**2).sum(axis=0)
+    share = between / np.where(total > 0, total, 1.0)
+    chance = (names.size - 1) / max(len(block) - 1, 1)
+    beyond: Floats = np.maximum(share - chance, 0.0)
+    return beyond
 
 
 def _hemispheres(folder: Path, pattern: str, subject: str) -> list[Path]:

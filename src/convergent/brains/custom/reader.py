@@ -176,6 +176,13 @@ class OwnData:
         data = np.empty((rows, targets), dtype=np.float32)
         ceiling = np.full(targets, np.nan)
         source = self.config.ceilings.source
+        if source != "none" and not tested.size:
+            raise DataError(
+                "no noise ceiling without responses to stimuli of the test side of the split",
+                where=f"data set '{self.name}', subject '{subject}'",
+                fix="leave the subject out, or give 'ceilings: {from: none}'",
+            )
+        drift = np.full(targets, np.nan)
         kept = region != ""
         for start, stop in samples.blocks():
             block, usable = self._read_targets(samples, start, stop)
@@ -183,6 +190,9 @@ class OwnData:
             usable &= kept[start:stop]
             if source in ("repeats", "split-half") and usable.any():
                 assert samples.ids is not None
+                drift[start:stop][usable] = _ceilings.between_sessions(
+                    block[:, usable], samples.session
+                )
                 ceiling[start:stop][usable] = _ceilings.of_block(
                     source, block[:, usable], samples.ids, shown.scored[shown.member]
                 )
@@ -208,8 +218,9 @@ class OwnData:
                 "license": self.config.license,
                 "noise_ceiling": source,
                 "repeats": [int(repeats.min()), int(repeats.max())],
-                "repeats_scored": [int(tested.min()), int(tested.max())],
+                "repeats_scored": [int(tested.min()), int(tested.max())] if tested.size else None,
                 "targets_left_out": int(targets - kept.sum()),
+                "between_sessions": None if np.isnan(drift).all() else float(np.nanmedian(drift)),
             },
         )
 
@@ -233,7 +244,7 @@ class OwnData:
         where = f"data set '{self.name}', subject '{subject}'"
         stimuli = self.stimuli()
         align(stimuli.answered, items, require_all=False, where=where)
-        return Shown(items, member, repeats, scored_items(items, stimuli, where))
+        return Shown(items, member, repeats, scored_items(items, stimuli))
 
     def _given(self, subject: str, targets: int, repeats: np.ndarray) -> np.ndarray:
         ceiling = _ceilings.given(self.config, self._folder, subject, repeats)
