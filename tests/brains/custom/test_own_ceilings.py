@@ -179,6 +179,22 @@ def test_published_ncsnr_is_brought_to_the_scored_repeats(tmp_path):
     np.testing.assert_allclose(found, 0.25 / (0.25 + 1 / 4))
 
 
+def test_one_subject_and_a_test_side_without_responses_say_so(tmp_path):
+    path, *_ = write(tmp_path, [2] * 20, [2] * 9, level=0.5, source="subjects")
+    with pytest.raises(DataError, match="1 subject, whom nobody can predict"):
+        OwnData(file=str(path)).responses("s0")
+    table = tmp_path / "s0.tsv"
+    seen = np.array([int(row[1:5]) for row in table.read_text().splitlines()[1:]]) < 20
+    np.save(tmp_path / "s0.npy", np.load(tmp_path / "s0.npy")[seen])
+    rows = table.read_text().splitlines()
+    table.write_text("\n".join([rows[0], *np.array(rows[1:])[seen]]) + "\n")
+    with pytest.raises(DataError, match="without responses to stimuli of the test side"):
+        OwnData(file=str(path)).responses("s0")
+    path.write_text(path.read_text().replace("from: subjects", "from: none"))
+    brain = OwnData(file=str(path)).responses("s0")
+    assert np.isnan(brain.noise_ceiling).all() and brain.attrs["repeats_scored"] is None
+
+
 def test_designs_without_an_estimate_say_so():
     trials, stimulus = np.random.default_rng(0).normal(size=(12, 2)), np.repeat(np.arange(6), 2)
     every = np.ones(12, dtype=bool)

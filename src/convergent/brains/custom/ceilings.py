@@ -187,8 +187,14 @@ def shared_ceilings(
     Raises
     ------
     DataError
-        Other targets or volumes, or too few common stimuli.
+        One subject, other targets or volumes, or too few common stimuli.
     """
+    if len(opened) < 2:
+        raise DataError(
+            f"{len(opened)} subject, whom nobody can predict",
+            where=where,
+            fix="give 'ceilings: {from: repeats}', a file, or none",
+        )
     widths = {one.shape[1] for one in opened.values()}
     lengths = {one.shape[0] for one in opened.values()}
     if len(widths) > 1 or (story and len(lengths) > 1):
