@@ -8,6 +8,7 @@ from convergent.alignment import (
     fir,
     fit_ridge,
     inner_story_splits,
+    story_design,
     story_splits,
     words_to_volumes,
 )
@@ -67,6 +68,20 @@ def test_fir_shifts_and_pads_with_zeros_delay_by_delay():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("method", ["lanczos", "average"])
+@pytest.mark.parametrize("delays", [(0,), (1, 2, 3, 4), (7, 2)])
+def test_words_heard_before_a_scan_that_was_cut_drive_it_as_in_the_whole_scan(method, delays):
+    rng = np.random.default_rng(0)
+    time = np.sort(rng.uniform(0, 60, 150))
+    x = rng.normal(size=(150, 2))
+    shape = {"tr": 2.0, "delays": delays, "method": method}
+    whole = story_design(x, time, n_volumes=30, start=0.0, **shape)
+    cut = story_design(x, time, n_volumes=20, start=20.0, **shape)
+    np.testing.assert_allclose(cut, whole[10:], atol=1e-12)
+    early = words_to_volumes(x, time, n_volumes=40, tr=2.0, start=-20.0, method=method)
+    np.testing.assert_allclose(whole, fir(early, delays)[10:], atol=1e-12)
+
+
 def test_delayed_features_find_a_planted_response():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(300, 3))
@@ -91,6 +106,10 @@ def test_senseless_designs_are_refused():
     shape = {"n_volumes": 4, "tr": 2.0, "start": 0.0}
     with pytest.raises(DataError, match="do not match"):
         words_to_volumes(x, time[:2], **shape)
+    with pytest.raises(DataError, match="3 rows of them before"):
+        fir(np.ones((3, 1)), (1,), before=3)
+    with pytest.raises(ConfigError, match="-1 rows before"):
+        fir(np.ones((3, 1)), (1,), before=-1)
     with pytest.raises(NumericalError):
         words_to_volumes(x * np.nan, time, **shape)
     for bad in ({"tr": 0.0}, {"n_volumes": 0}, {"method": "nearest"}):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import yaml
 
 from convergent.brains.custom import write_example
 from convergent.cli import main
+from convergent.errors import DataError
+from convergent.pipeline import data
+from convergent.study import Study
 
 
 @pytest.fixture
@@ -143,3 +147,99 @@ def test_pictures_that_are_not_what_they_should_be_are_counted(run, images):
     config["stimuli"].pop("split", None)
     images.write_text(yaml.safe_dump(config))
     assert "have the picture of another" not in run("data", "check", images)[1]
+
+
+def test_offsets_of_sessions_that_stay_in_the_responses_are_told(run, images):
+    config = yaml.safe_load(images.read_text())
+    config["responses"]["session"] = "session"
+    images.write_text(yaml.safe_dump(config))
+    for subject in ("01", "02"):
+        table, values = (images.parent / f"sub-{subject}_{name}" for name in (
+            "events.tsv", "betas.npy"))  # fmt: skip
+        header, *rows = table.read_text().splitlines()
+        session = np.arange(len(rows)) % 3
+        lines = [f"{row}\t{number}" for row, number in zip(rows, session, strict=True)]
+        table.write_text("\n".join([f"{header}\tsession", *lines]) + "\n")
+        np.save(values, np.load(values) + (session * float(subject == "01"))[:, None])
+    status, out, _ = run("data", "check", images)
+    assert status == 0 and out.count("of the variance is between sessions") == 1
+    assert re.search("warning: subject '01': [23].% of the variance is between sessions", out)
+    config["responses"]["standardise"] = "session"
+    images.write_text(yaml.safe_dump(config))
+    assert "between sessions" not in run("data", "check", images)[1]
+
+
+@pytest.fixture
+def story(tmp_path: Path) -> Path:
+    return write_example(tmp_path / "story", "story")
+
+
+def retime(path: Path, scale: float = 1.0, shift: float = 0.0) -> None:
+    """Give word times in other units, or from another zero."""
+    table = path.parent / "words.tsv"
+    header, *rows = table.read_text().splitlines()
+    cells = [row.split("\t") for row in rows]
+    table.write_text("\n".join([header, *(
+        "\t".join([name, word, f"{float(on) * scale + shift}", f"{float(off) * scale + shift}"])
+        for name, word, on, off in cells
+    )]) + "\n")  # fmt: skip
+
+
+def test_words_and_volumes_of_a_story_are_told_in_time(run, story):
+    status, out, _ = run("data", "check", story)
+    assert status == 0 and out.count("story: ") == 1
+    assert "scan 0 to 400 s; of 900 words 0.0% are before the scan (0.0% out of reach)" in out
+    retime(story, shift=-8.0)  # the first volumes were cut: delays reach back 4 volumes of 2 s
+    status, out, _ = run("data", "check", story)
+    assert status == 0 and "(0.0% out of reach)" in out and "0.0% are before" not in out
+    retime(story, shift=-12.0)
+    status, out, _ = run("data", "check", story)
+    assert status == 0
+    assert re.search(r"warning: [23].\d% of the words are too early for the first volume", out)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"scale": 1000}, "words come at a median rate of 0.00"),
+        ({"scale": 16000}, "words come at a median rate of 0.000"),
+        ({"scale": 1 / 60}, "words come at a median rate of 19"),
+        ({"scale": 1 / 2}, "no word reaches 5.% of 200 volumes"),  # volumes of 2 s
+        ({"scale": 1 / 1.5}, "no word reaches 3.% of 200 volumes"),
+        ({"scale": 1.3}, "2.% of 900 words are outside the scan"),
+        ({"shift": 60}, "1.% of 900 words are outside the scan .0% too early"),
+        ({"shift": -60}, "1.% of 900 words are outside the scan .1.% too early"),
+        ({"shift": 1.6e9}, "100% of 900 words are outside the scan"),
+    ],
+)
+def test_word_times_in_other_units_or_from_another_zero_are_refused(run, story, change, message):
+    retime(story, **change)
+    status, _, err = run("data", "check", story)
+    assert status == 2 and err.count("\n") == 2  # once for all subjects, and the number of errors
+    assert re.search(message, err) and "give onsets and offsets in seconds" in err
+
+
+def test_the_pipeline_refuses_them_before_anything_is_fitted(run, story, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models.tsv").write_text(
+        "model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\n"
+        "lengths\tcontrols\tlanguage\tbaseline\ttext-length\t0\tfeatures\t3\tvector\tnone\n"
+    )
+    section = {"reader": "own", "modality": "language", "design": "story", "subjects": ["01"],
+               "options": {"file": str(story)}}  # fmt: skip
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({
+        "study": "s", "title": "A study", "tables": {"models": ["models.tsv"]},
+        "datasets": {"mine": section},
+    }))  # fmt: skip
+    study = Study.load("study.yaml")
+    data.write_stimuli(study, "mine")
+    data.write_responses(study, "mine", "01")
+    retime(story, shift=-100)
+    data.write_stimuli(study, "mine")
+    with pytest.raises(DataError, match="of 900 words are outside the scan"):
+        data.write_responses(study, "mine", "01")
+    retime(story, scale=1000)
+    with pytest.raises(DataError, match="words come at a median rate"):
+        data.write_stimuli(study, "mine")
+    status, _, err = run("validate", "--study", "study.yaml")
+    assert status == 2 and "words come at a median rate" in err

@@ -197,3 +197,16 @@ def test_data_set_of_another_modality_is_refused():
             ["probe_top1"], make_model("vision", "layer1", 64), RANDOM,
             open_network=None, reader=SimulatedSentences(),
         )  # fmt: skip
+
+
+def test_a_probe_does_not_depend_on_the_units_or_means_of_features():
+    rng = np.random.default_rng(0)
+    labels, half = np.arange(80) % 2, np.arange(80) // 2 % 2
+    x = rng.normal(size=(80, 4)) + labels[:, None] * [1.0, 0.5, 0.0, 0.0]
+    expected = linear_probe(x, labels, half)
+    for moved in (x * 1e-30, x * 1e30, x + 1e6, x * [1, 1e-12, 1, 1] + [1e4, 0, 0, 0]):
+        found = linear_probe(moved, labels, half)
+        np.testing.assert_allclose(found.log_loss, expected.log_loss, rtol=1e-5)
+        assert found.alpha == expected.alpha
+    constant = linear_probe(np.hstack([x, np.full((80, 1), 0.1)]), labels, half)
+    np.testing.assert_allclose(constant.log_loss, expected.log_loss, rtol=1e-12)

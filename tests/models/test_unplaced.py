@@ -97,15 +97,18 @@ def test_heads_of_other_tasks_are_left_out(kind, layers, make_model, tmp_path):
 
 
 def test_what_constructors_compute_may_be_in_the_file(make_model, tmp_path):
-    saved(transformers.GPTNeoXForCausalLM(config_of("GPTNeoX")), tmp_path)
-    below = "gpt_neox.layers.0.attention."
-    mask = torch.ones(1, 1, 8, 8, dtype=torch.bool)
-    computed = {"bias": mask, "masked_bias": torch.tensor(-1e9), "rotary_emb.inv_freq": torch.ones(4)}
+    llama(tmp_path, head=True)
+    below = "model.layers.0.self_attn."
+    computed = {
+        "bias": torch.ones(1, 1, 8, 8, dtype=torch.bool),
+        "masked_bias": torch.tensor(-1e9),
+        "rotary_emb.inv_freq": torch.ones(4),
+    }
     add(tmp_path, {below + name: value for name, value in computed.items()})
     assert opened(make_model, tmp_path).module
     # a real bias of that name is no mask
-    add(tmp_path, {"gpt_neox.layers.1.attention.bias": torch.ones(96)})
-    with pytest.raises(WeightsError, match=r"layers\.1\.attention\.bias"):
+    add(tmp_path, {"model.layers.1.self_attn.bias": torch.ones(96)})
+    with pytest.raises(WeightsError, match=r"layers\.1\.self_attn\.bias"):
         opened(make_model, tmp_path)
 
 

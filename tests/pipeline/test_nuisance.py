@@ -45,11 +45,33 @@ def test_what_is_in_the_time_of_the_stimulus_is_delayed_and_the_rest_is_not():
     samples = Samples.join(rate, STORY, brain, given)
     found = nuisance_of(samples, brain, STORY, [rate], given)
     middle = (STORY.onset + STORY.offset) / 2
-    volumes = words_to_volumes(np.ones((4, 1)), middle, n_volumes=20, tr=2.0, start=0.0)
-    expected = [motion, fir(sound[:, None], (1, 2)), fir(volumes, (1, 2))]
+    volumes = words_to_volumes(np.ones((4, 1)), middle, n_volumes=22, tr=2.0, start=-4.0)
+    late = fir(sound[:, None], (1, 2))
+    late[0], late[1, 1] = sound.mean(), sound.mean()  # nothing is known before the first volume
+    expected = [motion, late, fir(volumes, (1, 2))[2:]]
     np.testing.assert_allclose(found, np.hstack(expected))
     only = config(nuisance=("motion",))
     np.testing.assert_array_equal(nuisance_of(samples, brain, STORY, [], only), motion)
+
+
+def test_words_before_the_scan_reach_it_in_features_and_baselines_alike():
+    rng = np.random.default_rng(0)
+    onset = np.arange(80) * 0.5
+    names = np.array([f"w{k:02d}" for k in range(80)])
+    words = StimulusSet("d", "language", "story", names, texts=("a",) * 80, onset=onset,
+                        offset=onset + 0.4)  # fmt: skip
+    values, given = rng.normal(size=(80, 3)), config(baselines=("rate",))
+    whole, cut = (
+        Responses("d", "s", "story", np.zeros((n, 1)), np.array(["A"]), np.ones(1), tr=2.0,
+                  start=start) for n, start in ((20, 0.0), (15, 10.0))
+    )  # fmt: skip
+    made = layer(values, names, words)
+    samples = Samples.join(made, words, cut, given)
+    expected = Samples.join(made, words, whole, given).features[5:]
+    np.testing.assert_allclose(samples.features, expected, atol=1e-12)
+    np.testing.assert_allclose(
+        nuisance_of(samples, cut, words, [made], given), expected, atol=1e-12
+    )
 
 
 def test_items_are_joined_by_id_whatever_the_order():

@@ -180,6 +180,7 @@ def test_withholding_keeps_the_rows_and_blanks_the_numbers(inputs):
 
 def test_methods_say_what_the_configuration_says(inputs):
     text = " ".join(methods(inputs))
+    assert "and 5 volumes on each side of a test block are left out of training" in text
     assert "over 5 folds" in text and "leave-one-out" in text
     assert "10^-1 and 10^8" in text
     assert "delays of 1, 2, 3, 4 volumes" in text

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from convergent.statistics._correlation import weighted_pearson
 from scipy import stats
 
 from convergent.statistics import (
@@ -164,3 +165,31 @@ def test_leaving_one_family_out_shows_the_family_that_makes_the_correlation():
     low, high = leave_one_family_out(x, y, family)
     assert high > 0.95
     assert low < 0.8
+
+
+@pytest.mark.parametrize("unit", [1e-30, 1e-12, 1.0, 1e30])
+def test_units_and_large_means_make_nothing_constant(unit):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=12)
+    y, z = x + rng.normal(size=12), rng.normal(size=12)
+    family = [f"f{k // 2}" for k in range(12)]
+    expected = pearson(x, y), partial_pearson(x, y, z), within_family(x, y, family)
+    for mean in (0.0, 1e4):
+        a, b, c = (unit * (v + mean) for v in (x, y, z))
+        found = pearson(a, b), partial_pearson(a, b, c), within_family(a, b, family)
+        np.testing.assert_allclose(found, expected, atol=1e-8)
+        intervals = [family_bootstrap(one, two, family, bootstraps=200, seed=0)[:2]
+                     for one, two in ((x, y), (a, b))]  # fmt: skip
+        np.testing.assert_allclose(*intervals, atol=1e-8)
+    same = unit * np.array([0.1 + 0.2, 0.3, 0.3] * 4)
+    assert math.isnan(pearson(same, y)) and math.isnan(within_family(same + unit, y, family))
+
+
+def test_resamples_without_the_outlier_have_the_correlation_of_the_rest():
+    rng = np.random.default_rng(1)
+    x = np.append(rng.normal(size=8), 1e7)
+    y = np.append(x[:8] + rng.normal(size=8), -1e7)
+    weights = np.vstack([[*[1.0] * 8, 0.0], [2.0, *[0.0] * 8], [1.0] * 9])
+    found = weighted_pearson(x, y, weights)
+    np.testing.assert_allclose(found[0], np.corrcoef(x[:8], y[:8])[0, 1], rtol=1e-9)
+    assert math.isnan(found[1]) and found[2] < -0.99

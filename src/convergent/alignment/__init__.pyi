@@ -30,6 +30,7 @@ from ._splits import inner_story_splits as inner_story_splits
 from ._splits import item_splits as item_splits
 from ._splits import story_splits as story_splits
 from ._story import fir as fir
+from ._story import story_design as story_design
 from ._story import words_to_volumes as words_to_volumes
 from ._unique import UniqueScores as UniqueScores
 from ._unique import fit_unique as fit_unique

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from convergent.alignment._banded_scores import FoldScores
-from convergent.alignment._constant import is_constant, mean_of, same_rows
+from convergent.alignment._constant import is_constant, mean_of, same_rows, settled
 from convergent.alignment._himalaya import Bands, Solution, himalaya_backend, solve_bands
 from convergent.alignment._ratios import ratios_among
 from convergent.alignment._scores import pearson_columns, r2_columns
@@ -82,7 +82,8 @@ class BandedFold:
             )
             train.append(x.to(device, dtype))
             test.append(held_out.to(device, dtype))
-        y = torch.from_numpy(responses[split.train])
+        every = settled(torch.from_numpy(responses))
+        y, truth = settled(every[split.train]), settled(every[split.test])
         mean, constant = mean_of(y)[0], is_constant(y)
         centred = torch.where(constant, 0.0, y - mean)
         size = torch.where(constant, 1.0, centred.abs().amax(dim=0))
@@ -97,7 +98,7 @@ class BandedFold:
                 ],
             ),
             (centred / sd).to(device, dtype),
-            (torch.from_numpy(responses[split.test]) - mean) / sd,
+            (truth - mean) / sd,
             mean,
             sd,
             constant,

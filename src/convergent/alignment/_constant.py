@@ -47,10 +47,59 @@ def is_constant(values: Tensor, dim: int = 0) -> Tensor:
     return is_constant_range(values.amin(dim=dim), values.amax(dim=dim))
 
 
-def is_constant_range(low: Tensor, high: Tensor) -> Tensor:
-    """`is_constant`, from the smallest and the largest value."""
+def is_constant_range(low: Tensor, high: Tensor, grain: Tensor | None = None) -> Tensor:
+    """`is_constant`, from the smallest and the largest value.
+
+    Parameters
+    ----------
+    low, high : Tensor
+    grain : Tensor, optional
+        Of values from which a mean was taken already: what those as given may differ by.
+    """
     low, high = low.double(), high.double()
-    return high - low <= RESOLUTION * low.abs().maximum(high.abs())
+    allowed = RESOLUTION * low.abs().maximum(high.abs())
+    return high - low <= (allowed if grain is None else allowed.maximum(grain))
+
+
+def is_constant_array(
+    values: NDArray[Any], axis: int = 0, resolution: float = RESOLUTION
+) -> NDArray[np.bool_]:
+    """`is_constant` of an array of NumPy.
+
+    Parameters
+    ----------
+    values : ndarray
+        Empty along the axis: constant.
+    axis : int
+    resolution : float
+        What values may differ by, relative to the largest of them: `RESOLUTION` where they are
+        data, `PRODUCT` where they were computed.
+    """
+    low = np.min(values, axis=axis, initial=np.inf).astype(np.float64)
+    high = np.max(values, axis=axis, initial=-np.inf).astype(np.float64)
+    allowed = resolution * np.maximum(np.abs(low), np.abs(high))
+    constant: NDArray[np.bool_] = (low > high) | (high - low <= allowed)
+    return constant
+
+
+def without_rounding(rest: NDArray[np.float64], values: NDArray[Any]) -> NDArray[np.float64]:
+    """What is left of values once something was subtracted, exactly 0 where it is but rounding.
+
+    Parameters
+    ----------
+    rest, values : ndarray, shape (sample,) or (sample, column)
+    """
+    size = np.abs(values).max(axis=0, initial=0.0)
+    return np.where(np.abs(rest) <= PRODUCT * size, 0.0, rest)
+
+
+def settled(values: Tensor, dim: int = 0) -> Tensor:
+    """Values of which those that hold one number along an axis, but for rounding, hold it exactly.
+
+    What is then subtracted from them, such as a mean, cannot make a signal of the rounding.
+    """
+    flat = is_constant(values, dim).unsqueeze(dim)
+    return values.narrow(dim, 0, 1).where(flat, values)
 
 
 def mean_of(values: Tensor, dim: int = 0) -> Tensor:

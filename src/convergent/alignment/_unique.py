@@ -10,7 +10,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from convergent.alignment._constant import is_constant, mean_of
+from convergent.alignment._constant import is_constant, mean_of, settled
 from convergent.alignment._means import mean_defined
 from convergent.alignment._nested import Extra, Smoother
 from convergent.alignment._scores import pearson_columns, r2_columns
@@ -179,7 +179,7 @@ class _Responses:
                 continue
             values, _ = self.targets.read(start, stop, self.device)
             rows = values.index_select(0, wanted[first:last] - start)
-            yield torch.arange(first, last, device=self.device), rows.T.double()
+            yield torch.arange(first, last, device=self.device), settled(rows.T.double())
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,9 @@ class _Part:
 
     def divide(self, responses: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Training responses less their mean, test responses, and that mean."""
-        train = responses[self.train]
+        train, test = settled(responses[self.train]), settled(responses[self.test])
         mean = mean_of(train)
-        centred = torch.where(is_constant(train), 0.0, train - mean)
-        return centred, responses[self.test], mean[0]
+        return train - mean, test, mean[0]
 
 
 @dataclass(frozen=True)
@@ -280,4 +279,5 @@ class _Fold:
             base = mean + outer.smoother.predict(alpha, train)
             values["nuisance_r2"][targets] = r2_columns(base, truth)
             values["joint_r2"][targets] = r2_columns(base + added, truth)
-            values["partial_r"][targets] = pearson_columns(added, truth - base)
+            partial = pearson_columns(added, truth - base)
+            values["partial_r"][targets] = partial.masked_fill(is_constant(truth), torch.nan)

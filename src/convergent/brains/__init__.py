@@ -4,8 +4,12 @@ from convergent.brains.check import (
     DatasetReport,
     Finding,
     PictureReport,
+    StoryTime,
     SubjectReport,
     check_dataset,
+    refuse_story_time,
+    refuse_word_rate,
+    story_time,
 )
 from convergent.brains.items import align, join_items
 from convergent.brains.open import DatasetSettings, has_option, open_dataset
@@ -34,6 +38,7 @@ __all__ = [
     "Region",
     "Responses",
     "StimulusSet",
+    "StoryTime",
     "SubjectReport",
     "TextGrid",
     "Tier",
@@ -44,4 +49,7 @@ __all__ = [
     "join_items",
     "open_dataset",
     "read_textgrid",
+    "refuse_story_time",
+    "refuse_word_rate",
+    "story_time",
 ]

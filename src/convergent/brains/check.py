@@ -11,11 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convergent.brains.types import DatasetReader, Region, Responses, StimulusSet
-from convergent.errors import ConvergentError
+from convergent.errors import ConvergentError, DataError
 
 _FEW = 10  # stimuli: fewer say nothing
 _CLIPPED = 0.5  # share of a picture's values at the ends of their range
 _DIM = 32  # of 255: an eighth of the range
+
+# What no story is: words outside the scan, volumes that no word reaches (shares), words a second.
+_OUTSIDE, _SILENT, _RATES = 0.10, 0.25, (0.5, 10.0)
+# What may be so, and should be known.
+_SOME_OUTSIDE, _SOME_SILENT = 0.01, 0.05
+_DRIFT = 0.05  # share of the variance between sessions
+_DELAYS = (1, 2, 3, 4)  # volumes, as fits have them by default
 
 
 @dataclass(frozen=True)
@@ -24,6 +31,189 @@ class Finding:
 
     level: Literal["error", "warning"]
     text: str
+
+
+@dataclass(frozen=True)
+class StoryTime:
+    """How the words of a story and the volumes of a scan lie in time.
+
+    Attributes
+    ----------
+    words, volumes : int
+    span : (float, float)
+        Story time in seconds of the first word's onset and the last one's offset.
+    scan : (float, float)
+        Story time in seconds at which the first volume begins and the last one ends.
+    before : float
+        Share of words (by their midpoints) before the scan; they reach it through the delays.
+    lost : float
+        Share of words so long before the scan that no delay reaches them.
+    after : float
+        Share of words after the scan.
+    silent : float
+        Share of volumes that no word reaches at any of the delays.
+    rate : float
+        Words a second, as one over the median time from onset to onset; infinite if that is 0.
+    """
+
+    words: int
+    volumes: int
+    span: tuple[float, float]
+    scan: tuple[float, float]
+    before: float
+    lost: float
+    after: float
+    silent: float
+    rate: float
+
+    @classmethod
+    def of(
+        cls,
+        onset: NDArray[np.float64],
+        offset: NDArray[np.float64],
+        *,
+        n_volumes: int,
+        tr: float,
+        start: float,
+        delays: Sequence[int] = _DELAYS,
+    ) -> StoryTime:
+        """Compare words, (word,) in seconds of story time, with volumes.
+
+        Parameters
+        ----------
+        onset, offset : ndarray of float64, shape (word,)
+        n_volumes : int
+        tr, start : float
+            Seconds between volumes, and story time in seconds of the first.
+        delays : sequence of int
+            Volumes by which fits delay the words' features.
+        """
+        volume = np.floor(((onset + offset) / 2 - start) / tr)
+        heard = np.zeros(n_volumes, dtype=bool)
+        for delay in delays:
+            late = volume + delay
+            heard[late[(late >= 0) & (late < n_volumes)].astype(np.intp)] = True
+        return cls(
+            words=int(onset.size),
+            volumes=n_volumes,
+            span=(float(onset.min()), float(offset.max())),
+            scan=(start, start + n_volumes * tr),
+            before=float((volume < 0).mean()),
+            lost=float((volume < -max(delays)).mean()),
+            after=float((volume >= n_volumes).mean()),
+            silent=float(1.0 - heard.mean()),
+            rate=word_rate(onset),
+        )
+
+    @property
+    def mistakes(self) -> list[str]:
+        """What cannot be: word times in other units than seconds, or from another zero."""
+        found = _rate_mistakes(self.rate)
+        outside = self.lost + self.after
+        if outside > _OUTSIDE:
+            found.append(
+                f"{outside:.0%} of {self.words} words are outside the scan ({self.lost:.0%} too "
+                f"early for its first volume, {self.after:.0%} after its last)"
+            )
+        if self.silent > _SILENT:
+            found.append(f"no word reaches {self.silent:.0%} of {self.volumes} volumes")
+        return found
+
+    @property
+    def doubts(self) -> list[str]:
+        """What may be so, and should be known."""
+        found = []
+        if self.lost + self.after > _SOME_OUTSIDE:
+            found.append(
+                f"{self.lost:.1%} of the words are too early for the first volume and "
+                f"{self.after:.1%} after the last"
+            )
+        if self.silent > _SOME_SILENT:
+            found.append(f"no word reaches {self.silent:.1%} of the volumes")
+        return found
+
+    @property
+    def times(self) -> str:
+        """Both spans, for messages."""
+        words, scan = (f"{low:.6g} to {high:.6g} s" for low, high in (self.span, self.scan))
+        return f"words {words}, scan {scan}"
+
+
+def word_rate(onset: NDArray[np.float64]) -> float:
+    """Words a second: one over the median time from onset to onset; infinite if that is 0."""
+    gap = float(np.median(np.diff(np.sort(onset)))) if onset.size > 1 else np.inf
+    return 1.0 / gap if gap > 0 else np.inf
+
+
+def _rate_mistakes(rate: float) -> list[str]:
+    if _RATES[0] <= rate <= _RATES[1]:
+        return []
+    least, most = _RATES
+    return [f"words come at a median rate of {rate:.3g} a second, not {least:g} to {most:g}"]
+
+
+def refuse_word_rate(stimuli: StimulusSet) -> None:
+    """Refuse words that come at a rate that no speech has, before there are any responses.
+
+    Raises
+    ------
+    DataError
+        Onsets in milliseconds, samples or minutes.
+    """
+    if stimuli.design != "story" or stimuli.onset is None or not len(stimuli):
+        return
+    mistakes = _rate_mistakes(word_rate(np.asarray(stimuli.onset, dtype=np.float64)))
+    if mistakes:
+        raise DataError(
+            mistakes[0],
+            where=f"data set '{stimuli.name}', story time",
+            fix="give onsets and offsets in seconds",
+        )
+
+
+def story_time(
+    stimuli: StimulusSet, brain: Responses, delays: Sequence[int] = _DELAYS
+) -> StoryTime | None:
+    """Compare a story's words with a subject's volumes; None for items.
+
+    Raises
+    ------
+    DataError
+        Words without times.
+    """
+    if brain.design != "story":
+        return None
+    if stimuli.onset is None or stimuli.offset is None or not len(stimuli):
+        raise DataError(
+            "words of a story without times", where=f"data set '{stimuli.name}'",
+            fix="give onset and offset in seconds",
+        )  # fmt: skip
+    assert brain.tr is not None and brain.start is not None
+    return StoryTime.of(
+        np.asarray(stimuli.onset, dtype=np.float64),
+        np.asarray(stimuli.offset, dtype=np.float64),
+        n_volumes=len(brain.data),
+        tr=brain.tr,
+        start=brain.start,
+        delays=delays,
+    )
+
+
+def refuse_story_time(found: StoryTime | None, where: str) -> None:
+    """Refuse words and volumes that cannot belong together.
+
+    Raises
+    ------
+    DataError
+        Word times in other units than seconds or from another zero, or volumes without words.
+    """
+    if found is not None and found.mistakes:
+        raise DataError(
+            f"{'; '.join(found.mistakes)}; {found.times}",
+            where=where,
+            fix="give onsets and offsets in seconds, and as start the same clock's time of the "
+            "first volume; leave out words and volumes of other runs",
+        )
 
 
 @dataclass
@@ -41,6 +231,8 @@ class SubjectReport:
         Fewest and most samples of a stimulus.
     missing, constant, outside : int
         Targets with NaN or infinity, targets of one value, targets in no region.
+    story : StoryTime
+        How words and volumes lie in time.
     responses : Responses
     """
 
@@ -51,6 +243,7 @@ class SubjectReport:
     unanswered: int | None = None
     unknown: int | None = None
     repeats: tuple[int, int] | None = None
+    story: StoryTime | None = None
     missing: int | None = None
     constant: int | None = None
     outside: int | None = None
@@ -125,7 +318,11 @@ class DatasetReport:
 
 
 def check_dataset(
-    name: str, reader: DatasetReader, subjects: Sequence[str] | None = None
+    name: str,
+    reader: DatasetReader,
+    subjects: Sequence[str] | None = None,
+    *,
+    delays: Sequence[int] = _DELAYS,
 ) -> DatasetReport:
     """Read everything of a data set, and go on after mistakes.
 
@@ -137,6 +334,8 @@ def check_dataset(
         Where it has ``samples(subject)`` (of files, before averaging), those are counted too.
     subjects : sequence of str, optional
         All that the reader has by default.
+    delays : sequence of int
+        Volumes by which fits delay a story's words.
 
     Returns
     -------
@@ -166,6 +365,7 @@ def check_dataset(
         return report
     for subject in chosen:
         report.subjects.append(_subject(report, reader, subject))
+        _time(report, report.subjects[-1], delays)
     _between_subjects(report)
     return report
 
@@ -256,8 +456,31 @@ def _subject(report: DatasetReport, reader: DatasetReader, subject: str) -> Subj
         report.error(f"{where}: noise ceilings outside 0 to 1: they are in r^2 units")
     elif np.nanmedian(ceiling) == 0:
         report.warn(f"{where}: half of the targets and more have a noise ceiling of 0")
+    drift = brain.attrs.get("between_sessions")
+    if isinstance(drift, float) and drift > _DRIFT:
+        report.warn(
+            f"{where}: {drift:.0%} of the variance is between sessions (median target), which the "
+            "noise ceiling takes for noise or for signal: set responses.standardise: session"
+        )
     _sides(report, brain, where)
     return found
+
+
+def _time(report: DatasetReport, found: SubjectReport, delays: Sequence[int]) -> None:
+    """Tell how words and volumes lie in time: once where it is the same for all subjects."""
+    if report.stimuli is None or found.responses is None:
+        return
+    try:
+        here = story_time(report.stimuli, found.responses, delays)
+        known = {other.story for other in report.subjects}
+        found.story = here
+        refuse_story_time(here, f"data set '{report.name}', story time")
+    except ConvergentError as error:
+        report.error(str(error))
+        return
+    if here is not None and here not in known:
+        for doubt in here.doubts:
+            report.warn(f"{doubt} ({here.times})")
 
 
 def _count_samples(report: DatasetReport, reader: Any, found: SubjectReport) -> None:

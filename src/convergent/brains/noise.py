@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -96,6 +98,214 @@ def ncsnr_ceiling(
     return _of_noise(noise, repeats)
 
 
+def repeats_ceiling(trials: ArrayLike, stimulus: ArrayLike, scored: ArrayLike) -> Floats:
+    """Ceiling of the averages that are scored, from the variance within and between stimuli.
+
+    With the variance V (n - 1) of the averages of the n scored stimuli, the noise variance v^2 of
+    a trial, pooled over the repeats of stimuli, and a, the mean of 1 / k over scored stimuli
+    averaged over k trials each, ::
+
+        ceiling = 1 - (n - 3) / (n - 1) a v^2 / V
+
+    With as many repeats of each stimulus this is the intraclass correlation ICC(1, k), and in
+    terms of the noise-ceiling signal-to-noise ratio it is ncsnr^2 / (ncsnr^2 + a), with the
+    signal's variance that of the scored stimuli. The factor of n takes away the bias of 1 / V for
+    few stimuli (exactly, for normal responses). Estimates below 0 are set to 0, so that the mean
+    over targets of ceilings near 0 is too large.
+
+    Parameters
+    ----------
+    trials : array_like, shape (trial, target)
+        As they are scored: standardised within sessions first if the scored responses are.
+    stimulus : array_like, shape (trial,)
+        Stimulus of each trial.
+    scored : array_like of bool, shape (trial,)
+        Whether scores are computed on the trial's stimulus: on the test side of a fixed split;
+        with folds, on all. Stimuli that are scored and were not repeated count with k = 1. The
+        noise is that of the scored stimuli, or of all where those have fewer repeats beyond the
+        first than there are scored stimuli.
+
+    Returns
+    -------
+    ndarray of float64, shape (target,)
+        0 to 1; NaN for targets that are constant over the scored stimuli.
+
+    Raises
+    ------
+    DataError
+        No stimulus was repeated, fewer than 4 are scored, or lengths differ.
+    NumericalError
+        NaN or infinity.
+
+    References
+    ----------
+    Shrout & Fleiss, Psychological Bulletin 86 (1979) 420-428; Allen et al., Nature Neuroscience
+    25 (2022) 116-126.
+    """
+    shown = _Shown.of(trials, stimulus, scored)
+    means = shown.averages()
+    tested = means[shown.scored]
+    n = len(tested)
+    constant = tested.max(axis=0) == tested.min(axis=0)
+    between = np.where(constant, 1.0, tested.var(axis=0, ddof=1))
+    rest = shown.noise(means) * shown.averaging * (n - 3) / (n - 1) / between
+    return np.where(constant, np.nan, np.clip(1.0 - rest, 0.0, 1.0))
+
+
+def halves_ceiling(
+    trials: ArrayLike,
+    stimulus: ArrayLike,
+    scored: ArrayLike,
+    *,
+    halvings: int = 100,
+    seed: int = 0,
+) -> Floats:
+    """Ceiling of the averages that are scored, from halves of repeats, by Spearman-Brown.
+
+    The k repeats of each stimulus are divided into halves of h = k // 2 at random, over and over.
+    With the mean r between the halves' averages, b the mean of 1 / h over the stimuli that were
+    halved, and a the mean of 1 / k over the scored stimuli, ::
+
+        ceiling = f r / (1 + (f - 1) r),  f = b / a
+
+    With equal numbers of repeats f is k / h, as in `split_half_ceiling`.
+
+    Parameters
+    ----------
+    trials, stimulus, scored
+        As for `repeats_ceiling`; the stimuli that are halved are those whose noise counts there.
+    halvings : int
+        Divisions to average over.
+    seed : int
+
+    Returns
+    -------
+    ndarray of float64, shape (target,)
+        0 to 1; NaN for targets that are constant over the halves.
+
+    Raises
+    ------
+    DataError, NumericalError
+        As `repeats_ceiling`; or fewer than 3 stimuli were repeated.
+
+    References
+    ----------
+    Spearman, British Journal of Psychology 3 (1910) 271-295; Brown, ibid. 296-322.
+    """
+    shown = _Shown.of(trials, stimulus, scored)
+    repeats = shown.repeats[shown.repeated]
+    if repeats.size < 3:
+        raise DataError(
+            f"{repeats.size} repeated stimuli", where="noise ceiling", fix="give 'from: repeats'"
+        )
+    rows = shown.rows(shown.repeated)
+    half = repeats // 2
+    first = np.concatenate([[0], np.cumsum(repeats)[:-1]])
+    owner = np.repeat(np.arange(repeats.size), repeats)
+    place = np.arange(owner.size) - first[owner]
+    sides = [np.flatnonzero(place < half[owner])]
+    sides.append(np.flatnonzero((place >= half[owner]) & (place < 2 * half[owner])))
+    starts = np.concatenate([[0], np.cumsum(half)[:-1]])
+    rng = np.random.default_rng(seed)
+    r = []
+    for _ in range(halvings):
+        order = rows[np.lexsort((rng.random(owner.size), owner))]
+        one, other = (
+            np.add.reduceat(shown.trials[order[side]], starts, axis=0) / half[:, None]
+            for side in sides
+        )
+        r.append(correlation(one, other))
+    reliability = np.maximum(_mean_defined(np.stack(r)), 0.0)
+    factor = float((1.0 / half).mean()) / shown.averaging
+    ceiling: Floats = factor * reliability / (1.0 + (factor - 1.0) * reliability)
+    return ceiling
+
+
+def noise_of_repeats(trials: ArrayLike, stimulus: ArrayLike, scored: ArrayLike) -> Floats:
+    """Variance of a trial about its stimulus's mean, pooled, (target,): see `repeats_ceiling`."""
+    shown = _Shown.of(trials, stimulus, scored)
+    return shown.noise(shown.averages())
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Trials in order of their stimuli.
+
+    Attributes
+    ----------
+    trials : ndarray of float64, shape (trial, target)
+        Less their mean: a large one costs digits.
+    order : ndarray of int, shape (trial,)
+        Trials, a stimulus after the other.
+    repeats : ndarray of int, shape (stimulus,)
+    scored, repeated : ndarray of bool, shape (stimulus,)
+        Stimuli that are scored, and those whose repeats tell of the noise.
+    """
+
+    trials: Floats
+    order: NDArray[np.intp]
+    repeats: NDArray[np.intp]
+    scored: NDArray[np.bool_]
+    repeated: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, trials: ArrayLike, stimulus: ArrayLike, scored: ArrayLike) -> _Shown:
+        data = finite(trials, 2, "(trial, target)")
+        labels, tested = np.asarray(stimulus), np.asarray(scored, dtype=bool)
+        if labels.shape != data.shape[:1] or tested.shape != labels.shape:
+            raise DataError(
+                f"{data.shape[0]} trials, {labels.size} stimuli and {tested.size} marks of scoring",
+                where="noise ceiling",
+                fix="give one stimulus and one mark a trial",
+            )
+        _, first, member, repeats = np.unique(
+            labels, return_index=True, return_inverse=True, return_counts=True
+        )
+        of_stimulus = tested[first]
+        if not np.array_equal(of_stimulus[member], tested):
+            raise DataError(
+                "a stimulus is scored and not scored", where="noise ceiling", fix="mark it once"
+            )
+        if of_stimulus.sum() < 4:
+            raise DataError(
+                f"{int(of_stimulus.sum())} stimuli that are scored",
+                where="noise ceiling",
+                fix="score 4 or more, or give no ceiling",
+            )
+        if repeats.max() < 2:
+            raise _not_repeated()
+        repeated = of_stimulus & (repeats > 1)
+        if (repeats[repeated] - 1).sum() < of_stimulus.sum():
+            repeated = repeats > 1
+        order = np.argsort(member, kind="stable")
+        return cls(data - data.mean(axis=0), order, repeats, of_stimulus, repeated)
+
+    @property
+    def averaging(self) -> float:
+        """Share of a trial's noise that the averages of the scored stimuli keep."""
+        return _averaging(self.repeats[self.scored])
+
+    def rows(self, stimuli: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Trials of some stimuli, a stimulus after the other."""
+        return self.order[np.repeat(stimuli, self.repeats)]
+
+    def averages(self) -> Floats:
+        """Mean over the trials of each stimulus, (stimulus, target)."""
+        first = np.concatenate([[0], np.cumsum(self.repeats)[:-1]])
+        sums = np.add.reduceat(self.trials[self.order], first, axis=0)
+        means: Floats = sums / self.repeats[:, None]
+        return means
+
+    def noise(self, means: Floats) -> Floats:
+        """Variance within stimuli, pooled over those that tell of the noise, (target,)."""
+        count = self.repeats[self.repeated]
+        away = self.trials[self.rows(self.repeated)] - np.repeat(
+            means[self.repeated], count, axis=0
+        )
+        pooled: Floats = (away**2).sum(axis=0) / (count - 1).sum()
+        return pooled
+
+
 def ncsnr_ceiling_of_sums(totals: ArrayLike, squares: ArrayLike, repeats: ArrayLike) -> Floats:
     """Ceiling of `ncsnr_ceiling` from sums over trials, for data that are read in pieces.
 
@@ -188,7 +398,7 @@ def _not_repeated() -> DataError:
     return DataError(
         "no stimulus was repeated",
         where="noise ceiling",
-        fix="use leave_one_subject_out_ceiling",
+        fix="give 'from: subjects', a file, or none",
     )
 
 

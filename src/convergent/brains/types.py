@@ -55,7 +55,8 @@ class Nuisance:
     name : ndarray of str, shape (column,)
         What a column belongs to (``motion`` has six). Studies ask for regressors by name.
     delayed : ndarray of bool, shape (column,)
-        Story: whether a column is in the time of the stimulus and is delayed as features are.
+        Story: whether a column is in the time of the stimulus and is delayed as features are, with
+        its mean where a delay reaches back before the first volume.
         False for what is in the time of the responses: head motion, and regressors that were
         convolved with a haemodynamic response already.
     """

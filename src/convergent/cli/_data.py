@@ -43,10 +43,15 @@ def check(
 
     if picture is not None and picture.suffix not in _SUFFIXES:
         raise DataError(f"picture '{picture}'", fix="name a .png or .svg file")
-    readers = _own(file) if file is not None else _of_study(load(study, overrides), dataset)
+    delays: dict[str, tuple[int, ...]] = {}
+    if file is not None:
+        readers = _own(file)
+    else:
+        loaded = load(study, overrides)
+        readers, delays = _of_study(loaded, dataset), {"delays": loaded.config.fit.delays}
     mistakes = 0
     for name, (reader, subjects) in readers.items():
-        report = check_dataset(name, reader, subject or subjects)
+        report = check_dataset(name, reader, subject or subjects, **delays)
         _tell(report)
         mistakes += len(report.errors)
         if picture is not None:
@@ -132,6 +137,14 @@ def _tell(report: DatasetReport) -> None:
         cells = [*map(_cell, numbers), repeats, *map(_cell, rest), ceiling]
         table.add_row(found.subject, *cells)
     console.print(table)
+    for story in dict.fromkeys(found.story for found in report.subjects if found.story):
+        console.print(
+            f"story: {story.times}; of {story.words:,} words {story.before:.1%} are before the "
+            f"scan ({story.lost:.1%} out of reach), {story.after:.1%} after it; no word reaches "
+            f"{story.silent:.1%} of {story.volumes:,} volumes; {story.rate:.1f} words a second "
+            "(median)",
+            highlight=False,
+        )
     for finding in report.findings:
         typer.echo(f"{finding.level}: {finding.text}", err=finding.level == "error")
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convergent.alignment._constant import is_constant_array
+
 Array = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 ALPHAS = np.logspace(-1, 6, 15)
 TEMPERATURES = np.logspace(-0.5, 2.5, 25)
-_TINY = 1e-8  # features that vary less than this are constant
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,8 @@ def linear_probe(features: NDArray[np.floating], labels: Labels, half: Labels) -
 
 
 def _fit(x: Array, labels: Labels, x_test: Array, classes: int) -> tuple[Array, float]:
-    mean, scale = x.mean(axis=0), x.std(axis=0)
-    usable = scale > _TINY * max(1.0, float(np.abs(mean).max(initial=0.0)))
-    x, x_test = ((part[:, usable] - mean[usable]) / scale[usable] for part in (x, x_test))
+    usable = ~is_constant_array(x)
+    x, x_test = _standardised(x[:, usable], x_test[:, usable])
     targets = np.eye(classes)[labels]
     prior = targets.mean(axis=0)
     u, singular, vt = np.linalg.svd(x, full_matrices=False)
@@ -95,6 +95,17 @@ def _fit(x: Array, labels: Labels, x_test: Array, classes: int) -> tuple[Array, 
     _, alpha, temperature = best
     weights = (vt.T * (singular / (singular**2 + alpha))) @ projected
     return _log_softmax(temperature * (prior + x_test @ weights)), alpha
+
+
+def _standardised(x: Array, x_test: Array) -> tuple[Array, Array]:
+    """Mean 0 and variance 1 in training; large means and small units cost no digits."""
+    first = x[:1]
+    mean = (x - first).mean(axis=0)
+    x, x_test = (part - first - mean for part in (x, x_test))
+    size = np.abs(x).max(axis=0, initial=0.0)
+    x, x_test = x / size, x_test / size
+    scale = np.sqrt((x**2).mean(axis=0))
+    return x / scale, x_test / scale
 
 
 def _loss(scores: Array, labels: Labels) -> float:

@@ -15,6 +15,9 @@ from convergent.brains import (
     StimulusSet,
     has_option,
     open_dataset,
+    refuse_story_time,
+    refuse_word_rate,
+    story_time,
 )
 from convergent.errors import IdError
 from convergent.store import Sources, Store, StoreRequest, read_store, write_store
@@ -45,9 +48,16 @@ def _with_scratch(study: Study, dataset: str) -> DatasetReader:
 
 
 def write_stimuli(study: Study, dataset: str) -> None:
-    """Read a data set's stimuli and write them to their store."""
+    """Read a data set's stimuli and write them to their store.
+
+    Raises
+    ------
+    DataError
+        Words of a story at a rate that is not one of words a second.
+    """
     reader = reader_of(study, dataset)
     stimuli = reader.stimuli()
+    refuse_word_rate(stimuli)
     arrays: dict[str, tuple[tuple[str, ...], np.ndarray]] = {
         "stimulus_id": (("stimulus",), stimuli.ids)
     }
@@ -114,6 +124,8 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
         A response is NaN or infinite.
     IdError
         A response to a stimulus that the data set does not have.
+    DataError
+        Words and volumes of a story that cannot belong together in time.
     """
     reader = _with_scratch(study, dataset)
     responses = reader.responses(subject)
@@ -127,6 +139,7 @@ def write_responses(study: Study, dataset: str, subject: str) -> None:
                 where=where,
                 fix="responses and stimuli must come from one experiment",
             )
+    refuse_story_time(story_time(stimuli, responses, study.config.fit.delays), where)
     regions = {region.name: region for region in reader.regions()}
     names = list(dict.fromkeys(responses.region.tolist()))
     described = [regions[name] for name in names]

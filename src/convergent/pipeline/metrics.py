@@ -327,8 +327,8 @@ def nuisance_of(
     """Nuisance regressors of one subject's samples, side by side, (sample, column).
 
     Regressors of the data come by the rows of the responses, and are delayed where they are in
-    the time of the stimulus. Baselines are joined as the features of a model are: by id, or by
-    time with the same resampling and delays.
+    the time of the stimulus (with their mean before the first volume). Baselines are joined as
+    the features of a model are: by id, or by time with the same resampling and delays.
 
     Raises
     ------
@@ -347,7 +347,7 @@ def nuisance_of(
         blocks.append(values[:, ~chosen.delayed])
         if chosen.delayed.any():
             late = values[:, chosen.delayed]
-            blocks.append(fir(late, config.delays) if samples.ids is None else late)
+            blocks.append(_late(late, config.delays) if samples.ids is None else late)
     for store in baselines:
         named = f"{where}, nuisance '{store.attrs['model']}'"
         if store.attrs["stimuli_sha256"] != stimuli.digest:
@@ -365,6 +365,13 @@ def nuisance_of(
             fix="name regressors of the data set, or baselines of its modality",
         )
     return np.hstack(found)
+
+
+def _late(values: np.ndarray, delays: Sequence[int]) -> np.ndarray:
+    """Delay regressors of which nothing is known before the first volume but their mean."""
+    longest = max(delays)
+    earlier = np.broadcast_to(values.mean(axis=0), (longest, values.shape[1]))
+    return fir(np.concatenate([earlier, values]), delays, before=longest)
 
 
 # Of the grid of penalties, every third is tried for the nuisance: each costs a factorisation.

@@ -10,7 +10,6 @@ import numpy as np
 from convergent.alignment import (
     Split,
     block_orders,
-    fir,
     halves_of_items,
     halves_of_story,
     inner_item_splits,
@@ -18,10 +17,10 @@ from convergent.alignment import (
     item_orders,
     item_resamples,
     item_splits,
+    story_design,
     story_orders,
     story_resamples,
     story_splits,
-    words_to_volumes,
 )
 from convergent.brains import Design, Responses, StimulusSet, align, join_items
 from convergent.errors import ConfigError
@@ -65,14 +64,15 @@ class Samples:
         words = align(features["stimulus_id"], stimuli.ids)
         assert stimuli.onset is not None and stimuli.offset is not None
         assert brain.tr is not None and brain.start is not None
-        volumes = words_to_volumes(
+        design = story_design(
             features["features"][words],
             (stimuli.onset + stimuli.offset) / 2,
             n_volumes=len(brain.data),
             tr=brain.tr,
             start=brain.start,
+            delays=config.delays,
         )
-        return cls(fir(volumes, config.delays), np.arange(len(brain.data)), "story")
+        return cls(design, np.arange(len(brain.data)), "story")
 
     @classmethod
     def _items(cls, features: Store, stimuli: StimulusSet, brain: Responses) -> Samples:

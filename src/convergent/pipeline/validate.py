@@ -12,7 +12,7 @@ from pathlib import Path
 
 from convergent.alignment import item_splits
 from convergent.alignment.similarity import check_metrics
-from convergent.brains import DatasetReader, StimulusSet, open_dataset
+from convergent.brains import DatasetReader, StimulusSet, open_dataset, refuse_word_rate
 from convergent.errors import ConfigError, ConvergentError, UnknownKeyError, did_you_mean
 from convergent.evaluation import check_evaluations
 from convergent.extraction import check_pooling
@@ -144,7 +144,9 @@ def _check_datasets(study: Study, errors: Errors, read: bool) -> dict[str, Datas
         with _noted(errors):
             readers[name] = reader = open_dataset(name, config)
             if read:
-                _check_folds(study, name, reader.stimuli(), errors)
+                stimuli = reader.stimuli()
+                _check_folds(study, name, stimuli, errors)
+                refuse_word_rate(stimuli)
     return readers
 
 

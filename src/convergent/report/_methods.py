@@ -120,8 +120,10 @@ def _encoding(fit: Mapping[str, Any], stories: Sequence[bool]) -> str:
     if any(stories):
         delays = ", ".join(str(d) for d in fit.get("delays", ()))
         text += (
-            f" For stories, features enter at delays of {delays} volumes, folds are contiguous and "
-            f"{fit.get('trim', '?')} volumes are left out at each border."
+            f" For stories, features enter at delays of {delays} volumes (words heard before the "
+            "first volume too), folds are contiguous, and "
+            f"{fit.get('trim_volumes', '?')} volumes on each side of a test block are left out of "
+            "training."
         )
     if fit.get("pca"):
         text += (

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from convergent.alignment._constant import PRODUCT, is_constant_array, without_rounding
 from convergent.errors import NumericalError
 
 Array = NDArray[np.float64]
@@ -38,9 +39,8 @@ def spearman(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def is_constant(values: Array) -> bool:
-    """Whether the spread is nothing but rounding."""
-    spread = float(np.ptp(values)) if values.size else 0.0
-    return spread <= 1e-12 * max(1.0, float(np.max(np.abs(values), initial=0.0)))
+    """Whether the spread of scores or benchmarks is nothing but the rounding of what made them."""
+    return bool(is_constant_array(values, resolution=PRODUCT))
 
 
 def fisher_interval(r: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
@@ -175,17 +175,36 @@ def weighted_pearson(x: Array, y: Array, weights: Array) -> Array:
     ndarray, shape (resample,)
         NaN where a resample leaves either side constant.
     """
-    # Centring on the whole sample first keeps the one-pass moments accurate.
-    a, b = (x - x.mean()) / np.std(x), (y - y.mean()) / np.std(y)
-    total = weights.sum(axis=1)
-    mean_a, mean_b = weights @ a / total, weights @ b / total
-    var_a = weights @ (a * a) / total - mean_a**2
-    var_b = weights @ (b * b) / total - mean_b**2
-    covariance = weights @ (a * b) / total - mean_a * mean_b
-    r = np.full(total.shape, np.nan)
-    usable = (var_a > 1e-10) & (var_b > 1e-10)
-    r[usable] = covariance[usable] / np.sqrt(var_a[usable] * var_b[usable])
-    return np.clip(r, -1.0, 1.0)
+    # Of the resamples in which both vary, each about its own mean: one that draws no outlier may
+    # vary by far less than the whole sample.
+    drawn = np.array([_drawn_vary(values, weights) for values in (x, y)]).all(axis=0)
+    kept = weights[drawn]
+    a, b = (_about_weighted_mean(values, kept) for values in (x, y))
+    products = ((kept * one * other).sum(axis=1) for one, other in ((a, b), (a, a), (b, b)))
+    covariance, var_a, var_b = products
+    r = np.full(len(weights), np.nan)
+    r[drawn] = np.clip(covariance / np.sqrt(var_a * var_b), -1.0, 1.0)
+    return r
+
+
+def _drawn_vary(values: Array, weights: Array) -> NDArray[np.bool_]:
+    """Whether the values that each resample draws differ, (resample,)."""
+    every = np.broadcast_to(values, weights.shape)
+    sides = np.stack([np.where(weights > 0, every, fill) for fill in (np.inf, -np.inf)])
+    extremes = np.stack([sides[0].min(axis=1), sides[1].max(axis=1)])
+    vary: NDArray[np.bool_] = ~is_constant_array(extremes, resolution=PRODUCT)
+    vary &= np.isfinite(extremes).all(axis=0)
+    return vary
+
+
+def _about_weighted_mean(values: Array, weights: Array) -> Array:
+    """Values less the mean of each resample, in units of the largest, (resample, n)."""
+    level = values - values.mean()
+    mean = weights @ level / weights.sum(axis=1)
+    centred = level - mean[:, None]
+    size = np.where(weights > 0, np.abs(centred), 0.0).max(axis=1, keepdims=True)
+    scaled: Array = centred / size
+    return scaled
 
 
 def partial_pearson(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
@@ -214,10 +233,7 @@ def _residual(values: Array, given: Array) -> Array:
     centred = (given - given.mean(axis=0)) / given.std(axis=0)
     slopes = np.linalg.lstsq(centred, values - values.mean())[0]
     residual: Array = values - values.mean() - centred @ slopes
-    # What is left of an exact linear function is rounding; make it an honest zero.
-    scale = max(1.0, float(np.max(np.abs(values))))
-    residual[np.abs(residual) < 1e-12 * scale] = 0.0
-    return residual
+    return without_rounding(residual, values)  # as is left of an exact linear function
 
 
 def within_family(x: ArrayLike, y: ArrayLike, family: Sequence[str]) -> float:
@@ -234,7 +250,8 @@ def within_family(x: ArrayLike, y: ArrayLike, family: Sequence[str]) -> float:
         return math.nan
     mean_a = np.bincount(member, a) / size
     mean_b = np.bincount(member, b) / size
-    return pearson((a - mean_a[member])[keep], (b - mean_b[member])[keep])
+    rest = (without_rounding(v - m[member], v) for v, m in ((a, mean_a), (b, mean_b)))
+    return pearson(*(part[keep] for part in rest))
 
 
 def without_each_family(x: ArrayLike, y: ArrayLike, family: Sequence[str]) -> dict[str, float]:

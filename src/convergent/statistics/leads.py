@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from scipy.optimize import isotonic_regression
 
+from convergent.statistics.correlation import is_constant
 from convergent.statistics.onsets import SHARES, Curve, Onset, monotone, rises
 
 Array = NDArray[np.float64]
@@ -461,7 +462,7 @@ def granger(cause: ArrayLike, effect: ArrayLike) -> float:
     """
     x, y = np.asarray(cause, dtype=np.float64), np.asarray(effect, dtype=np.float64)
     n = y.size - 1
-    if n < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
+    if n < 4 or is_constant(x) or is_constant(y):
         return math.nan
     small = np.column_stack([np.ones(n), y[:-1]])
     large = np.column_stack([small, x[:-1]])

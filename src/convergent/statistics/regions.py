@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from convergent.alignment._constant import PRODUCT
 from convergent.brains.atlas import open_atlas
 from convergent.statistics.correlation import benjamini_hochberg
 from convergent.statistics.cortex import MINIMUM_REGIONS, Surface
@@ -495,7 +496,8 @@ def _welch(both: Floats, first: NDArray[np.intp]) -> Floats:
     var_b = (rest @ square / (number - size) - mean_b**2) / (number - size - 1)
     error = np.sqrt(np.clip(var_a + var_b, 0.0, None))
     difference = mean_a - mean_b
-    t: Floats = np.divide(difference, error, out=np.zeros_like(difference), where=error > 1e-12)
+    small = PRODUCT * np.abs(both).max(axis=0, initial=0.0)  # rounding: deals of equal numbers
+    t: Floats = np.divide(difference, error, out=np.zeros_like(difference), where=error > small)
     return t
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
+from convergent.alignment._constant import PRODUCT, is_constant_array, without_rounding
 from convergent.statistics.correlation import benjamini_hochberg
 from convergent.statistics.cortex import MINIMUM_REGIONS, Axis
 from convergent.statistics.gradient import spin_test
@@ -470,7 +471,7 @@ def scale_shift(
     covariates = np.ones((len(position), 1))
     if given is not None:
         covariates = np.column_stack([covariates, np.asarray(given, dtype=np.float64)])
-    c = _residual(position, covariates)
+    c = without_rounding(_residual(position, covariates), position)
     steps = np.asarray(log_scale, dtype=np.float64)
     a, b = values.sum(axis=2), values @ (steps - steps.mean())
     size = np.maximum((a**2).sum(axis=1), np.finfo(float).tiny)
@@ -479,7 +480,7 @@ def scale_shift(
     moved = pull @ c
     spread = ((a @ (c * position)) * a.sum(axis=1) - (a @ c) * (a @ position)) / size
     nothing = math.nan
-    if families < MINIMUM_FAMILIES or not np.ptp(c) > 1e-9:
+    if families < MINIMUM_FAMILIES or is_constant_array(c):
         return Shift(nothing, nothing, nothing, nothing, nothing, nothing, families)
     total = float(spread.mean())
     slope = float(moved.mean()) / total if total > 0 else nothing
@@ -628,7 +629,7 @@ def _covariates(rows: pl.DataFrame, regions: list[str]) -> Floats | None:
     )
     about = {name: values for name, *values in means.iter_rows()}
     table = np.array([about[name] for name in regions], dtype=np.float64)
-    usable = np.isfinite(table).all(axis=0) & (table.std(axis=0) > 1e-9)
+    usable = np.isfinite(table).all(axis=0) & ~is_constant_array(table, resolution=PRODUCT)
     if not usable.any():
         return None
     kept = table[:, usable]

@@ -50,7 +50,7 @@ def correlation(covariance: Tensor, norm: Tensor) -> Tensor:
 
 
 def held_out(
-    prediction: Tensor, offset: Tensor, truth: Tensor, constant: Tensor
+    prediction: Tensor, offset: Tensor, truth: Tensor, level: Tensor, constant: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Pearson r and R2 of held-out predictions, in float64.
 
@@ -62,6 +62,9 @@ def held_out(
     offset : Tensor, shape (target,)
         That mean.
     truth : Tensor, shape (target, test)
+        Less their mean over the test samples.
+    level : Tensor of float64, shape (target,)
+        That mean, in units of the predictions.
     constant : Tensor of bool, shape (target,)
         Whether the responses were constant over the test samples, before they were scaled.
 
@@ -71,15 +74,14 @@ def held_out(
         NaN where the truth is constant; r is 0 where the prediction is.
     """
     p, y = prediction.to(torch.float64), truth.to(torch.float64)
-    mean = mean_of(y, dim=1)[:, 0]
-    y = y - mean[:, None]
+    y = y - mean_of(y, dim=1)  # but for the rounding of float32, 0
     total = y.square().sum(dim=1)
     # unit scale first: squares of very small predictions (large alpha) would underflow
     size = p.abs().amax(dim=1)
     unit = p / torch.where(size > 0, size, 1.0)[:, None]
     norm = (unit.square().sum(dim=1) * total).sqrt()
     r = correlation((unit * y).sum(dim=1), norm)
-    residual = (y - p).square().sum(dim=1) + y.shape[1] * (mean - offset).square()
+    residual = (y - p).square().sum(dim=1) + y.shape[1] * (level - offset).square()
     r2 = 1.0 - residual / torch.where(total > 0, total, 1.0)
     undefined = torch.full_like(r, torch.nan)
     return torch.where(constant, undefined, r), torch.where(constant, undefined, r2)

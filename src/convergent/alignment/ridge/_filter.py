@@ -73,6 +73,6 @@ def _scored(
     prediction: Tensor, offset: Tensor, index: Tensor, block: Block, *, keep: bool
 ) -> Columns:
     offset = offset.to(torch.float64)
-    r, r2 = held_out(prediction, offset, block.test, block.constant)
+    r, r2 = held_out(prediction, offset, block.test, block.level, block.constant)
     kept = prediction.to(torch.float64) + offset[:, None] if keep else None
     return Columns(index, torch.full_like(r, torch.nan), r, r2, kept)

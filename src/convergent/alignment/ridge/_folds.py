@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from convergent.alignment._constant import is_constant, same_rows
+from convergent.alignment._constant import is_constant_range, mean_of, same_rows
 from convergent.alignment._splits import Split, positions_of
 from convergent.alignment.ridge._columns import Columns, correlation
 from convergent.alignment.ridge._compress import TOLERANCE, compress, split_functions
@@ -43,9 +43,10 @@ class InnerMap:
         Positions in the outer training set.
     basis : Tensor, shape (inner train, component), or None
         Responses are multiplied by it first, where that is less work.
-    map : Tensor, shape (function * inner test, input)
+    map : Tensor, shape (function * (inner test + 1), input)
         The function is the slow axis. Predictions about the mean of the inner training set, which
-        does not depend on alpha and so is no part of what is mixed.
+        does not depend on alpha and so is no part of what is mixed; less their mean over the
+        inner test rows, of which the last is that mean times the root of their number.
     alike : bool
         All test rows have the same features.
     """
@@ -109,78 +110,93 @@ class InnerFolds:
             _inner_map(e, s, torch.from_numpy(f), dtype)
             for e, s, f in zip(parts, places, functions, strict=True)
         )
-        # An error of alpha a is v' G v, with the inner products G of predictions, truth and ones
+        # An error of alpha a is v' G v, with the inner products G of predictions and truth
         self._mix = torch.from_numpy(found.mix).to(outer.values)
-        errors = np.concatenate([found.mix, np.tile([-1.0, 0.0], (alphas.size, 1))], axis=1)
+        errors = np.concatenate([found.mix, np.full((alphas.size, 1), -1.0)], axis=1)
         forms = (errors[:, :, None] * errors[:, None, :]).reshape(alphas.size, -1)
         self._forms = torch.from_numpy(forms.T).to(outer.values)
 
     def score(self, block: Block, *, keep: bool = False) -> Columns:
         """Choose alpha on the training responses and score the test responses."""
         y = block.train
-        largest = max(m.test.numel() for m in self._maps) * (self._mix.shape[1] + 2)
+        largest = (max(m.test.numel() for m in self._maps) + 1) * (self._mix.shape[1] + 1)
         size = max(FEWEST, BUDGET // (largest * y.element_size()))
-        parts = [self._choose(y[start:stop]) for start, stop in tiles(len(y), size)]
+        pieces = tiles(len(y), size)
+        parts = [self._choose(y[start:stop], block.grain[start:stop]) for start, stop in pieces]
         index = torch.cat([p[0] for p in parts])
         inner_r = torch.cat([p[1] for p in parts])
         found = self._filter.score_responses(index, block, keep=keep)
         return Columns(index, inner_r, found.r, found.r2, found.prediction)
 
-    def _choose(self, y: Tensor) -> tuple[Tensor, Tensor]:
+    def _choose(self, y: Tensor, grain: Tensor) -> tuple[Tensor, Tensor]:
         """Index of the chosen alpha and its inner r."""
-        found = [self._products(y, fold) for fold in self._maps]
+        found = [self._products(y, grain, fold) for fold in self._maps]
         counts = [fold.test.numel() for fold in self._maps]
         loss = y.new_zeros((len(y), self._forms.shape[1]), dtype=torch.float64)
-        for (gram, _), n in zip(found, counts, strict=True):
-            loss += (gram.flatten(1).to(torch.float64) @ self._forms) / n
+        for (gram, level, _), n in zip(found, counts, strict=True):
+            whole = gram + level[:, :, None] * level[:, None, :]
+            loss += (whole.flatten(1) @ self._forms) / n
         index = loss.argmin(dim=1)
         mix = self._mix[index, None]
         r, known = torch.zeros_like(loss[:, 0]), torch.zeros_like(index)
-        for (gram, varies), n, fold in zip(found, counts, self._maps, strict=True):
+        for (gram, _, varies), fold in zip(found, self._maps, strict=True):
             if not fold.alike:  # predictions that are the same for all rows have an r of 0
-                r += torch.where(varies, _inner_r(gram.to(torch.float64), mix, n), 0.0)
+                r += torch.where(varies, _inner_r(gram, mix), 0.0)
             known += varies
-        varies = ~is_constant(y, dim=1) & (known > 0)
+        varies = ~is_constant_range(y.amin(dim=1), y.amax(dim=1), grain) & (known > 0)
         return index, torch.where(varies, r / known, torch.nan)  # 0 / 0: no fold knows
 
-    def _products(self, y: Tensor, fold: InnerMap) -> tuple[Tensor, Tensor]:
-        """Inner products of predictions, truth and ones over the test rows; whether truth varies.
+    def _products(self, y: Tensor, grain: Tensor, fold: InnerMap) -> tuple[Tensor, Tensor, Tensor]:
+        """Inner products of predictions and truth over the test rows; whether the truth varies.
 
         Returns
         -------
-        products : Tensor, shape (target, function + 2, function + 2)
+        products : Tensor of float64, shape (target, function + 1, function + 1)
+            About the means over the test rows: a mean that is large against what varies, where a
+            level jumps from fold to fold, would cost the digits of r.
+        level : Tensor of float64, shape (target, function + 1)
+            These means, times the root of the number of rows.
         varies : Tensor of bool, shape (target,)
         """
-        inputs = y.index_select(1, fold.train)
-        mean = inputs.mean(dim=1, keepdim=True)
-        inputs.masked_fill_(is_constant(inputs, dim=1)[:, None], 0.0)
+        inputs, mean, flat = _about_mean(y.index_select(1, fold.train), grain)
+        truth, level, constant = _about_mean(y.index_select(1, fold.test), grain)
+        inputs.masked_fill_(flat[:, None], 0.0)
         if fold.basis is not None:
             inputs = inputs @ fold.basis
         n, functions = fold.test.numel(), self._mix.shape[1]
-        rows = y.new_empty((len(y), functions + 2, n))
-        torch.mm(inputs, fold.map.T, out=rows.flatten(1)[:, : functions * n])
-        truth = y.index_select(1, fold.test)
-        torch.sub(truth, mean, out=rows[:, -2])
-        rows[:, -1] = 1.0
-        varies = ~is_constant(truth, dim=1)
-        return rows @ rows.transpose(1, 2), varies
+        rows = y.new_empty((len(y), functions + 1, n + 1))
+        torch.mm(inputs, fold.map.T, out=rows.flatten(1)[:, : functions * (n + 1)])
+        rows[:, -1, :n] = truth
+        levels = rows[:, :, n].to(torch.float64)
+        levels[:, -1] = (level - mean) * n**0.5
+        centred = rows[:, :, :n]
+        products = (centred @ centred.transpose(1, 2)).to(torch.float64)
+        return products, levels, ~constant
 
 
-def _inner_r(gram: Tensor, mix: Tensor, n: int) -> Tensor:
-    """Pearson r over n test rows at one alpha a target, from inner products.
+def _about_mean(values: Tensor, grain: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows less their mean, that mean in float64, and whether the rows are constant."""
+    constant = is_constant_range(values.amin(dim=1), values.amax(dim=1), grain)
+    mean = values.mean(dim=1, keepdim=True)
+    values -= mean
+    left = values.mean(dim=1, keepdim=True)  # a mean in float32 was rounded
+    values -= left
+    return values, (mean.double() + left.double())[:, 0], constant
+
+
+def _inner_r(gram: Tensor, mix: Tensor) -> Tensor:
+    """Pearson r over test rows at one alpha a target, from inner products about the means.
 
     Parameters
     ----------
-    gram : Tensor of float64, shape (target, function + 2, function + 2)
+    gram : Tensor of float64, shape (target, function + 1, function + 1)
     mix : Tensor of float64, shape (target, 1, function)
     """
     functions = mix.shape[2]
-    mixed = (mix @ gram[:, :functions])[:, 0]  # with each function, the truth and ones
+    mixed = (mix @ gram[:, :functions])[:, 0]  # with each function, and the truth
     squares = (mixed[:, :functions] * mix[:, 0]).sum(dim=1)
-    with_truth, total = mixed[:, -2], mixed[:, -1]
-    truths, truth = gram[:, -2, -2], gram[:, -2, -1]
-    variance = (squares - total.square() / n) * (truths - truth.square() / n)
-    return correlation(with_truth - total * truth / n, variance.clamp(min=0.0).sqrt())
+    norm = squares.clamp(min=0.0).sqrt() * gram[:, -1, -1].sqrt()
+    return correlation(mixed[:, -1], norm)
 
 
 def _inner_map(eigen: Eigen, split: Split, functions: Tensor, dtype: torch.dtype) -> InnerMap:
@@ -190,7 +206,9 @@ def _inner_map(eigen: Eigen, split: Split, functions: Tensor, dtype: torch.dtype
     test = eigen.test / eigen.values.sqrt()
     (n, width), tested, count = basis.shape, len(test), len(functions)
     project = _projecting_is_cheaper(width, n, count * tested)
-    made = basis.new_empty((count, tested, width if project else n))
+    middle = mean_of(test)
+    test = torch.cat([test - middle, middle * tested**0.5])
+    made = basis.new_empty((count, tested + 1, width if project else n))
     for function, place in zip(functions, made, strict=True):
         filtered = (test * function).to(dtype)
         place.copy_(filtered if project else filtered @ basis.T)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from convergent.alignment._constant import is_constant, mean_of
+from convergent.alignment._constant import RESOLUTION, is_constant, mean_of
 from convergent.alignment._splits import Split
 from convergent.errors import DataError, NumericalError
 
@@ -38,20 +38,27 @@ class Block:
     Attributes
     ----------
     train : Tensor, shape (target, train)
-        Mean 0 and, but for permuted rows, variance 1; exactly 0 for constant targets.
+        Mean 0 and variance 1; exactly 0 for constant targets.
     test : Tensor, shape (target, test)
-        Less the same mean and over the same sd.
+        Less its own mean and over the sd of the training samples; exactly 0 where it is constant.
+    level : Tensor of float64, shape (target,)
+        Mean of the test samples, less that of the training samples and over their sd.
     mean, sd : Tensor of float64, shape (target,)
         What turns predictions back into the units of the responses.
     constant : Tensor of bool, shape (target,)
         Over the test samples (`is_constant`).
+    grain : Tensor of float64, shape (target,)
+        What training samples may differ by and be the same number (`is_constant`), over the sd: a
+        large mean, which is gone here, made it large.
     """
 
     train: Tensor
     test: Tensor
+    level: Tensor
     mean: Tensor
     sd: Tensor
     constant: Tensor
+    grain: Tensor
 
     def part(self, rows: slice) -> Block:
         """Some of the targets."""
@@ -141,34 +148,42 @@ def block_of(values: Tensor, split: Split, dtype: torch.dtype) -> Block:
     """
     train = values.index_select(1, torch.from_numpy(split.train).to(values.device))
     test = values.index_select(1, torch.from_numpy(split.test).to(values.device))
-    flat, constant = is_constant(train, dim=1), is_constant(test, dim=1)
-    mean = mean_of(train, dim=1)
-    train, test, sd = _scaled(train, test, mean, flat)
-    return Block(train.to(dtype), test.to(dtype), mean[:, 0], sd, constant)
+    return _block(train, test, dtype)
 
 
-def _scaled(
-    train: Tensor, other: Tensor, mean: Tensor, flat: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Centre rows and scale them to the sd of the first, which is returned too.
+def _block(train: Tensor, test: Tensor, dtype: torch.dtype) -> Block:
+    """Centre the rows of each side on their own mean, and scale both by the sd of the first.
 
-    Rows that are flat become 0 in the first; the largest of the other takes the sd's place.
+    In float64 where responses or products are: rounding to float32 comes last.
     """
-    train, other = train - mean.to(train.dtype), other - mean.to(other.dtype)
-    # in float32 the mean was rounded: what it left is the same for all samples
-    left = mean_of(train, dim=1).to(train.dtype)
-    train, other = torch.where(flat[:, None], 0.0, train - left), other - left
+    exact = torch.promote_types(train.dtype, dtype)
+    train, test = train.to(exact), test.to(exact)
+    flat, constant = is_constant(train, dim=1), is_constant(test, dim=1)
+    largest = train.abs().amax(dim=1).double()
+    mean, level = mean_of(train, dim=1), mean_of(test, dim=1)
+    train, test = _centred(train, mean, flat), _centred(test, level, constant)
     # unit size first: squares of very small or large numbers leave the range of float32
-    size = torch.where(flat, other.abs().amax(dim=1), train.abs().amax(dim=1))[:, None]
+    size = torch.where(flat, test.abs().amax(dim=1), train.abs().amax(dim=1))[:, None]
     size = torch.where(size > 0, size, 1.0)
-    train, other = train / size, other / size
+    train, test = train / size, test / size
     sd = torch.where(flat, 1.0, train.square().mean(dim=1, dtype=torch.float64).sqrt())[:, None]
-    size, units = size.double(), sd.to(train.dtype)
-    return train / units, other / units, (size * sd)[:, 0]
+    units = sd.to(train.dtype)
+    train, test = (train / units).to(dtype), (test / units).to(dtype)
+    sd = (size.double() * sd)[:, 0]
+    mean, level = mean[:, 0], level[:, 0]
+    return Block(train, test, (level - mean) / sd, mean, sd, constant, RESOLUTION * largest / sd)
+
+
+def _centred(values: Tensor, mean: Tensor, flat: Tensor) -> Tensor:
+    """Rows less their mean, exactly 0 where they are flat."""
+    values = values - mean.to(values.dtype)
+    # in float32 the mean was rounded: what it left is the same for all samples
+    left = mean_of(values, dim=1).to(values.dtype)
+    return torch.where(flat[:, None], 0.0, values - left)
 
 
 def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torch.dtype) -> Block:
-    """Put targets in other orders, and centre them anew.
+    """Put targets in other orders, and centre and scale them anew, as `block_of` does.
 
     Parameters
     ----------
@@ -178,23 +193,13 @@ def permuted(values: Tensor, orders: NDArray[np.intp], split: Split, dtype: torc
     Returns
     -------
     Block
-        Rows are (permutation, target), the target fastest. Scores do not depend on the sd, which
-        is that of all samples.
+        Rows are (permutation, target), the target fastest.
     """
-    mean = mean_of(values, dim=1)
-    scaled, _, sd = _scaled(values, values, mean, is_constant(values, dim=1))
-    scaled = scaled.to(dtype)
-    rows = torch.from_numpy(orders).to(values.device)
-    samples = torch.from_numpy(np.concatenate([split.train, split.test])).to(values.device)
-    picked = scaled.index_select(1, rows[:, samples].reshape(-1))
-    picked = picked.reshape(len(scaled), len(orders), -1).transpose(0, 1)
-    picked = picked.reshape(-1, samples.numel())
-    train, test = picked[:, : split.train.size], picked[:, split.train.size :]
-    flat, constant = is_constant(train, dim=1), is_constant(test, dim=1)
-    centre = mean_of(train, dim=1).to(dtype)
-    train, test = torch.where(flat[:, None], 0.0, train - centre), test - centre
-    number = len(orders)
-    return Block(train, test, mean[:, 0].repeat(number), sd.repeat(number), constant)
+    samples = np.concatenate([split.train, split.test])
+    rows = torch.from_numpy(orders[:, samples]).to(values.device)
+    picked = values.index_select(1, rows.reshape(-1)).reshape(len(values), *rows.shape)
+    picked = picked.transpose(0, 1).reshape(-1, samples.size)
+    return _block(picked[:, : split.train.size], picked[:, split.train.size :], dtype)
 
 
 def tiles(count: int, size: int) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from convergent.brains.custom import ceilings as _ceilings
 from convergent.brains.custom.arrays import (
@@ -19,7 +20,12 @@ from convergent.brains.custom.arrays import (
     standardised,
     wanted_targets,
 )
-from convergent.brains.custom.ceilings import Shown, shared_ceilings
+from convergent.brains.custom.ceilings import (
+    Shown,
+    scored_items,
+    shared_ceilings,
+    usable_targets,
+)
 from convergent.brains.custom.config import OwnConfig, found, read_own
 from convergent.brains.custom.regions import described, target_regions
 from convergent.brains.custom.stimuli import Text, read_stimuli
@@ -169,27 +175,36 @@ class OwnData:
         samples = self.samples(subject)
         targets = samples.shape[1]
         region = self.target_regions(subject, targets, samples.structures)
-        items, member, repeats = self._shown(samples, subject)
+        shown = self._shown(samples, subject)
+        repeats, tested = shown.repeats, shown.repeats[shown.scored]
         said = self.config.responses
-        rows = samples.shape[0] if items is None else items.size
+        rows = repeats.size
         data = np.empty((rows, targets), dtype=np.float32)
         ceiling = np.full(targets, np.nan)
         source = self.config.ceilings.source
+        if source != "none" and not tested.size:
+            raise DataError(
+                "no noise ceiling without responses to stimuli of the test side of the split",
+                where=f"data set '{self.name}', subject '{subject}'",
+                fix="leave the subject out, or give 'ceilings: {from: none}'",
+            )
+        drift = np.full(targets, np.nan)
         kept = region != ""
         for start, stop in samples.blocks():
-            block = samples.targets(start, stop)
-            if said.standardise == "session":
-                block = standardised(block, samples.session)
+            block, usable = self._read_targets(samples, start, stop)
             kept[start:stop] &= wanted_targets(block, said.drop)
-            usable = kept[start:stop] & np.isfinite(block).all(axis=0)
+            usable &= kept[start:stop]
             if source in ("repeats", "split-half") and usable.any():
                 assert samples.ids is not None
-                ceiling[start:stop][usable] = _ceilings.of_block(
-                    source, block[:, usable], samples.ids.tolist(), samples.session.tolist()
+                drift[start:stop][usable] = _ceilings.between_sessions(
+                    block[:, usable], samples.session
                 )
-            data[:, start:stop] = averaged(block, member, repeats)
+                ceiling[start:stop][usable] = _ceilings.of_block(
+                    source, block[:, usable], samples.ids, shown.scored[shown.member]
+                )
+            data[:, start:stop] = averaged(block, shown.member, repeats)
         if source == "file":
-            ceiling = self._given(subject, targets, repeats)
+            ceiling = self._given(subject, targets, tested)
         if source == "subjects":
             ceiling = self._shared[subject]
         if not kept.any():
@@ -201,7 +216,7 @@ class OwnData:
             data=data[:, kept],
             region=region[kept],
             noise_ceiling=ceiling[kept],
-            stimulus_id=items,
+            stimulus_id=shown.items,
             tr=said.tr,
             start=said.start,
             attrs={
@@ -209,23 +224,33 @@ class OwnData:
                 "license": self.config.license,
                 "noise_ceiling": source,
                 "repeats": [int(repeats.min()), int(repeats.max())],
+                "repeats_scored": [int(tested.min()), int(tested.max())] if tested.size else None,
                 "targets_left_out": int(targets - kept.sum()),
+                "between_sessions": None if np.isnan(drift).all() else float(np.nanmedian(drift)),
             },
         )
 
+    def _read_targets(
+        self, samples: Samples, start: int, stop: int
+    ) -> tuple[np.ndarray, NDArray[np.bool_]]:
+        """Targets of all samples as they are scored, and which of them can have a ceiling."""
+        block = samples.targets(start, stop)
+        if self.config.responses.standardise != "session":
+            return block, usable_targets(block, None)
+        usable = usable_targets(block, samples.session)
+        return standardised(block, samples.session), usable
+
     def _shown(self, samples: Samples, subject: str) -> Shown:
-        """Items in order of ids, the item of each sample, and the number of samples of each."""
+        """What the samples answer, and which of it is scored."""
         if samples.ids is None:
             count = samples.shape[0]
-            return None, np.arange(count), np.ones(count, dtype=np.intp)
+            once = np.ones(count, dtype=np.intp)
+            return Shown(None, np.arange(count), once, once.astype(bool))
         items, member, repeats = np.unique(samples.ids, return_inverse=True, return_counts=True)
-        align(
-            self.stimuli().answered,
-            items,
-            require_all=False,
-            where=f"data set '{self.name}', subject '{subject}'",
-        )
-        return items, member, repeats
+        where = f"data set '{self.name}', subject '{subject}'"
+        stimuli = self.stimuli()
+        align(stimuli.answered, items, require_all=False, where=where)
+        return Shown(items, member, repeats, scored_items(items, stimuli))
 
     def _given(self, subject: str, targets: int, repeats: np.ndarray) -> np.ndarray:
         ceiling = _ceilings.given(self.config, self._folder, subject, repeats)
@@ -241,5 +266,9 @@ class OwnData:
     def _shared(self) -> dict[str, np.ndarray]:
         opened = {subject: self.samples(subject) for subject in self.subjects()}
         shown = {subject: self._shown(one, subject) for subject, one in opened.items()}
+
+        def read(subject: str, start: int, stop: int) -> tuple[np.ndarray, NDArray[np.bool_]]:
+            return self._read_targets(opened[subject], start, stop)
+
         where = f"data set '{self.name}'"
-        return shared_ceilings(opened, shown, story=self.design == "story", where=where)
+        return shared_ceilings(opened, shown, read, story=self.design == "story", where=where)
