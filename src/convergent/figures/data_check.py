@@ -48,7 +48,17 @@ def data_picture(report: DatasetReport) -> Figure:
         f"{len(report.errors)} errors",
         fontsize=11,
     )
+    _settle(figure)
     return figure
+
+
+def _settle(figure: Figure) -> None:
+    """Lay out once and round: the last digits of the layout's solver differ from run to run."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        x, y, wide, high = (round(value, 6) for value in axes.get_position().bounds)
+        axes.set_position((x, y, wide, high))
 
 
 def _contact_sheet(axes: Any, report: DatasetReport) -> None:
