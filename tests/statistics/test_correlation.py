@@ -6,7 +6,6 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from convergent.statistics._correlation import weighted_pearson
 from scipy import stats
 
 from convergent.statistics import (
@@ -19,6 +18,7 @@ from convergent.statistics import (
     spearman,
     within_family,
 )
+from convergent.statistics.correlation import weighted_pearson
 
 
 @pytest.mark.parametrize("seed", range(5))
