@@ -95,10 +95,14 @@ class FastTokenizer:
         if truncated:
             coded = self._call(text, truncation=True, max_length=room)
         word = words_of_tokens(coded["offset_mapping"], coded["special_tokens_mask"], spans)
+        # a special token may share the id of the unknown one: only those that stand for text count
+        unknown = self._tokenizer.unk_token_id
+        pairs = zip(coded["input_ids"], word, strict=True)
         return Encoding(
             ids=self._opening + tuple(coded["input_ids"]),
             word=(-1,) * len(self._opening) + word,
             truncated=truncated,
+            unknown=tuple(number for token, number in pairs if token == unknown and number >= 0),
         )
 
     def _call(self, text: str, **arguments: Any) -> Any:

@@ -13,7 +13,13 @@ from convergent.errors import DeviceError, ModelError, WeightsError
 from convergent.models.images import image_transform
 from convergent.models.manifest import check_index
 from convergent.models.place import DeviceMap, build, device_map, freeze
-from convergent.models.source import IMAGE_OPTIONS, TOKEN_OPTIONS, LoadedModel, LoadRequest
+from convergent.models.source import (
+    IMAGE_OPTIONS,
+    PASS_OPTIONS,
+    TOKEN_OPTIONS,
+    LoadedModel,
+    LoadRequest,
+)
 from convergent.models.state import Reading, needed, open_state, prune
 from convergent.models.tokens import FastTokenizer
 from convergent.models.weights import OPTION as REMOTE_CODE
@@ -328,10 +334,16 @@ class TransformersSource:
     Options: those of images and tokens; ``gguf=<name>`` for a quantised file;
     ``device_map=auto`` spreads a model over the job's GPUs even if one would hold it;
     ``remote_code=<commit>`` runs the code that comes with the weights at that commit, which
-    must be the row's revision, and the row's notes must say why.
+    must be the row's revision, and the row's notes must say why; ``mask_ratio=0`` shows a masked
+    autoencoder every patch of an image, in order, where it would hide most of them at random.
     """
 
-    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"gguf", "device_map", REMOTE_CODE}
+    options = (
+        IMAGE_OPTIONS
+        | TOKEN_OPTIONS
+        | PASS_OPTIONS
+        | {"gguf", "device_map", "mask_ratio", REMOTE_CODE}
+    )
     weight_names = ("model.safetensors", "pytorch_model.bin")
     config_patterns = (
         "config.json",
@@ -378,6 +390,8 @@ def _quiet() -> Iterator[None]:
 def _load(request: LoadRequest, directory: Path) -> LoadedModel:
     gguf = {"gguf_file": request.options.text("gguf")} if "gguf" in request.options else {}
     config = read("AutoConfig", request, directory, **gguf)
+    if "mask_ratio" in request.options:
+        _unmask(config, request)
     preprocessing: dict[str, object] = {}
     images, text = None, None
     if request.model.modality == "vision":
@@ -404,6 +418,27 @@ def _load(request: LoadRequest, directory: Path) -> LoadedModel:
         reading=network.reading,
         embed_texts=_embed_texts(request, directory, module, network.device),
     )
+
+
+def _unmask(config: Any, request: LoadRequest) -> None:
+    """Let a masked autoencoder of images see all of them."""
+    if request.model.modality != "vision" or not hasattr(config, "mask_ratio"):
+        raise ModelError(
+            f"mask_ratio is given, and '{config.model_type}' hides no part of an image",
+            where=request.where,
+            fix="remove mask_ratio from the preprocessing column",
+        )
+    config.mask_ratio = 0.0
+
+
+def _in_order(pixels: torch.Tensor, config: Any) -> torch.Tensor:
+    """What masking sorts patches by, so that they keep their places: (item, patch)."""
+    import torch
+
+    patch = config.patch_size
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    number = (pixels.shape[2] // sides[0]) * (pixels.shape[3] // sides[1])
+    return torch.arange(number, dtype=torch.float32, device=pixels.device).expand(len(pixels), -1)
 
 
 def _embed_texts(
@@ -457,6 +492,10 @@ def _runner(
             )
     elif getattr(config, "is_encoder_decoder", False):
         call = module.get_encoder()
+    if vision and "mask_ratio" in request.options:
+        return lambda inputs: call(
+            pixel_values=inputs["pixels"], noise=_in_order(inputs["pixels"], config)
+        )
     if vision:
         return lambda inputs: call(pixel_values=inputs["pixels"])
     return lambda inputs: call(**inputs)

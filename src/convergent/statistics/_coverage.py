@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from convergent.study.types import COUNTED
+
 from ._tables import require_columns
 
-COVERAGE_COLUMNS = ("dataset", "model", "checkpoint", "status", "reason")
+COVERAGE_COLUMNS = ("dataset", "model", "checkpoint", "status", "reason", *COUNTED)
 
 
 @dataclass(frozen=True)
@@ -23,12 +25,16 @@ class Coverage:
         Share below which a headline is withheld.
     by_model : DataFrame
         dataset, model, expected, ok, failed, missing, reasons; incomplete ones first.
+    counted : DataFrame
+        dataset, model and what extraction counted (`convergent.study.types.COUNTED`; of each the
+        layer with the largest number, or share of features), where anything was found wanting.
     """
 
     expected: int
     ok: int
     minimum: float
     by_model: pl.DataFrame
+    counted: pl.DataFrame
 
     @property
     def share(self) -> float:
@@ -48,7 +54,8 @@ def coverage_summary(units: pl.DataFrame, *, minimum: float) -> Coverage:
     ----------
     units : DataFrame
         One row a planned unit: dataset, model, checkpoint, status (``ok``, ``failed`` or
-        ``missing``), reason; further columns (layer, subject) are allowed.
+        ``missing``), reason, and what extraction counted; further columns (layer, subject) are
+        allowed.
     minimum : float
         Share of units, in [0, 1], that a headline needs.
 
@@ -80,4 +87,21 @@ def coverage_summary(units: pl.DataFrame, *, minimum: float) -> Coverage:
         ok=int((units["status"] == "ok").sum()),
         minimum=minimum,
         by_model=by_model,
+        counted=_counted(units),
+    )
+
+
+_WANTING = ("unknown", "truncated", "blank", "saturated", "constant", "identical")
+
+
+def _counted(units: pl.DataFrame) -> pl.DataFrame:
+    worst = (pl.col("constant") / pl.col("features")).fill_null(-1.0).arg_max()
+    of_worst = [pl.col(name).get(worst) for name in ("features", "constant")]
+    others = [name for name in COUNTED if name not in ("features", "constant")]
+    return (
+        units.group_by("dataset", "model")
+        .agg(*(pl.col(name).max() for name in others), *of_worst)
+        .filter(pl.any_horizontal(pl.col(name) > 0 for name in _WANTING))
+        .select("dataset", "model", *COUNTED)
+        .sort("dataset", "model")
     )
