@@ -352,14 +352,21 @@ def run_batches(
     return halvings
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory has run out."""
+    import torch
+
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or any(text in str(error) for text in _FULL)
+
+
 def _fits(process: Callable[[int, int], None], start: int, stop: int, where: str) -> bool:
     import torch
 
     try:
         process(start, stop)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(text in str(error) for text in _FULL):
+        if not out_of_memory(error):
             raise
         if stop - start == 1:
             raise DeviceError(

@@ -17,7 +17,7 @@ from convergent.errors import ConvergentError, LayerError, ModelError
 from convergent.extraction.batches import Batches, Plan, run_batches
 from convergent.extraction.pooling import Segments, checked_output, pool
 from convergent.extraction.rows import Collected
-from convergent.extraction.selfcheck import Inputs, SelfCheck
+from convergent.extraction.selfcheck import Inputs, SelfCheck, reads_alone
 from convergent.extraction.sizing import Cost, peak_bytes
 from convergent.models import Batch, Encoding, LoadedModel
 from convergent.names import layer_place
@@ -293,7 +293,8 @@ class LayerReader:
 
             def probe(start: int, stop: int) -> None:
                 batch = self._loaded.prepare(plan.items(start, stop))
-                bytes_.append(peak_bytes(lambda: self._run(modules, batch)))
+                with reads_alone(self._where):
+                    bytes_.append(peak_bytes(lambda: self._run(modules, batch)))
 
             run_batches([(index, index + 1)], probe, self._where)
             return int(plan.lengths[index]), bytes_[0]

@@ -8,14 +8,16 @@ What the layers gave is counted in `convergent.extraction.rows`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from convergent.brains.types import StimulusSet
-from convergent.errors import LayerError
+from convergent.errors import ConvergentError, LayerError
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 # Largest difference of two ways to compute a feature, over the layer's largest feature. In half
 # precision, what rounding alone does: eight steps of the type.
 TOLERANCE = {"float32": 1e-5, "float16": 8 * 2.0**-10, "bfloat16": 8 * 2.0**-7}
+
+# What a network draws may matter in few passes only (a block that is left out now and then): so
+# often is an input read again if numbers are drawn at all.
+_TRIES = 16
 
 # read(items, segments, whole=...): one pass, rows by layer
 Read = Callable[..., Mapping[str, np.ndarray]]
@@ -53,8 +59,9 @@ class SelfCheck:
     """Reads a few inputs again, alone, as soon as their batch has been read.
 
     Of at most three batches (the first, the one with most padding, the last) the input with most
-    padding is read once more on its own; the first of them twice. The rows compared are those
-    that are about to be stored, and what is compared does not depend on which layers a job reads.
+    padding is read once more on its own; the first of them twice, and more often if the network
+    draws random numbers. The rows compared are those that are about to be stored, and which
+    inputs are read again does not depend on the layers of a job.
 
     Parameters
     ----------
@@ -107,12 +114,15 @@ class SelfCheck:
     def _check(self, index: int, start: int, found: Mapping[str, np.ndarray]) -> None:
         first = not self.agreement
         before = len(self._plan.rows(start, index)[0]) if index > start else 0
+        state = _generators()
         alone = self._alone(index, whole=first)
-        again = self._alone(index) if first else alone
+        drawn = _generators() != state
+        times = (_TRIES if drawn else 1) if first else 0
+        again = [self._alone(index) for _ in range(times)]
         for name, rows in alone.items():
             together = found[name][before : before + len(rows)]
             scale = _largest(found[name], rows)
-            repeat = _difference(rows, again[name], scale)
+            repeat = max((_difference(rows, other[name], scale) for other in again), default=0.0)
             apart = _difference(rows, together, scale)
             if repeat <= self.tolerance and apart > self.tolerance:
                 # what differs by chance need not do so each time
@@ -128,7 +138,8 @@ class SelfCheck:
 
     def _alone(self, index: int, *, whole: bool = False) -> Mapping[str, np.ndarray]:
         _, segments = self._plan.rows(index, index + 1)
-        return self._read(self._plan.items(index, index + 1), segments, whole=whole)
+        with reads_alone(self._where):
+            return self._read(self._plan.items(index, index + 1), segments, whole=whole)
 
     def _random(self, index: int, layer: str, difference: float) -> LayerError:
         module = first_random(self._loaded, self._plan.items(index, index + 1))
@@ -181,6 +192,34 @@ class SelfCheck:
         return _difference(alone, pair[: len(alone)], _largest(pair)) <= self.tolerance
 
 
+@contextmanager
+def reads_alone(where: str) -> Iterator[None]:
+    """Tell a network that fails on a single input, each in its own way, by the model's name."""
+    from convergent.extraction.batches import out_of_memory
+
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ConvergentError) or out_of_memory(error):
+            raise
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise LayerError(
+            f"an input can't be read alone ({type(error).__name__}: {first})",
+            where=where,
+            fix="leave the model out: a network that needs others in a batch mixes them",
+        ) from error
+
+
+def _generators() -> tuple[object, ...]:
+    """States of the generators that networks draw from."""
+    import torch
+
+    _, numbers, place, *_ = np.random.get_state()  # noqa: NPY002
+    devices = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    states = [each.numpy().tobytes() for each in (torch.get_rng_state(), *devices)]
+    return (*states, np.asarray(numbers).tobytes(), place, random.getstate())
+
+
 def _largest(*arrays: np.ndarray) -> float:
     return max(
         (float(np.abs(array[np.isfinite(array)]).max(initial=0.0)) for array in arrays), default=0.0
@@ -197,7 +236,7 @@ def _difference(one: np.ndarray, other: np.ndarray, scale: float) -> float:
 
 
 def first_random(loaded: LoadedModel, items: Any) -> str:
-    """Name the module whose output is the first to differ between two passes over one input.
+    """Name the module whose output is the first to differ between passes over one input.
 
     Parameters
     ----------
@@ -210,12 +249,18 @@ def first_random(loaded: LoadedModel, items: Any) -> str:
         Path and class; empty if all modules agree.
     """
     batch = loaded.prepare(items)
-    passes = [_outputs(loaded, batch) for _ in range(2)]
+    first, *others = (_outputs(loaded, batch) for _ in range(1 + _TRIES))
     kinds = {path: type(part).__name__ for path, part in loaded.module.named_modules()}
-    for (path, one), (other, two) in zip(*passes, strict=False):
-        if path != other or _apart(one, two):
-            return f"module '{path}' ({kinds[path]})" if path else kinds[path]
-    return ""
+    places = [
+        place
+        for other in others
+        for place, ((path, one), (path_, two)) in enumerate(zip(first, other, strict=False))
+        if path != path_ or _apart(one, two)
+    ]
+    if not places:
+        return ""
+    path, _ = first[min(places)]
+    return f"module '{path}' ({kinds[path]})" if path else kinds[path]
 
 
 # Of each tensor: its shape, a sum with unequal weights, and the sum of its sizes.
