@@ -13,8 +13,8 @@ Memory is the peak resident size of a process of its own, less what it was befor
     granularity  one job a layer / one job for all layers (passes only, without loading)
     depth        reading one layer at 25, 50, 75 % of the depth / reading the last
     batches      seconds an input for several batch sizes, and for automatic ones
-    selfcheck    time of reading inputs again / time of the rest of an extraction of 1,000 stimuli, for
-                 small networks; for the published sizes estimated from a few stimuli
+    selfcheck    time of reading inputs again / time of the rest of an extraction of 1,000 stimuli,
+                 for small networks; for the published sizes estimated from a few stimuli
     memory       at several numbers of stimuli
 """
 
