@@ -30,6 +30,7 @@ import yaml
 
 from convergent.store import write_store
 from convergent.study import Study
+from convergent.study.types import COUNTED
 
 SUBJECTS, LAYERS, REGIONS, FOLDS = 8, 25, 360, 5
 PAPER_UNITS, PAPER_TARGETS, PAPER_PERMUTATIONS, PAPER_SCALES = 64_948, 40_000, 100, 12
@@ -128,6 +129,7 @@ def write(study: Study, targets: int, permutations: int, bandwidths: int) -> Non
             attrs = {**keys, "identity": study.identity("fit", **keys), "status": "ok"}
             attrs |= {"reason": "", "width": 16, "n_features": 16, "weights_sha256": "0" * 64}
             attrs |= {"effective_dimensionality": 3.0, "made_from": {"responses": "0"}}
+            attrs |= {"counted": dict.fromkeys(COUNTED, 0)}
             for k, subject in enumerate(study.dataset("scenes").subjects):
                 path = study.paths.alignment(*keys.values(), subject)
                 write_store(path, "alignment", sets[k], attrs | {"subject": subject})

@@ -13,6 +13,8 @@ Memory is the peak resident size of a process of its own, less what it was befor
     granularity  one job a layer / one job for all layers (passes only, without loading)
     depth        reading one layer at 25, 50, 75 % of the depth / reading the last
     batches      seconds an input for several batch sizes, and for automatic ones
+    selfcheck    time of reading inputs again / time of the rest of an extraction of 1,000 stimuli,
+                 for small networks; for the published sizes estimated from a few stimuli
     memory       at several numbers of stimuli
 """
 
@@ -41,7 +43,7 @@ from convergent.models import LoadedModel, load, make_manifest
 from convergent.store import RowFile, open_store, write_store
 from convergent.study import Checkpoint, Layer, Model
 
-PARTS = ("overhead", "granularity", "depth", "batches", "memory")
+PARTS = ("overhead", "granularity", "depth", "batches", "selfcheck", "memory")
 RANDOM = Checkpoint("random-0", "random", None, "", "", 0, True)
 
 
@@ -280,6 +282,42 @@ def batches(name: str, count: int, batch: int, repeats: int, folder: Path) -> No
     print(f"batches      {name}: milliseconds an input by batch size: {found}", flush=True)
 
 
+def selfcheck(name: str, count: int, batch: int, repeats: int, folder: Path) -> None:
+    """Time inside the check over the rest of an extraction of 1,000 stimuli."""
+    for network, number in ((f"small-{name}", 1000), (name, count)):
+        place = folder / network
+        place.mkdir()
+        model = model_of(network, place)
+        loaded, stimuli = opened(model), stimuli_of(model, number)
+        found = [checking(model, loaded, stimuli, batch, place) for _ in range(repeats)]
+        ratios = [check / (rest / number * 1000) for check, rest in found]
+        check = median(check for check, _ in found)
+        print(
+            f"selfcheck    {network}: {1000 * check:.0f} ms inside the check, of an extraction of "
+            f"1,000 stimuli {median(ratios):.2%}{'' if number == 1000 else ' (estimated)'}",
+            flush=True,
+        )
+
+
+def checking(
+    model: Model, loaded: LoadedModel, stimuli: StimulusSet, batch: int, folder: Path
+) -> tuple[float, float]:
+    """Processor seconds of one extraction that are the check's, and the others."""
+    from convergent.extraction.selfcheck import SelfCheck
+
+    spent, call = [0.0], SelfCheck.__call__
+
+    def timed(*arguments: Any) -> None:
+        spent[0] += seconds(lambda: call(*arguments))
+
+    SelfCheck.__call__ = timed  # type: ignore[method-assign]
+    try:
+        whole = seconds(lambda: engine(model, loaded, stimuli, model.layers, batch, folder))
+    finally:
+        SelfCheck.__call__ = call  # type: ignore[method-assign]
+    return spent[0], whole - spent[0]
+
+
 def one_memory(name: str, count: int, folder: Path) -> None:
     """Print the peak of this process in MiB, before and after."""
     model = model_of(name, folder)
@@ -324,7 +362,10 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"torch {torch.__version__}, {torch.get_num_threads()} thread, batches of "
           f"{options.batch}, {options.repeats} repeats", flush=True)  # fmt: skip
-    timed = {"overhead": overhead, "granularity": granularity, "depth": depth, "batches": batches}
+    timed = {
+        "overhead": overhead, "granularity": granularity, "depth": depth, "batches": batches,
+        "selfcheck": selfcheck,
+    }  # fmt: skip
     for part in options.parts or PARTS:
         if part == "memory":
             for name in options.models:

@@ -37,6 +37,7 @@ import numpy as np
 import polars as pl
 
 from convergent.study.paths import Paths
+from convergent.study.types import COUNTED
 from convergent.tables.files import scan_tables, writing
 from convergent.tables.frames import write_table
 from convergent.tables.schemas import ALIGNMENT_SCHEMA, CEILING_SCHEMA, MEASUREMENT_SCHEMA, SHAPES
@@ -211,7 +212,7 @@ def small_tables(paths: Paths, every: list[dict]) -> None:
             coverage += [
                 {"dataset": row["dataset"], "family": row["family"], "model": row["model"],
                  "checkpoint": row["checkpoint"], "layer": f"blocks.{i}", "subject": subject,
-                 "status": "ok", "reason": None}
+                 "status": "ok", "reason": None, **dict.fromkeys(COUNTED, 0)}
                 for i in range(LAYERS) for subject in SUBJECTS
             ]  # fmt: skip
     table = pl.DataFrame(

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from convergent.study.types import COUNTED
+
 REGIONS = (
     # name, hemisphere, network, order, high_level, ceiling, driven
     ("L_V1", "L", "Visual", 0.0, 0.0, 0.6, True),
@@ -160,6 +162,9 @@ def planted_study(
                             "subject": subject,
                             "status": "ok",
                             "reason": None,
+                            **dict.fromkeys(COUNTED, 0),
+                            "stimuli": 500,
+                            "features": 64,
                         }
                     )
                     for name, hemisphere, network, order, high, ceiling, driven in regions:

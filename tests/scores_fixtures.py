@@ -10,6 +10,7 @@ import yaml
 
 from convergent.store import write_store
 from convergent.study import Study
+from convergent.study.types import COUNTED
 
 MODELS = """\
 model\tfamily\tmodality\tsource\treference\tparameters\tlayers\twidth\tlayout\tpooling\tpreprocessing\tattention
@@ -132,6 +133,7 @@ def write_scores(
         "n_features": 16,
         "effective_dimensionality": 3.0,
         "weights_sha256": f"{model}-{checkpoint}",
+        "counted": dict.fromkeys(COUNTED, 0),
         **attrs,
     }
     if content["status"] != "ok":

@@ -19,13 +19,16 @@ from convergent.errors import printable
 LONGEST = 150
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_LAYER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_LAYER = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]*)(?:@(0|[1-9][0-9]{0,5}))?")
 _FOLDER = re.compile(r"[\w.@+=,-][\w.@+=, -]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]")
 
 KEY_FIX = "use letters without accents, digits, '.', '_' and '-', starting with a letter or digit"
 DEVICE_FIX = "write cpu, cuda or cuda:<number>"
-LAYER_FIX = "give a module path, for example encoder.layer.3"
+LAYER_FIX = (
+    "give a module path, for example encoder.layer.3; of a module that runs several times in a "
+    "pass, the run as well, counted from 0: encoder.layer@0"
+)
 
 
 def key_error(name: str) -> str | None:
@@ -37,9 +40,20 @@ def key_error(name: str) -> str | None:
 
 def layer_error(name: str) -> str | None:
     """Why a name cannot be that of a layer; None if it can."""
-    if not _LAYER.fullmatch(name) or ".." in name or name.endswith("."):
+    found = _LAYER.fullmatch(name)
+    if found is None or ".." in name or found[1].endswith("."):
         return f"'{shown(name)}' is no module path"
     return _length_error(name)
+
+
+def layer_place(name: str) -> tuple[str, int | None]:
+    """Module path of a layer, and which of the module's runs in a pass it is, from 0.
+
+    None is the run of a module that runs once: ``encoder.layer.3``; a number is one of several:
+    ``encoder.layer@2``.
+    """
+    path, at, number = name.partition("@")
+    return path, int(number) if at else None
 
 
 def _length_error(name: str) -> str | None:

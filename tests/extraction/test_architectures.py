@@ -15,6 +15,7 @@ import transformers
 from safetensors.torch import save_file
 
 from convergent.extraction import extract
+from convergent.study.config import ExtractionLimits
 
 MEAN = {
     "tokens": lambda x: x.mean(1),
@@ -170,9 +171,10 @@ def assert_equal_to_rounding(features, expected):
 
 def read(model, open_model, stimuli):
     loaded = open_model(model)
-    options = {"loaded": loaded, "batch_size": 3}
+    limits = ExtractionLimits(truncated=0.5)  # a byte a token: long sentences are cut
+    options = {"loaded": loaded, "batch_size": 3, "limits": limits}
     (result,) = extract(model, model.checkpoints[0], model.layers, stimuli, **options).values()
-    assert result.status == "ok"
+    assert result.status == "ok", result.reason
     return result.features, loaded
 
 

@@ -50,7 +50,7 @@ def test_module_that_never_runs_is_named():
         read(Chain(), ["first", "unused"])
 
 
-def test_module_used_twice_counts_the_first_time():
+def test_module_used_twice_is_read_the_first_time_unless_the_pass_is_whole():
     class Twice(nn.Module):
         def __init__(self):
             super().__init__()

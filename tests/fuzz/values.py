@@ -160,6 +160,11 @@ WRONG: dict[str, st.SearchStrategy[Any]] = {
     "extraction.projection": not_whole(1, optional=True),
     "extraction.projection_seed": SEED,
     "extraction.context_words": not_whole(1),
+    "extraction.limits": NOT_SECTION,
+    **{
+        f"extraction.limits.{name}": not_real(0, 1)
+        for name in ("unknown", "truncated", "blank", "saturated", "constant", "identical")
+    },
     "fit": NOT_SECTION,
     "fit.metrics": st.one_of(
         NOT_SECTION, st.none(), st.just({}), st.just({"ridge": {"alpha": 1}}),

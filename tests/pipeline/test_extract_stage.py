@@ -12,6 +12,7 @@ from convergent.pipeline.fit import fit
 from convergent.pipeline.weights import write_manifests
 from convergent.store import open_store
 from convergent.study import Study
+from convergent.study.types import COUNTED
 from workflow_fixtures import CHECKPOINTS, MODELS, _save_tiny_vit
 
 
@@ -122,6 +123,30 @@ def test_what_half_precision_cannot_hold_fails_that_layer_alone(study_of, monkey
     assert "features beyond float16 (at most 65504) for 1 of " in first.attrs["reason"]
     assert "extraction.store: float32" in first.attrs["reason"]
     assert "failed" in caplog.text
+
+
+def test_a_store_says_what_was_checked_and_counted(study_of):
+    study = study_of("checked")
+    extract(study, "tiny-vit", "final", "layers.1", None)
+    attrs = open_store(features(study, "layers.1"), "features").attrs
+    found = attrs["selfcheck"]
+    assert (found["batch"], found["seed"], found["tolerance"]) == ("padded", None, 1e-5)
+    assert 1 <= found["inputs"] <= 3
+    assert found["repeat"] == 0.0 and 0.0 <= found["together"] <= 1e-5
+    assert tuple(sorted(attrs["counted"])) == tuple(sorted(COUNTED))
+    assert attrs["counted"]["stimuli"] > 0 == attrs["counted"]["blank"]
+
+
+def test_limits_are_part_of_what_a_store_is_made_with(study_of):
+    def status(name, limits):
+        study = study_of(name, {"limits": limits} if limits else {})
+        extract(study, "tiny-vit", "final", "layers.1", None)
+        attrs = open_store(features(study, "layers.1"), "features").attrs
+        return attrs["identity"], attrs["status"]
+
+    plain, _ = status("plain", {})
+    assert status("plain", {"constant": 0.99}) == (plain, "ok")
+    assert status("plain", {"constant": 0.5})[0] != plain
 
 
 def test_precision_of_the_study_replaces_the_rows(study_of):

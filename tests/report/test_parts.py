@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 from convergent.figures import Drawing
-from convergent.report import QUESTIONS, Answer, report_tables
+from convergent.report import QUESTIONS, Answer, render_report, report_tables
 from convergent.report._cards import cards, vitals
 from convergent.report._claim_tables import claim_table, claim_tables
 from convergent.report._embed import LARGEST_SVG, embed, model_index
@@ -133,3 +133,22 @@ def test_methods_speak_of_the_claims_that_were_tested_and_of_no_other():
     words = " ".join(claim_methods(statistics, {"permutations": 9}, tables))
     assert "321 draws" in words and "654 times" in words and "spin test" in words
     assert "Order in training" not in words
+
+
+def test_what_extraction_found_wanting_is_listed(inputs):
+    page = render_report(inputs, drawings=(), answers=())
+    assert "Inputs and features found wanting" not in page
+    table = inputs.tables["coverage"]
+    first = table.row(0, named=True)
+    where = (pl.col("model") == first["model"]) & (pl.col("dataset") == first["dataset"])
+    wanting = {"unknown": 7, "truncated": 41, "constant": 16}
+    changed = table.with_columns(
+        pl.when(where).then(count).otherwise(pl.col(name)).alias(name)
+        for name, count in wanting.items()
+    )
+    told = dataclasses.replace(inputs, tables=dict(inputs.tables) | {"coverage": changed})
+    found = told.covered.counted
+    assert found.select("model", "dataset").rows() == [(first["model"], first["dataset"])]
+    assert found.select(*wanting, "features").row(0) == (7, 41, 16, 64)
+    page = render_report(told, drawings=(), answers=())
+    assert "Inputs and features found wanting" in page and "16 of 64" in page

@@ -13,24 +13,72 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from convergent.names import folder_error, key_error, layer_error, location_error, same_but_case
+from convergent.names import (
+    folder_error,
+    key_error,
+    layer_error,
+    layer_place,
+    location_error,
+    same_but_case,
+)
 from convergent.study.paths import Paths
 
-_CHARACTERS = st.one_of(st.sampled_from("ab0._-/\\ ~$`'\"*?{}()\n\t\0\u2028é"), st.characters())
+_CHARACTERS = st.one_of(st.sampled_from("ab0._-@/\\ ~$`'\"*?{}()\n\t\0\u2028é"), st.characters())
 TEXT = st.one_of(
     st.text(_CHARACTERS, max_size=12),
     st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,180}", fullmatch=True),
-    st.sampled_from(["", ".", "..", "...", "a..", "a/..", "-", "-rf", "con", "a" * 151, "é"]),
+    st.sampled_from(
+        [
+            "",
+            ".",
+            "..",
+            "...",
+            "a..",
+            "a/..",
+            "-",
+            "-rf",
+            "con",
+            "a" * 151,
+            "é",
+            "a@1",
+            "a@01",
+            "a@",
+            "a.@1",
+            "@1",
+            "a@1@2",
+        ]
+    ),
 )
 KEYS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,40}", fullmatch=True)
-LAYERS = st.from_regex(r"[A-Za-z0-9_]+([.-][A-Za-z0-9_-]+){0,4}", fullmatch=True).filter(
-    lambda name: layer_error(name) is None
-)
+LAYERS = st.from_regex(
+    r"[A-Za-z0-9_]+([.-][A-Za-z0-9_-]+){0,4}(@(0|[1-9][0-9]{0,2}))?", fullmatch=True
+).filter(lambda name: layer_error(name) is None)
 NAMED = {
     name: list(inspect.signature(function).parameters)[1:]
     for name, function in inspect.getmembers(Paths, inspect.isfunction)
     if not name.startswith("_") and name != "log"
 }
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("encoder.layer.3", ("encoder.layer.3", None)),
+        ("encoder.groups.0@2", ("encoder.groups.0", 2)),
+        ("block@0", ("block", 0)),
+        ("a@01", None),
+        ("a@", None),
+        ("a.@1", None),
+        ("@1", None),
+        ("a@1@2", None),
+        ("a@-1", None),
+        ("a@1.b", None),
+    ],
+)
+def test_a_layer_is_a_module_and_one_of_its_runs(name, place):
+    assert (layer_error(name) is None) == (place is not None)
+    if place is not None:
+        assert layer_place(name) == place
 
 
 @given(name=TEXT)

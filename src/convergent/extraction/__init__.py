@@ -13,8 +13,11 @@ from convergent.extraction.rows import (
     project,
     projection_matrix,
 )
+from convergent.extraction.selfcheck import TOLERANCE, Agreement
 
 __all__ = [
+    "TOLERANCE",
+    "Agreement",
     "BatchSize",
     "LayerFeatures",
     "LayerSummary",

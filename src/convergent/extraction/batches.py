@@ -153,6 +153,8 @@ class Plan:
         Stories: what each encoding covers.
     truncated : int
         Texts that were cut to the model's longest input.
+    unknown : int
+        Texts, or words of a story, with characters that the model's vocabulary does not have.
     """
 
     number: int
@@ -162,6 +164,7 @@ class Plan:
     encodings: Sequence[Encoding] = ()
     windows: Sequence[Window] = ()
     truncated: int = 0
+    unknown: int = 0
 
     def items(self, start: int, stop: int) -> np.ndarray | Sequence[Encoding]:
         """Inputs of one batch."""
@@ -221,6 +224,7 @@ def plan_texts(stimuli: StimulusSet, text: TextEncoder, skip: int, where: str) -
         lengths=lengths,
         encodings=[encodings[index] for index in order],
         truncated=sum(encoding.truncated for encoding in encodings),
+        unknown=sum(bool(encoding.unknown) for encoding in encodings),
     )
 
 
@@ -245,6 +249,13 @@ def plan_story(
         lengths=lengths,
         encodings=[encodings[index] for index in order],
         windows=[windows[index] for index in order],
+        unknown=len(
+            {
+                window.first + word
+                for window, encoding in zip(windows, encodings, strict=True)
+                for word in encoding.unknown
+            }
+        ),
     )
 
 
@@ -341,14 +352,21 @@ def run_batches(
     return halvings
 
 
+def out_of_memory(error: Exception) -> bool:
+    """Whether an error says that memory has run out."""
+    import torch
+
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or any(text in str(error) for text in _FULL)
+
+
 def _fits(process: Callable[[int, int], None], start: int, stop: int, where: str) -> bool:
     import torch
 
     try:
         process(start, stop)
     except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        known = isinstance(error, torch.OutOfMemoryError | MemoryError)
-        if not known and not any(text in str(error) for text in _FULL):
+        if not out_of_memory(error):
             raise
         if stop - start == 1:
             raise DeviceError(

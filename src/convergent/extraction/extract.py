@@ -21,10 +21,13 @@ from convergent.extraction.rows import (
     OpenRows,
     project,
 )
+from convergent.extraction.selfcheck import Agreement, Inputs, SelfCheck
 from convergent.models import LoadedBaseline, LoadedModel, Options
+from convergent.study.config import ExtractionLimits
 from convergent.study.types import Checkpoint, Layer, Model
 
 BatchSize = int | Literal["auto"]
+_LIMITS = ExtractionLimits()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +48,8 @@ class Settings:
         Left context of each word in stories.
     store : {"float32", "float16"}
         Type of the features. A layer that float16 cannot hold fails.
+    limits : ExtractionLimits
+        Shares of stimuli and features that may be found wanting before a layer fails.
     """
 
     batch_size: BatchSize = 64
@@ -53,6 +58,7 @@ class Settings:
     projection_seed: int = 0
     context_words: int = 64
     store: Literal["float32", "float16"] = "float32"
+    limits: ExtractionLimits = _LIMITS
 
 
 def extract(
@@ -68,6 +74,7 @@ def extract(
     projection_seed: int = 0,
     context_words: int = 64,
     store: Literal["float32", "float16"] = "float32",
+    limits: ExtractionLimits = _LIMITS,
 ) -> dict[str, LayerFeatures]:
     """Run a model over all stimuli and give its layers' features, in memory.
 
@@ -75,13 +82,14 @@ def extract(
     ----------
     model, checkpoint, layers, stimuli, loaded
         See `extract_rows`.
-    batch_size, memory_gb, projection, projection_seed, context_words, store
+    batch_size, memory_gb, projection, projection_seed, context_words, store, limits
         See `Settings`.
 
     Returns
     -------
     dict of str to LayerFeatures
-        By layer name. A layer with NaN or infinity is marked as failed; the others are kept.
+        By layer name. A layer with NaN or infinity, or beyond a limit, is marked as failed; the
+        others are kept.
 
     Raises
     ------
@@ -100,6 +108,7 @@ def extract(
         projection_seed=projection_seed,
         context_words=context_words,
         store=store,
+        limits=limits,
     )
     found = extract_rows(
         model, checkpoint, layers, stimuli, loaded=loaded, open_rows=open_rows, settings=settings
@@ -148,7 +157,9 @@ def extract_rows(
     Raises
     ------
     LayerError
-        If a module is missing, does not run, or has not the declared layout and width.
+        If a module is missing, does not run, runs more than once and the layer does not say which
+        run is meant, or has not the declared layout and width; if an input gives other features
+        the second time, or alone, than in its batch.
     ModelError
         If the row does not fit the stimuli.
     DataError
@@ -169,10 +180,13 @@ def extract_rows(
     }
     if isinstance(loaded, LoadedBaseline):
         _baseline(loaded, layers, stimuli, collected, where)
-        truncated = 0
-    else:
-        truncated = _network(model, layers, stimuli, loaded, collected, settings, where)
-    return {layer.name: collected[layer.name].summary(truncated) for layer in layers}
+        inputs = Inputs(stimuli)
+        return {layer.name: collected[layer.name].summary(inputs, None) for layer in layers}
+    inputs, agreement = _network(model, layers, stimuli, loaded, collected, settings, where)
+    return {
+        layer.name: collected[layer.name].summary(inputs, settings.limits, agreement[layer.name])
+        for layer in layers
+    }
 
 
 def _check(model: Model, layers: Sequence[Layer], stimuli: StimulusSet, where: str) -> None:
@@ -196,8 +210,8 @@ def _network(
     collected: Collected,
     settings: Settings,
     where: str,
-) -> int:
-    """Read all layers of a network; gives the number of truncated texts."""
+) -> tuple[Inputs, dict[str, Agreement]]:
+    """Read all layers of a network; gives what was found about stimuli and passes."""
     check_pooling(model, stimuli.design)
 
     from convergent.extraction.batches import plan_images, plan_story, plan_texts
@@ -214,8 +228,12 @@ def _network(
         plan = plan_story(stimuli, loaded.text, model, settings.context_words, where)
         if model.attention == "causal":
             reader.check_causal(plan, stimuli.texts or ())
+    together = options.choice("batch", "padded", ("padded", "equal", "one"))
     batches: Batches
-    if settings.batch_size == "auto":
+    # a draw for several inputs is another one than for each
+    if together == "one" or loaded.seed is not None:
+        batches = cut(plan.lengths, lambda length: 1)
+    elif settings.batch_size == "auto":
         from convergent.extraction.sizing import itemsize, plan_sizes
 
         sizes = plan_sizes(
@@ -226,12 +244,14 @@ def _network(
             memory_gb=settings.memory_gb,
             where=where,
         )
-        batches = cut(plan.lengths, sizes, alike=0.75)
+        batches = cut(plan.lengths, sizes, alike=1.0 if together == "equal" else 0.75)
     else:
         number = settings.batch_size
-        batches = cut(plan.lengths, lambda length: number)
-    reader.read_all(plan, batches, collected)
-    return plan.truncated
+        batches = cut(plan.lengths, lambda length: number, alike=float(together == "equal"))
+    check = SelfCheck(plan, batches, loaded, reader.read, where)
+    inputs = Inputs(stimuli, plan.truncated, plan.unknown)
+    reader.read_all(plan, batches, collected, check, inputs)
+    return inputs, check.agreement
 
 
 def _baseline(

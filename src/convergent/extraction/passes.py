@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import nn
 
-from convergent.errors import LayerError, ModelError
+from convergent.errors import ConvergentError, LayerError, ModelError
 from convergent.extraction.batches import Batches, Plan, run_batches
 from convergent.extraction.pooling import Segments, checked_output, pool
 from convergent.extraction.rows import Collected
+from convergent.extraction.selfcheck import Inputs, SelfCheck, reads_alone
 from convergent.extraction.sizing import Cost, peak_bytes
 from convergent.models import Batch, Encoding, LoadedModel
+from convergent.names import layer_place
 from convergent.study.types import Layer, Model
+
+log = logging.getLogger(__name__)
 
 
 class _StopForwardError(Exception):
@@ -24,7 +31,7 @@ class _StopForwardError(Exception):
 
 
 def find_modules(module: nn.Module, names: Sequence[str], where: str) -> dict[str, nn.Module]:
-    """Look up modules by path.
+    """Look up the modules of layers, by path and whatever the run.
 
     Raises
     ------
@@ -33,30 +40,37 @@ def find_modules(module: nn.Module, names: Sequence[str], where: str) -> dict[st
     """
     known = dict(module.named_modules(remove_duplicate=False))
     for name in names:
-        if name not in known or not name:
-            close = difflib.get_close_matches(name, list(known), n=5, cutoff=0.4)
+        path, _ = layer_place(name)
+        if path not in known or not path:
+            close = difflib.get_close_matches(path, list(known), n=5, cutoff=0.4)
             children = [child for child, _ in module.named_children()]
             raise LayerError(
-                f"the model has no module '{name}'",
+                f"the model has no module '{path}'",
                 where=where,
                 fix=f"close paths: {', '.join(close)}" if close else f"top: {', '.join(children)}",
             )
-    return {name: known[name] for name in names}
+    return {name: known[layer_place(name)[0]] for name in names}
 
 
 @contextmanager
 def _hooked(
-    modules: Mapping[str, nn.Module], read: Callable[[str, Any], None], fired: set[str]
+    modules: Mapping[str, nn.Module],
+    read: Callable[[str, Any], None],
+    fired: set[str],
+    runs: Counter[str],
+    whole: bool,
 ) -> Iterator[None]:
     def make(name: str) -> Callable[..., None]:
+        wanted = layer_place(name)[1] or 0
+
         def hook(_module: nn.Module, _arguments: Any, output: Any) -> None:
-            # A module that is used twice counts the first time, as in a pass for it alone.
-            if name in fired:
+            runs[name] += 1
+            if runs[name] != wanted + 1:
                 return
             # Read at once: operations that follow may overwrite the tensor in place.
             read(name, output)
             fired.add(name)
-            if len(fired) == len(modules):
+            if len(fired) == len(modules) and not whole:
                 raise _StopForwardError
 
         return hook
@@ -74,36 +88,65 @@ def read_modules(
     forward: Callable[[], Any],
     read: Callable[[str, Any], None],
     where: str,
+    *,
+    whole: bool = False,
 ) -> None:
-    """Run a forward pass until each module has run once.
+    """Run a forward pass until each layer has been read.
 
     Parameters
     ----------
     modules : mapping of str to Module
+        By the layer's name.
     forward : callable
         Starts the pass.
     read : callable
         ``read(name, output)`` is called as soon as a module has run.
     where : str
         For the error message.
+    whole : bool
+        Go on to the end of the pass, as far as weights are there, and refuse a module that runs
+        again although its layer does not say which run is meant.
 
     Raises
     ------
     LayerError
-        If the pass ends and a module has not run.
+        If the pass ends and a module has not run, or not so often.
     """
     fired: set[str] = set()
-    with _hooked(modules, read, fired):
+    runs: Counter[str] = Counter()
+    with _hooked(modules, read, fired, runs, whole):
         try:
             forward()
         except _StopForwardError:
             return
+        # Parts behind the last layer may have been left in the file: the sketch that said so has
+        # counted the runs too (`convergent.models.state.needed`).
+        except Exception as error:
+            if not whole or len(fired) < len(modules) or isinstance(error, ConvergentError):
+                raise
+            log.debug("%s: behind the layers the pass ends with: %s", where, error)
+    for name in modules:
+        path, wanted = layer_place(name)
+        if runs[name] > 1 and wanted is None:
+            raise LayerError(
+                f"module '{path}' runs {runs[name]} times in a forward pass",
+                where=f"{where}, layer '{name}'",
+                fix=f"list the runs that are meant, '{path}@0' to '{path}@{runs[name] - 1}'",
+            )
+        if name not in fired and runs[name]:
+            raise LayerError(
+                f"module '{path}' runs {runs[name]} times in a forward pass, so there is no run "
+                f"{wanted}",
+                where=f"{where}, layer '{name}'",
+                fix=f"runs are counted from 0: list '{path}@0' to '{path}@{runs[name] - 1}'",
+            )
     silent = [name for name in modules if name not in fired]
-    raise LayerError(
-        f"module {', '.join(map(repr, silent))} did not run in the forward pass",
-        where=where,
-        fix="list a module that this model uses for its modality",
-    )
+    if silent:
+        raise LayerError(
+            f"module {', '.join(map(repr, silent))} did not run in the forward pass",
+            where=where,
+            fix="list a module that this model uses for its modality",
+        )
 
 
 class LayerReader:
@@ -131,8 +174,10 @@ class LayerReader:
         self._model, self._loaded, self._skip, self._where = model, loaded, skip, where
         self._widths = {layer.name: layer.width for layer in layers}
         self._modules = find_modules(loaded.module, list(self._widths), where)
+        self._check_different()
         for name in self._widths:
-            untrained = [fresh for fresh in loaded.fresh if fresh.startswith(f"{name}.")]
+            path, _ = layer_place(name)
+            untrained = [fresh for fresh in loaded.fresh if fresh.startswith(f"{path}.")]
             if untrained:
                 raise LayerError(
                     f"parameter '{untrained[0]}' is not in the weights, it would be random",
@@ -140,10 +185,37 @@ class LayerReader:
                     fix="leave the layer out",
                 )
 
+    def _check_different(self) -> None:
+        """Check that no two layers of the row are one run of one module."""
+        known = dict(self._loaded.module.named_modules(remove_duplicate=False))
+        places: dict[tuple[int, int], str] = {}
+        for layer in self._model.layers:
+            path, run = layer_place(layer.name)
+            if path not in known:
+                continue
+            other = places.setdefault((id(known[path]), run or 0), layer.name)
+            if other != layer.name and {other, layer.name}.intersection(self._widths):
+                raise LayerError(
+                    f"it is layer '{other}' under another name",
+                    where=f"{self._where}, layer '{layer.name}'",
+                    fix="list one of the two, or another run of the module",
+                )
+
     def read(
-        self, items: np.ndarray | Sequence[Encoding], segments: Segments | None
+        self,
+        items: np.ndarray | Sequence[Encoding],
+        segments: Segments | None,
+        *,
+        whole: bool = False,
     ) -> dict[str, np.ndarray]:
         """One forward pass.
+
+        Parameters
+        ----------
+        items : ndarray of uint8, shape (item, y, x, 3), or sequence of Encoding
+        segments : Segments, optional
+        whole : bool
+            See `read_modules`.
 
         Returns
         -------
@@ -172,10 +244,13 @@ class LayerReader:
                 segments=segments,
             )
 
-        read_modules(self._modules, lambda: self._loaded.forward(batch), keep, self._where)
+        forward = partial(self._loaded.forward, batch)
+        read_modules(self._modules, forward, keep, self._where, whole=whole)
         return pooled
 
-    def read_all(self, plan: Plan, batches: Batches, collected: Collected) -> None:
+    def read_all(
+        self, plan: Plan, batches: Batches, collected: Collected, check: SelfCheck, inputs: Inputs
+    ) -> None:
         """Every input of a plan, batch by batch.
 
         Parameters
@@ -184,11 +259,20 @@ class LayerReader:
         batches : list of (int, int)
         collected : mapping of str to LayerRows
             Takes each layer's rows.
+        check : SelfCheck
+            Reads a few inputs again before their rows are taken.
+        inputs : Inputs
+            Looks at every image.
         """
 
         def process(start: int, stop: int) -> None:
             rows, segments = plan.rows(start, stop)
-            for name, values in self.read(plan.items(start, stop), segments).items():
+            items = plan.items(start, stop)
+            found = self.read(items, segments)
+            check(start, stop, found)
+            if isinstance(items, np.ndarray):
+                inputs.look(rows, items)
+            for name, values in found.items():
                 collected[name].add(rows, values)
 
         with np.errstate(invalid="ignore", over="ignore"):
@@ -209,7 +293,8 @@ class LayerReader:
 
             def probe(start: int, stop: int) -> None:
                 batch = self._loaded.prepare(plan.items(start, stop))
-                bytes_.append(peak_bytes(lambda: self._run(modules, batch)))
+                with reads_alone(self._where):
+                    bytes_.append(peak_bytes(lambda: self._run(modules, batch)))
 
             run_batches([(index, index + 1)], probe, self._where)
             return int(plan.lengths[index]), bytes_[0]

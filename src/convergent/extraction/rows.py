@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from math import sqrt
 from typing import Any, Literal, Protocol
@@ -13,7 +13,12 @@ import numpy as np
 from scipy import sparse
 
 from convergent.errors import LayerError
+from convergent.extraction.selfcheck import Agreement, Inputs
+from convergent.study.config import ExtractionLimits
 from convergent.study.types import Layer
+
+# A feature varies if it moves by more than this share of its size: less may be rounding.
+_VARIES = 1e-5
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,8 @@ class LayerSummary:
     ----------
     layer : str
     status : {"ok", "failed"}
-        ``failed`` when an activation is not finite, or beyond what the stored type holds.
+        ``failed`` when an activation is not finite, or beyond what the stored type holds, or when
+        one of ``counted`` is more than the study's limits allow.
     reason : str
         Why the layer failed; empty otherwise.
     width : int
@@ -33,8 +39,11 @@ class LayerSummary:
         Features after pooling, before projection.
     projected : bool
         Whether a random projection was applied.
-    truncated : int
-        Number of texts that were longer than the model can read.
+    counted : dict of str to int
+        `convergent.study.types.COUNTED`: numbers of stimuli and features, and of those that were
+        found wanting.
+    agreement : Agreement, optional
+        How far passes over the same inputs agreed; None of baselines.
     """
 
     layer: str
@@ -43,7 +52,13 @@ class LayerSummary:
     width: int
     pooled_width: int
     projected: bool
-    truncated: int = 0
+    counted: Mapping[str, int] = field(default_factory=dict)
+    agreement: Agreement | None = None
+
+    @property
+    def truncated(self) -> int:
+        """Number of texts that were longer than the model can read."""
+        return self.counted.get("truncated", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +132,9 @@ class LayerRows:
         self._rows: Rows | None = None
         self._pooled_width = self._width = 0
         self._seen, self._undefined, self._beyond = np.zeros((3, len(ids)), dtype=bool)
+        self._marks = np.zeros(len(ids), dtype=np.int64)
+        self._first: np.ndarray = np.zeros(0)
+        self._varies: np.ndarray = np.zeros(0, dtype=bool)
 
     def add(self, rows: np.ndarray, values: np.ndarray) -> None:
         """Take the rows of one batch.
@@ -137,6 +155,8 @@ class LayerRows:
         if self._rows is None:
             self._pooled_width, self._width = width, small.shape[1]
             self._rows = self._open(self._layer.name, (len(self._ids), self._width), self._dtype)
+            self._first = small[0].astype(self._dtype).astype(np.float32)
+            self._varies = np.zeros(self._width, dtype=bool)
         if width != self._pooled_width:
             raise LayerError(
                 f"{width} features in one batch, {self._pooled_width} in another",
@@ -149,10 +169,30 @@ class LayerRows:
         self._beyond[rows] = ~np.isfinite(stored).all(axis=1)
         self._rows.write(rows, stored)
         self._seen[rows] = True
+        apart = np.abs(stored - self._first) > _VARIES * np.abs(self._first)
+        self._varies |= apart.any(axis=0)
+        # zero has two signs, which mean the same
+        self._marks[rows] = [hash(row.tobytes()) for row in stored + self._dtype.type(0)]
 
-    def summary(self, truncated: int = 0) -> LayerSummary:
-        """What became of the layer."""
+    def summary(
+        self, inputs: Inputs, limits: ExtractionLimits | None, agreement: Agreement | None = None
+    ) -> LayerSummary:
+        """What became of the layer.
+
+        Parameters
+        ----------
+        inputs : Inputs
+            What was found about the stimuli.
+        limits : ExtractionLimits or None
+            What may be found; None: anything, for controls.
+        agreement : Agreement, optional
+        """
         assert self._seen.all(), "a stimulus was never read"
+        counted = inputs.counts() | {
+            "features": self._width,
+            "constant": int(np.count_nonzero(~self._varies)),
+            "identical": self._identical(inputs),
+        }
         reason = self._failure(self._undefined, "NaN or infinity")
         if not reason and self._beyond.any():
             most = np.finfo(self._dtype).max
@@ -160,6 +200,8 @@ class LayerRows:
                 self._beyond, f"features beyond {self._dtype} (at most {most:g})"
             )
             reason += "; set extraction.store: float32"
+        if not reason and limits is not None:
+            reason = _above(counted, limits, inputs)
         return LayerSummary(
             layer=self._layer.name,
             status="failed" if reason else "ok",
@@ -167,14 +209,50 @@ class LayerRows:
             width=self._layer.width,
             pooled_width=self._pooled_width,
             projected=self._width != self._pooled_width,
-            truncated=truncated,
+            counted=counted,
+            agreement=agreement,
         )
+
+    def _identical(self, inputs: Inputs) -> int:
+        """Stimuli that have the row of another one that shows or says something else."""
+        _, group, sizes = np.unique(self._marks, return_inverse=True, return_counts=True)
+        shared = np.flatnonzero(sizes[group] > 1)
+        contents: dict[int, set[bytes | str]] = {}
+        for row, content in zip(shared, inputs.contents(shared.tolist()), strict=True):
+            contents.setdefault(int(group[row]), set()).add(content)
+        return sum(len(contents[int(group[row])]) > 1 for row in shared)
 
     def _failure(self, bad: np.ndarray, what: str) -> str:
         found = np.flatnonzero(bad)
         if not found.size:
             return ""
         return f"{what} for {found.size} of {len(bad)} stimuli (first: {self._ids[found[0]]})"
+
+
+# What each limit is about, how it is told, and what it is a share of.
+_LIMITS = {
+    "unknown": ("characters that the model does not know in", "stimuli"),
+    "truncated": ("cut to the model's longest input:", "stimuli"),
+    "blank": ("images of one value:", "stimuli"),
+    "saturated": ("saturated images:", "stimuli"),
+    "constant": ("the same for all stimuli:", "features"),
+    "identical": ("the same features as other, different stimuli have:", "stimuli"),
+}
+
+
+def _above(counted: Mapping[str, int], limits: ExtractionLimits, inputs: Inputs) -> str:
+    """Tell the first count that is more than the limit; empty if none is."""
+    for name, (what, of) in _LIMITS.items():
+        limit = getattr(limits, name)
+        if counted[name] <= limit * counted[of]:
+            continue
+        if name == "constant" and not inputs.several():
+            continue  # one stimulus, or many times the same
+        return (
+            f"{what} {counted[name]} of {counted[of]} {of}, more than "
+            f"extraction.limits.{name} ({limit:g}) allows"
+        )
+    return ""
 
 
 Collected = Mapping[str, LayerRows]

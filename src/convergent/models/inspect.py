@@ -19,6 +19,7 @@ from convergent.models.layers import (
     tensors_in,
     trace,
 )
+from convergent.names import layer_place
 
 if TYPE_CHECKING:
     import torch
@@ -298,20 +299,25 @@ def read_layers(sketch: Sketch, paths: Sequence[str]) -> dict[str, Reading | Lay
     ----------
     sketch : Sketch
     paths : sequence of str
-        Module paths.
+        Module paths; of a module that runs several times, with the run: ``encoder.layer@2``.
     """
     known = dict(sketch.module.named_modules(remove_duplicate=False))
-    present = [path for path in paths if path in known]
+    present = [path for path in paths if layer_place(path)[0] in known]
     first = trace(sketch.passes[0], present)
     step, second = _second(sketch.passes[1], present, first)
     found: dict[str, Reading | LayerError] = {}
+    places: dict[tuple[int, int], str] = {}
     for path in paths:
         call = first.calls.get(path)
+        place, run = layer_place(path)
         try:
-            if path not in known:
-                raise LayerError(f"there is no module '{path}'", fix=did_you_mean(path, known))
+            if place not in known:
+                raise LayerError(f"there is no module '{place}'", fix=did_you_mean(place, known))
             if call is None:
-                raise LayerError(f"module '{path}' does not run in the forward pass")
+                raise LayerError(f"'{path}' does not run in the forward pass")
+            other = places.setdefault((id(known[place]), run or 0), path)
+            if other != path:
+                raise LayerError(f"it is '{other}' under another name", fix="list one of the two")
             passes = sketch.passes[0], step
             axes = _axes(call, second.calls.get(path), passes, sketch.tuple_outputs)
             found[path] = Reading(axes, call.stop)
@@ -345,8 +351,11 @@ def _grown(first: Trace, second: Trace) -> bool:
 
 
 def _axes(call: Call, again: Call | None, passes: tuple[Pass, Pass], tuple_outputs: bool) -> Axes:
-    if call.calls > 1:
-        raise LayerError(f"it runs {call.calls} times in a forward pass")
+    if call.calls > 1 and layer_place(call.path)[1] is None:
+        raise LayerError(
+            f"it runs {call.calls} times in a forward pass",
+            fix=f"list the runs, '{call.path}@0' to '{call.path}@{call.calls - 1}'",
+        )
     if call.gave is None and not (tuple_outputs and isinstance(call.output, tuple)):
         raise LayerError(f"it returns {_described(call.output)}, not one tensor")
     if again is None:

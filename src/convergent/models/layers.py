@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from convergent.errors import LayerError
+from convergent.names import layer_place
 from convergent.study.types import Layout
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ class Pass:
 
 @dataclass
 class Call:
-    """What one module did in a pass; of several calls the first, with their number.
+    """What one module did in a pass; of several calls one (the first), with their number.
 
     Attributes
     ----------
@@ -99,29 +101,38 @@ class Trace:
 
 
 def trace(step: Pass, paths: Collection[str] | None = None) -> Trace:
-    """Run a pass and record modules: all of them unless ``paths`` are named."""
+    """Run a pass and record modules: all of them unless ``paths`` are named.
+
+    A path may name one of a module's runs, ``encoder.layer@2``; it is recorded under that name.
+    """
     import torch
 
     record = Trace({})
     clock = iter(range(1 << 62))
+    started: Counter[str] = Counter()
+    ended: Counter[str] = Counter()
 
-    def before(path: str) -> Callable[..., None]:
+    def before(path: str, wanted: int | None) -> Callable[..., None]:
         def hook(module: Any, arguments: Any, keywords: Any) -> None:
+            started[path] += 1
             if path in record.calls:
                 record.calls[path].calls += 1
+                return
+            if started[path] <= (wanted or 0):
                 return
             tensors = list(tensors_in((arguments, keywords)))
             record.kept.extend(tensors)
             read = tuple(_state(tensor) for tensor in tensors)
-            record.calls[path] = Call(path, module, next(clock), read)
+            record.calls[path] = Call(path, module, next(clock), read, calls=started[path])
 
         return hook
 
-    def after(path: str) -> Callable[..., None]:
+    def after(path: str, wanted: int | None) -> Callable[..., None]:
         def hook(_module: Any, _arguments: Any, output: Any) -> None:
-            call = record.calls[path]
-            if call.stop >= 0:
+            ended[path] += 1
+            if ended[path] != (wanted or 0) + 1:
                 return
+            call = record.calls[path]
             call.stop = next(clock)
             call.output = output
             record.kept.extend(tensors_in(output))
@@ -130,11 +141,15 @@ def trace(step: Pass, paths: Collection[str] | None = None) -> Trace:
         return hook
 
     handles = []
-    for path, module in step.module.named_modules():
-        if paths is not None and path not in paths:
+    known = dict(step.module.named_modules(remove_duplicate=paths is None))
+    for name in known if paths is None else dict.fromkeys(paths):
+        path, wanted = layer_place(name) if paths is not None else (name, None)
+        if path not in known:
             continue
-        handles.append(module.register_forward_pre_hook(before(path), with_kwargs=True))
-        handles.append(module.register_forward_hook(after(path)))
+        handles.append(
+            known[path].register_forward_pre_hook(before(name, wanted), with_kwargs=True)
+        )
+        handles.append(known[path].register_forward_hook(after(name, wanted)))
     try:
         with torch.no_grad():
             step.call(step.inputs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from convergent.errors import ModelError, WeightsError
@@ -81,10 +82,11 @@ def load(
         )
     verify(manifest, full=full_check)
     kind = source(model.source)
+    options = Options(model, kind.options)
     request = LoadRequest(
         model=model,
         checkpoint=checkpoint,
-        options=Options(model, kind.options),
+        options=options,
         weight_files=manifest.weight_files,
         device=device,
         dtype=precision,
@@ -92,4 +94,5 @@ def load(
         offload=offload,
         head=head,
     )
-    return kind.load(request, Path(manifest.directory) if manifest.directory else None)
+    loaded = kind.load(request, Path(manifest.directory) if manifest.directory else None)
+    return replace(loaded, seed=options.integer("seed", minimum=0)) if "seed" in options else loaded

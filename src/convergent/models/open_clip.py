@@ -14,6 +14,7 @@ from convergent.models.images import ImageTransform, image_transform, resize_nam
 from convergent.models.place import build, freeze
 from convergent.models.source import (
     IMAGE_OPTIONS,
+    PASS_OPTIONS,
     TOKEN_OPTIONS,
     Batch,
     Encoding,
@@ -36,7 +37,7 @@ class OpenClipSource:
     Options: those of images and tokens; ``file=<name>`` of the weights.
     """
 
-    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"file"}
+    options = IMAGE_OPTIONS | TOKEN_OPTIONS | PASS_OPTIONS | {"file"}
     weight_names = (
         "open_clip_model.safetensors",
         "model.safetensors",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
+import random
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol
@@ -35,11 +37,14 @@ class Encoding:
         For each token, the word of the text that it belongs to; -1 for special tokens.
     truncated : bool
         Whether the text was longer than the model can read.
+    unknown : tuple of int
+        Words of the tokens that stand for characters which the vocabulary does not have.
     """
 
     ids: tuple[int, ...]
     word: tuple[int, ...]
     truncated: bool = False
+    unknown: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -119,6 +124,8 @@ class LoadedModel:
     embed_texts : callable, optional
         ``embed_texts(texts)``: (text, feature) in the space of ``run``'s outputs, for image
         towers of dual encoders.
+    seed : int, optional
+        Seeds the random generators before every pass, for networks that draw numbers in it.
     """
 
     module: torch.nn.Module
@@ -132,6 +139,7 @@ class LoadedModel:
     preprocessing: dict[str, object] = field(default_factory=dict)
     reading: Reading = field(default_factory=Reading)
     embed_texts: Callable[[Sequence[str]], torch.Tensor] | None = None
+    seed: int | None = None
 
     def prepare(self, items: np.ndarray | Sequence[Encoding]) -> Batch:
         """Make the inputs of one forward pass, on the model's device.
@@ -158,12 +166,33 @@ class LoadedModel:
 
         # TF32 convolutions lose 13 bits and differ between batch sizes.
         with (
+            _seeded(self.seed),
             torch.inference_mode(),
             torch.backends.cudnn.flags(
                 enabled=True, benchmark=False, deterministic=True, allow_tf32=False
             ),
         ):
             return self.run(batch.inputs)
+
+
+@contextmanager
+def _seeded(seed: int | None) -> Iterator[None]:
+    """Seed the generators that networks draw from, and give them back as they were."""
+    if seed is None:
+        yield
+        return
+    import torch
+
+    numbers, library = np.random.get_state(), random.getstate()  # noqa: NPY002
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        random.seed(seed)
+        try:
+            yield
+        finally:
+            np.random.set_state(numbers)  # noqa: NPY002
+            random.setstate(library)
 
 
 @dataclass(frozen=True)
@@ -183,6 +212,8 @@ class LoadedBaseline:
 
 IMAGE_OPTIONS = frozenset({"size", "crop", "mean", "std", "interpolation", "resize", "fill"})
 TOKEN_OPTIONS = frozenset({"skip_first_token", "skip_tokens", "max_length"})
+# How inputs share passes: of every network, whatever its source.
+PASS_OPTIONS = frozenset({"batch", "seed"})
 
 
 FILTERS = ("nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
@@ -302,7 +333,9 @@ def _one_of(*words: str) -> Callable[[Options, str], object]:
 _CHECKS: dict[str, Callable[[Options, str], object]] = {
     **dict.fromkeys(("size", "max_length", "img_size"), _whole(1)),
     **dict.fromkeys(("orientations", "scales", "grid", "n", "features", "degree"), _whole(1)),
-    **dict.fromkeys(("skip_tokens", "num_classes"), _whole(0)),
+    **dict.fromkeys(("skip_tokens", "num_classes", "seed"), _whole(0)),
+    "batch": _one_of("padded", "equal", "one"),
+    "mask_ratio": _one_of("0"),
     "crop": lambda options, key: options.floats(key, None, 1, above=0, most=1.5),
     "mean": lambda options, key: options.floats(key, None, 3),
     "std": lambda options, key: options.floats(key, None, 3, above=0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from convergent.errors import ConvergentError, WeightsError
 from convergent.models.manifest import read_header
 from convergent.models.place import drop_data, sketch, uninitialised
+from convergent.names import layer_place
 
 if TYPE_CHECKING:
     import torch
@@ -299,10 +301,6 @@ def _check_shape(
         )
 
 
-class _StopForwardError(Exception):
-    """All wanted layers have run."""
-
-
 def needed(
     module: torch.nn.Module, run: Callable[[], Any], layers: Sequence[str]
 ) -> frozenset[str] | str:
@@ -315,13 +313,14 @@ def needed(
     run : callable
         Starts the pass.
     layers : sequence of str
-        Module paths.
+        Module paths, with the run where there are several.
 
     Returns
     -------
     frozenset of str or str
         Names as in ``state_dict()``, or why they cannot be found: the pass depends on the
-        inputs' values, or a layer does not exist or run.
+        inputs' values, or a layer does not exist, does not run, or runs more than once and the
+        run is not chosen. The pass goes on to its end, so that a later run is seen.
 
     Notes
     -----
@@ -330,26 +329,29 @@ def needed(
     a tensor without data stops with an error.
     """
     modules = dict(module.named_modules(remove_duplicate=False))
-    missing = [name for name in layers if name not in modules]
+    missing = [name for name in layers if layer_place(name)[0] not in modules]
     if missing:
         return f"there is no module '{missing[0]}'"
     touched: set[int] = set()
     waiting = set(layers)
+    again: set[str] = set()
     try:
-        with _recorded(modules, touched, waiting):
+        with _recorded(modules, touched, waiting, again):
             run()
-    except _StopForwardError:
-        return frozenset(
-            f"{path}.{name}" if path else name
-            for path, part in modules.items()
-            for name, tensor in _own(part)
-            if id(tensor) in touched
-        )
     # A pass without data fails in as many ways as there are networks.
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0]
         return f"the pass needs data ({type(error).__name__}: {first[:80]})"
-    return f"module '{min(waiting)}' did not run"
+    if waiting:
+        return f"module '{min(waiting)}' did not run"
+    if again:
+        return f"module '{min(again)}' runs more than once"
+    return frozenset(
+        f"{path}.{name}" if path else name
+        for path, part in modules.items()
+        for name, tensor in _own(part)
+        if id(tensor) in touched
+    )
 
 
 def prune(module: torch.nn.Module, kept: frozenset[str]) -> list[str]:
@@ -401,7 +403,7 @@ def _named(module: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 @contextmanager
 def _recorded(
-    modules: dict[str, torch.nn.Module], touched: set[int], waiting: set[str]
+    modules: dict[str, torch.nn.Module], touched: set[int], waiting: set[str], again: set[str]
 ) -> Iterator[None]:
     import torch
     from torch.overrides import TorchFunctionMode
@@ -411,27 +413,33 @@ def _recorded(
         def __torch_function__(
             self, function: Any, types: Any, arguments: Any = (), named: Any = None
         ) -> Any:
-            touched.update(
-                id(value)
-                for value in tree_iter((arguments, named))
-                if isinstance(value, torch.Tensor)
-            )
+            if waiting:
+                touched.update(
+                    id(value)
+                    for value in tree_iter((arguments, named))
+                    if isinstance(value, torch.Tensor)
+                )
             return function(*arguments, **(named or {}))
 
     def entered(part: torch.nn.Module, _arguments: Any) -> None:
-        touched.update(id(tensor) for _, tensor in _own(part))
+        if waiting:
+            touched.update(id(tensor) for _, tensor in _own(part))
 
     def left(names: list[str]) -> Callable[..., None]:
+        runs = itertools.count()
+
         def hook(*_: Any) -> None:
-            waiting.difference_update(names)
-            if not waiting:
-                raise _StopForwardError
+            run = next(runs)
+            chosen = {name: layer_place(name)[1] for name in names}
+            waiting.difference_update(name for name in names if (chosen[name] or 0) == run)
+            if run:
+                again.update(name for name in names if chosen[name] is None)
 
         return hook
 
     names_of: dict[torch.nn.Module, list[str]] = {}
     for name in sorted(waiting):
-        names_of.setdefault(modules[name], []).append(name)
+        names_of.setdefault(modules[layer_place(name)[0]], []).append(name)
     handles: list[Any] = [
         part.register_forward_pre_hook(entered) for part in dict.fromkeys(modules.values())
     ]

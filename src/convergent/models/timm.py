@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from convergent.errors import ModelError, UnknownKeyError, did_you_mean
 from convergent.models.images import ImageTransform, image_transform, resize_named, square
 from convergent.models.place import build, freeze
-from convergent.models.source import IMAGE_OPTIONS, TOKEN_OPTIONS, LoadedModel, LoadRequest
+from convergent.models.source import (
+    IMAGE_OPTIONS,
+    PASS_OPTIONS,
+    TOKEN_OPTIONS,
+    LoadedModel,
+    LoadRequest,
+)
 from convergent.models.state import Reading, fill, load_in_order, open_state
 
 if TYPE_CHECKING:
@@ -24,7 +30,12 @@ class TimmSource:
     names; ``num_classes=<n>`` (0: no head) and ``img_size=<n>`` go to the constructor.
     """
 
-    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"weights", "file", "num_classes", "img_size"}
+    options = (
+        IMAGE_OPTIONS
+        | TOKEN_OPTIONS
+        | PASS_OPTIONS
+        | {"weights", "file", "num_classes", "img_size"}
+    )
     weight_names = ("model.safetensors", "pytorch_model.bin")
     config_patterns = ("config.json",)
 

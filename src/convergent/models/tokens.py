@@ -58,6 +58,7 @@ class FastTokenizer:
             )
         self._tokenizer = tokenizer
         self._opening = () if opening is None else (opening,)
+        self._unknown = unknown_id(tokenizer)
         self.max_tokens = max_tokens
 
     def encode(self, texts: Sequence[str]) -> list[Encoding]:
@@ -95,10 +96,15 @@ class FastTokenizer:
         if truncated:
             coded = self._call(text, truncation=True, max_length=room)
         word = words_of_tokens(coded["offset_mapping"], coded["special_tokens_mask"], spans)
+        # a special token may share the id of the unknown one: only those that stand for text count
+        pairs = zip(coded["input_ids"], word, strict=True)
         return Encoding(
             ids=self._opening + tuple(coded["input_ids"]),
             word=(-1,) * len(self._opening) + word,
             truncated=truncated,
+            unknown=tuple(
+                number for token, number in pairs if token == self._unknown and number >= 0
+            ),
         )
 
     def _call(self, text: str, **arguments: Any) -> Any:
@@ -109,6 +115,19 @@ class FastTokenizer:
             verbose=False,
             **arguments,
         )
+
+
+def unknown_id(tokenizer: Any) -> int | None:
+    """Token that stands for characters which the vocabulary does not have; None without one.
+
+    A tokenizer.json may name one that the tokenizer's own configuration does not.
+    """
+    if tokenizer.unk_token_id is not None:
+        return int(tokenizer.unk_token_id)
+    core = tokenizer.backend_tokenizer
+    name = getattr(core.model, "unk_token", None)
+    found: int | None = None if name is None else core.token_to_id(name)
+    return found
 
 
 def words_of_tokens(

@@ -14,7 +14,13 @@ from convergent.errors import DeviceError, LayerError, ModelError, WeightsError
 from convergent.models.images import image_transform
 from convergent.models.manifest import check_index, choose_weights
 from convergent.models.place import DeviceMap, build, device_map, freeze
-from convergent.models.source import IMAGE_OPTIONS, TOKEN_OPTIONS, LoadedModel, LoadRequest
+from convergent.models.source import (
+    IMAGE_OPTIONS,
+    PASS_OPTIONS,
+    TOKEN_OPTIONS,
+    LoadedModel,
+    LoadRequest,
+)
 from convergent.models.state import LazyState, Reading, needed, open_state, prune
 from convergent.models.tokens import FastTokenizer
 from convergent.models.weights import OPTION as REMOTE_CODE
@@ -136,8 +142,16 @@ def check_places(
         )
 
 
-def _unplaced(kind: Any, config: Any, state: LazyState) -> tuple[str, ...] | str:
-    """Names that the whole network has no parameter for, found without data; or why not."""
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """Names of a checkpoint without a parameter in the whole network, and the other way round."""
+
+    unplaced: tuple[str, ...]
+    untrained: tuple[str, ...]
+
+
+def _match(kind: Any, config: Any, state: LazyState) -> _Names | str:
+    """Match the names of the files with those of the network, without data; or say why not."""
     placeholders = {name: tensor.placeholder() for name, tensor in state.items()}
     try:
         _, info = kind.from_pretrained(
@@ -146,7 +160,7 @@ def _unplaced(kind: Any, config: Any, state: LazyState) -> tuple[str, ...] | str
     # Conversions that look at values fail each in its own way.
     except Exception as error:
         return f"the names of the weights can't be matched without data ({type(error).__name__})"
-    return tuple(info["unexpected_keys"])
+    return _Names(tuple(info["unexpected_keys"]), tuple(info["missing_keys"]))
 
 
 def _pruned(kind: Any, wanted: frozenset[str]) -> Any:
@@ -254,18 +268,19 @@ def load_network(
     """
     sketch, why_whole = _sketch(request, directory, config, gguf)
     wanted: frozenset[str] | None = None
-    state, unplaced = LazyState({}), None
+    state, names = LazyState({}), _Names((), ())
+    matched: _Names | str = names if sketch is not None else why_whole
     if request.seed is None:
         check_index(directory, request.weight_files, request.where)
         if sketch is not None:
             state = open_state([directory / name for name in request.weight_files], request.where)
-            found_names = _unplaced(type(sketch), config, state)
-            if isinstance(found_names, str):
-                why_whole = found_names
-            else:
-                unplaced = found_names
-    traced = sketch is not None and (unplaced is not None or request.seed is not None)
-    if traced and request.layers is not None:
+            matched = _match(type(sketch), config, state)
+    if isinstance(matched, str):
+        why_whole = matched
+    else:
+        names = matched
+    if sketch is not None and not isinstance(matched, str) and request.layers is not None:
+        _check_untrained(request, sketch, names.untrained, lambda: trial(sketch, "meta"))
         found = needed(sketch, lambda: trial(sketch, "meta"), request.layers)
         if isinstance(found, str):
             why_whole = found
@@ -288,10 +303,10 @@ def load_network(
     _check_shapes(info["mismatched_keys"], request.where)
     _check_complete(fresh, request.where)
     shapes = {name: tensor.shape for name, tensor in state.items()}
-    check_places(
-        module, info["unexpected_keys"] if unplaced is None else unplaced, shapes, request.where
-    )
-    _check_untrained(request, module, fresh, trial)
+    unplaced = info["unexpected_keys"] if isinstance(matched, str) else names.unplaced
+    check_places(module, unplaced, shapes, request.where)
+    if wanted is None:
+        _check_untrained(request, module, fresh, lambda: trial(module, str(module.device)))
     return _placed(request, module, fresh, reading, places)
 
 
@@ -386,20 +401,16 @@ def _check_complete(fresh: tuple[str, ...], where: str) -> None:
 
 
 def _check_untrained(
-    request: LoadRequest,
-    module: Any,
-    fresh: tuple[str, ...],
-    trial: Callable[[torch.nn.Module, str], Any],
+    request: LoadRequest, module: Any, untrained: Iterable[str], run: Callable[[], Any]
 ) -> None:
     """Refuse layers that are computed from parameters which no training has touched."""
-    if not fresh:
-        return
-    for layer in request.layers or ():
-        found = needed(module, lambda: trial(module, str(module.device)), [layer])
-        untrained = sorted(set(fresh) & found) if not isinstance(found, str) else []
-        if untrained:
+    names = set(untrained)
+    for layer in (request.layers or ()) if names else ():
+        found = needed(module, run, [layer])
+        random = sorted(names & found) if not isinstance(found, str) else []
+        if random:
             raise LayerError(
-                f"parameter '{untrained[0]}' is not in the weights, it would be random",
+                f"parameter '{random[0]}' is not in the weights, it would be random",
                 where=f"{request.where}, layer '{layer}'",
                 fix="leave the layer out",
             )
@@ -434,10 +445,16 @@ class TransformersSource:
     Options: those of images and tokens; ``gguf=<name>`` for a quantised file;
     ``device_map=auto`` spreads a model over the job's GPUs even if one would hold it;
     ``remote_code=<commit>`` runs the code that comes with the weights at that commit, which
-    must be the row's revision, and the row's notes must say why.
+    must be the row's revision, and the row's notes must say why; ``mask_ratio=0`` shows a masked
+    autoencoder every patch of an image, in order, where it would hide most of them at random.
     """
 
-    options = IMAGE_OPTIONS | TOKEN_OPTIONS | {"gguf", "device_map", REMOTE_CODE}
+    options = (
+        IMAGE_OPTIONS
+        | TOKEN_OPTIONS
+        | PASS_OPTIONS
+        | {"gguf", "device_map", "mask_ratio", REMOTE_CODE}
+    )
     weight_names = ("model.safetensors", "pytorch_model.bin")
     config_patterns = (
         "config.json",
@@ -499,6 +516,8 @@ def _quiet() -> Iterator[None]:
 def _load(request: LoadRequest, directory: Path) -> LoadedModel:
     gguf = {"gguf_file": request.options.text("gguf")} if "gguf" in request.options else {}
     config = read("AutoConfig", request, directory, **gguf)
+    if "mask_ratio" in request.options:
+        _unmask(config, request)
     preprocessing: dict[str, object] = {}
     images, text = None, None
     if request.model.modality == "vision":
@@ -525,6 +544,27 @@ def _load(request: LoadRequest, directory: Path) -> LoadedModel:
         reading=network.reading,
         embed_texts=_embed_texts(request, directory, module, network.device),
     )
+
+
+def _unmask(config: Any, request: LoadRequest) -> None:
+    """Let a masked autoencoder of images see all of them."""
+    if request.model.modality != "vision" or not hasattr(config, "mask_ratio"):
+        raise ModelError(
+            f"mask_ratio is given, and '{config.model_type}' hides no part of an image",
+            where=request.where,
+            fix="remove mask_ratio from the preprocessing column",
+        )
+    config.mask_ratio = 0.0
+
+
+def _in_order(pixels: torch.Tensor, config: Any) -> torch.Tensor:
+    """What masking sorts patches by, so that they keep their places: (item, patch)."""
+    import torch
+
+    patch = config.patch_size
+    sides = (patch, patch) if isinstance(patch, int) else tuple(patch)
+    number = (pixels.shape[2] // sides[0]) * (pixels.shape[3] // sides[1])
+    return torch.arange(number, dtype=torch.float32, device=pixels.device).expand(len(pixels), -1)
 
 
 def _embed_texts(
@@ -578,6 +618,10 @@ def _runner(
             )
     elif getattr(config, "is_encoder_decoder", False):
         call = module.get_encoder()
+    if vision and "mask_ratio" in request.options:
+        return lambda inputs: call(
+            pixel_values=inputs["pixels"], noise=_in_order(inputs["pixels"], config)
+        )
     if vision:
         return lambda inputs: call(pixel_values=inputs["pixels"])
     return lambda inputs: call(**inputs)

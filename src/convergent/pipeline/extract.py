@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from convergent.brains import StimulusSet
-from convergent.extraction import LayerSummary, Settings, extract_rows
+from convergent.extraction import TOLERANCE, LayerSummary, Settings, extract_rows
 from convergent.models import LoadedBaseline, LoadedModel, WeightsManifest
 from convergent.pipeline.data import read_stimuli
 from convergent.pipeline.weights import load_checkpoint
@@ -100,7 +101,9 @@ class _Pass:
                 sets[0],
                 loaded=self._loaded,
                 open_rows=open_rows,
-                settings=Settings(**config.model_dump(include=set(Settings.__dataclass_fields__))),
+                settings=Settings(
+                    **{name: getattr(config, name) for name in Settings.__dataclass_fields__}
+                ),
             )
             for stimuli in sets:
                 for name in layers:
@@ -129,7 +132,8 @@ class _Pass:
             "device": self._study.config.extraction.device,
             "pooled_width": result.pooled_width,
             "projected": result.projected,
-            "truncated": result.truncated,
+            "counted": dict(result.counted),
+            "selfcheck": self._selfcheck(result),
             "stimuli_sha256": stimuli.digest,
             "preprocessing": self._model.preprocessing,
             "pooling": self._model.pooling,
@@ -147,6 +151,20 @@ class _Pass:
             },
             attrs,
         )
+
+    def _selfcheck(self, result: LayerSummary) -> dict[str, Any]:
+        """How inputs shared passes, and how far passes over the same inputs agreed."""
+        if result.agreement is None or isinstance(self._loaded, LoadedBaseline):
+            return {}
+        seed = self._loaded.seed
+        return {
+            "batch": "one"
+            if seed is not None
+            else self._model.preprocessing.get("batch", "padded"),
+            "seed": seed,
+            "tolerance": TOLERANCE[self._loaded.dtype],
+            **asdict(result.agreement),
+        }
 
     def _weights(self) -> Mapping[str, str]:
         manifest = self._manifest

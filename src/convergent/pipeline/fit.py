@@ -272,6 +272,7 @@ class _Fit:
             "width": features.attrs["width"],
             "weights_sha256": features.attrs["weights_sha256"],
             "features_identity": features.attrs["identity"],
+            "counted": features.attrs["counted"],
             "fit": fit.facts() | {"device": fit.device},
             "design": task.brain.responses.design,
             **common,

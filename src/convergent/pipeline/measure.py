@@ -191,6 +191,7 @@ def _read(
                     "subject": subject,
                     "status": store.attrs["status"],
                     "reason": store.attrs["reason"] or None,
+                    **store.attrs["counted"],
                 }
             )
             if store.attrs["status"] == "ok":

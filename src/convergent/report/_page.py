@@ -164,6 +164,7 @@ def _tables(
         "scores_table": None if scores is None else scores_table(scores, inputs.primary),
         "model_table": sections.model_table(tables),
         "coverage_table": sections.coverage_table(inputs.covered),
+        "counted_table": sections.counted_table(inputs.covered),
         "checks_table": None if checks is None else sections.checks_table(checks),
     }
 

@@ -251,6 +251,26 @@ def coverage_table(coverage: Coverage) -> Table:
     return Table(caption, ("model", "data set", "fits", "failed", "missing", "why"), rows)
 
 
+def counted_table(coverage: Coverage) -> Table:
+    """What extraction found wanting in inputs and features, of the models where it did."""
+    rows = [
+        (
+            row["model"],
+            row["dataset"],
+            f"{row['stimuli']:,}",
+            *(f"{row[name]:,}" for name in ("unknown", "truncated", "blank", "saturated")),
+            f"{row['constant']:,} of {row['features']:,}",
+            f"{row['identical']:,}",
+        )
+        for row in coverage.counted.iter_rows(named=True)
+    ]
+    columns = (
+        *("model", "data set", "stimuli", "with unknown tokens", "cut to the longest input"),
+        *("of one value", "saturated", "constant features", "features of another stimulus"),
+    )
+    return Table("Inputs and features found wanting: numbers of the worst layer", columns, rows)
+
+
 def checks_table(checks: pl.DataFrame) -> Table:
     """Planted-versus-recovered checks."""
     words = {True: "pass", False: "FAIL", None: "no check"}

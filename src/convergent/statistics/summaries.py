@@ -10,6 +10,7 @@ import polars as pl
 from scipy import stats
 
 from convergent.errors import TableError
+from convergent.study.types import COUNTED
 
 ALIGNMENT_COLUMNS = (
     "dataset",
@@ -338,7 +339,7 @@ def _p_value(name: str) -> pl.Expr:
     return columns.map_batches(p, return_dtype=pl.Float64).alias("p_subjects")
 
 
-COVERAGE_COLUMNS = ("dataset", "model", "checkpoint", "status", "reason")
+COVERAGE_COLUMNS = ("dataset", "model", "checkpoint", "status", "reason", *COUNTED)
 
 
 @dataclass(frozen=True)
@@ -353,12 +354,16 @@ class Coverage:
         Share below which a headline is withheld.
     by_model : DataFrame
         dataset, model, expected, ok, failed, missing, reasons; incomplete ones first.
+    counted : DataFrame
+        dataset, model and what extraction counted (`convergent.study.types.COUNTED`; of each the
+        layer with the largest number, or share of features), where anything was found wanting.
     """
 
     expected: int
     ok: int
     minimum: float
     by_model: pl.DataFrame
+    counted: pl.DataFrame
 
     @property
     def share(self) -> float:
@@ -378,7 +383,8 @@ def coverage_summary(units: pl.DataFrame, *, minimum: float) -> Coverage:
     ----------
     units : DataFrame
         One row a planned unit: dataset, model, checkpoint, status (``ok``, ``failed`` or
-        ``missing``), reason; further columns (layer, subject) are allowed.
+        ``missing``), reason, and what extraction counted; further columns (layer, subject) are
+        allowed.
     minimum : float
         Share of units, in [0, 1], that a headline needs.
 
@@ -410,6 +416,23 @@ def coverage_summary(units: pl.DataFrame, *, minimum: float) -> Coverage:
         ok=int((units["status"] == "ok").sum()),
         minimum=minimum,
         by_model=by_model,
+        counted=_counted(units),
+    )
+
+
+_WANTING = ("unknown", "truncated", "blank", "saturated", "constant", "identical")
+
+
+def _counted(units: pl.DataFrame) -> pl.DataFrame:
+    worst = (pl.col("constant") / pl.col("features")).fill_null(-1.0).arg_max()
+    of_worst = [pl.col(name).get(worst) for name in ("features", "constant")]
+    others = [name for name in COUNTED if name not in ("features", "constant")]
+    return (
+        units.group_by("dataset", "model")
+        .agg(*(pl.col(name).max() for name in others), *of_worst)
+        .filter(pl.any_horizontal(pl.col(name) > 0 for name in _WANTING))
+        .select("dataset", "model", *COUNTED)
+        .sort("dataset", "model")
     )
 
 

@@ -279,6 +279,36 @@ class Select(Section):
     exclude: Annotated[Names, Different] = ()
 
 
+Share = Annotated[Real, Field(ge=0.0, le=1.0)]
+
+
+class ExtractionLimits(Section):
+    """Shares that may be found wanting; a layer with more has the status ``failed``.
+
+    Attributes
+    ----------
+    unknown : float
+        Stimuli with characters that the model's vocabulary does not have.
+    truncated : float
+        Texts that are longer than the model reads.
+    blank : float
+        Images of one value.
+    saturated : float
+        Images with 95 % of their values at 0 or 255.
+    constant : float
+        Features that are the same for all stimuli.
+    identical : float
+        Stimuli with the very features of another, different one.
+    """
+
+    unknown: Share = 0.1
+    truncated: Share = 0.1
+    blank: Share = 0.1
+    saturated: Share = 0.5
+    constant: Share = 0.99
+    identical: Share = 0.5
+
+
 class ExtractionConfig(Section):
     """How activations are computed."""
 
@@ -291,6 +321,7 @@ class ExtractionConfig(Section):
     projection: Whole | None = Field(default=None, ge=1)
     projection_seed: Seed = 0
     context_words: Whole = Field(default=64, ge=1)
+    limits: ExtractionLimits = ExtractionLimits()
 
     @field_validator("batch_size", mode="before")
     @classmethod
@@ -310,7 +341,7 @@ class ExtractionConfig(Section):
     def facts(self) -> dict[str, Any]:
         """What of this decides the features; keys that came later count once they are used."""
         always = {"projection", "projection_seed", "context_words"}
-        later = self.model_dump(include={"precision", "store"}, exclude_defaults=True)
+        later = self.model_dump(include={"precision", "store", "limits"}, exclude_defaults=True)
         return self.model_dump(include=always) | later
 
 

@@ -15,6 +15,16 @@ Layout = Literal["tokens", "channels_first", "channels_last", "vector"]
 Pooling = Literal["mean", "last", "cls", "spatial_mean", "flatten", "none"]
 Role = Literal["trained", "random", "control"]
 
+# What extraction counts of every layer, for its store and the table of coverage. Of the stimuli:
+# their number; those with characters that the model does not know; texts that were cut; images of
+# one value; images with nearly all values at an end of the range. Of what came out: the number of
+# features; those that are the same for all stimuli; the stimuli whose features another one shares
+# that shows or says something else.
+COUNTED = (
+    *("stimuli", "unknown", "truncated", "blank", "saturated"),
+    *("features", "constant", "identical"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Layer:
@@ -23,7 +33,8 @@ class Layer:
     Attributes
     ----------
     name : str
-        Module path, for example ``encoder.layer.3``; also the name in file paths.
+        Module path, for example ``encoder.layer.3``; also the name in file paths. Of a module that
+        runs several times in a pass, one of its runs, from 0: ``encoder.layer@2``.
     index : int
         Position in the table row, from 0.
     depth : float

@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from convergent.study.types import COUNTED
+
 _KEYS: dict[str, Any] = {
     "study": pl.String,
     "dataset": pl.String,
@@ -66,10 +68,13 @@ ALIGNMENT_SCHEMA: dict[str, Any] = {
     "p_permutation": pl.Float64,
     "p_fwe": pl.Float64,
 }
-COVERAGE_SCHEMA: dict[str, Any] = dict.fromkeys(
-    ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
-    pl.String,
-)
+COVERAGE_SCHEMA: dict[str, Any] = {
+    **dict.fromkeys(
+        ("dataset", "family", "model", "checkpoint", "layer", "subject", "status", "reason"),
+        pl.String,
+    ),
+    **dict.fromkeys(COUNTED, pl.Int64),
+}
 RESAMPLED_SCHEMA: dict[str, Any] = {
     **dict.fromkeys(("dataset", "family", "model", "checkpoint", "subject", "choice"), pl.String),
     "resample": pl.Int64,
