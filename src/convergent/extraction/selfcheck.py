@@ -59,7 +59,8 @@ class SelfCheck:
     """Reads a few inputs again, alone, as soon as their batch has been read.
 
     Of at most three batches (the first, the one with most padding, the last) the input with most
-    padding is read once more on its own; the first of them twice, and more often if the network
+    padding is read once more on its own, and of the first batch also a middle one and, after them,
+    the longest; the first input that is read again is read twice, and more often if the network
     draws random numbers. The rows compared are those that are about to be stored, and which
     inputs are read again does not depend on the layers of a job.
 
@@ -88,8 +89,11 @@ class SelfCheck:
         self.agreement: dict[str, Agreement] = {}
         padding = [int(plan.lengths[a] - plan.lengths[b - 1]) for a, b in batches]
         chosen = {0, int(np.argmax(padding)), len(batches) - 1}
-        # inputs are sorted, the longest first
-        self._waiting = {batches[number][1] - 1 for number in chosen}
+        # Inputs are sorted, the longest first. Networks may treat lengths between otherwise than
+        # the shortest, and may not be the same after a short one.
+        start, stop = batches[0]
+        self._waiting = {start, (start + stop - 1) // 2}
+        self._waiting |= {batches[number][1] - 1 for number in chosen}
 
     def __call__(self, start: int, stop: int, found: Mapping[str, np.ndarray]) -> None:
         """Check what one pass gave.
@@ -106,7 +110,7 @@ class SelfCheck:
             If an input gives other features the second time, or alone; with the module where
             randomness begins.
         """
-        for index in sorted(self._waiting):
+        for index in sorted(self._waiting, reverse=True):
             if start <= index < stop:
                 self._check(index, start, found)
                 self._waiting.discard(index)
