@@ -55,6 +55,20 @@ class Agreement:
     together: float = 0.0
 
 
+def first_pass(plan: Plan, read: Read, where: str) -> Mapping[str, np.ndarray]:
+    """Read the longest input alone, with a network that has read nothing else."""
+    from convergent.extraction.batches import run_batches
+
+    found: dict[str, np.ndarray] = {}
+
+    def process(start: int, stop: int) -> None:
+        with reads_alone(where):
+            found.update(read(plan.items(start, stop), plan.rows(start, stop)[1], whole=False))
+
+    run_batches([(0, 1)], process, where)
+    return found
+
+
 class SelfCheck:
     """Reads a few inputs again, alone, as soon as their batch has been read.
 
@@ -71,6 +85,8 @@ class SelfCheck:
     loaded : LoadedModel
     read : callable
         ``read(items, segments, whole=...)``, see `convergent.extraction.passes.LayerReader.read`.
+    fresh : mapping of str to ndarray
+        What `first_pass` gave.
     where : str
         For error messages.
 
@@ -82,8 +98,15 @@ class SelfCheck:
     """
 
     def __init__(
-        self, plan: Plan, batches: Batches, loaded: LoadedModel, read: Read, where: str
+        self,
+        plan: Plan,
+        batches: Batches,
+        loaded: LoadedModel,
+        read: Read,
+        fresh: Mapping[str, np.ndarray],
+        where: str,
     ) -> None:
+        self._fresh = fresh
         self._plan, self._loaded, self._read, self._where = plan, loaded, read, where
         self.tolerance = TOLERANCE[loaded.dtype]
         self.agreement: dict[str, Agreement] = {}
@@ -123,6 +146,8 @@ class SelfCheck:
         drawn = _generators() != state
         times = (_TRIES if drawn else 1) if first else 0
         again = [self._alone(index) for _ in range(times)]
+        if index == 0 and self._fresh:
+            again.append(self._fresh)
         for name, rows in alone.items():
             together = found[name][before : before + len(rows)]
             scale = _largest(found[name], rows)
