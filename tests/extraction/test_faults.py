@@ -59,8 +59,8 @@ def test_full_memory_halves_the_batch_and_changes_nothing(colours, scenes):
 
     network = nn.Sequential(Small(3, 4), nn.Linear(4, 4))
     halved = run(colours, pixel_network(network), scenes, batch_size=5)["1"].features
-    # the last input is read again, twice, for the check of the passes
-    assert Small.sizes == [2, 2, 1, 1, 1]
+    # what is read again for the check is read alone
+    assert set(Small.sizes) == {1, 2} and Small.sizes.count(2) == 2
     whole = run(colours, pixel_network(network), scenes, batch_size=1)["1"].features
     np.testing.assert_allclose(halved, whole, atol=1e-5)
 
@@ -147,9 +147,9 @@ class Two(nn.Module):
 @pytest.mark.parametrize(
     ("layer", "width", "message"),
     [
-        ("0", 4, r"layer '0': the module returns tuple of float32 \(5, 4\), float32 \(5, 3\)"),
-        ("0.inner", 5, r"layer '0.inner': output float32 \(5, 4\) for 5 items is not .* 5 in"),
-        ("0.inner", 3, r"layer '0.inner': output float32 \(5, 4\) for 5 items is not .* 3 in"),
+        ("0", 4, r"layer '0': the module returns tuple of float32 \(1, 4\), float32 \(1, 3\)"),
+        ("0.inner", 5, r"layer '0.inner': output float32 \(1, 4\) for 1 items is not .* 5 in"),
+        ("0.inner", 3, r"layer '0.inner': output float32 \(1, 4\) for 1 items is not .* 3 in"),
         ("0.iner", 4, r"no module '0.iner'.*close paths: 0.inner"),
         ("0.unused", 4, r"module '0.unused' did not run in the forward pass"),
     ],

@@ -1,6 +1,7 @@
 """Networks that draw numbers, mix inputs or run modules again: exact, or refused by name."""
 
 import re
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -62,17 +63,21 @@ def saved(kind, folder, tokenizer, arguments):
 def plain(network, path, texts, tokenizer, run=0):
     """The module's output for each text alone, averaged over its tokens."""
     found = []
+    untouched = network
     for text in texts:
+        network = deepcopy(untouched)  # some change for good with what they read
         outputs = []
         handle = network.get_submodule(path).register_forward_hook(
             lambda _m, _a, output, outputs=outputs: outputs.append(output)
         )
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
         with torch.no_grad():
-            network(input_ids=tokenizer(text, return_tensors="pt")["input_ids"])
+            network(input_ids=ids)
         handle.remove()
         output = outputs[run]
         output = output[0] if isinstance(output, tuple) else output
-        found.append(output.reshape(-1, output.shape[-1]).mean(0).numpy())
+        tokens = output.reshape(-1, output.shape[-1])[: ids.shape[1]]  # without what fills blocks
+        found.append(tokens.mean(0).numpy())
     return np.stack(found)
 
 
@@ -109,8 +114,13 @@ def test_language_models_are_exact_or_refused(
     assert said == "any" or re.search(said, refused), refused
     if "batch=" in refused:  # what the message advises helps
         advice = "equal" if "batch=equal" in refused else "one"
-        found = features(replace(model, preprocessing={"batch": advice}))
-        assert_exact(found, plain(network, path, sentences.texts, tokenizer))
+        try:
+            found = features(replace(model, preprocessing={"batch": advice}))
+        except LayerError as error:
+            refused, found = str(error), None
+        assert found is not None or said == "any", refused
+        if found is not None:
+            assert_exact(found, plain(network, path, sentences.texts, tokenizer))
     if "@0" in refused:
         for run in range(3):
             expected = plain(network, path, sentences.texts, tokenizer, run)

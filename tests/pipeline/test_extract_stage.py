@@ -131,7 +131,7 @@ def test_a_store_says_what_was_checked_and_counted(study_of):
     attrs = open_store(features(study, "layers.1"), "features").attrs
     found = attrs["selfcheck"]
     assert (found["batch"], found["seed"], found["tolerance"]) == ("padded", None, 1e-5)
-    assert 1 <= found["inputs"] <= 3
+    assert 1 <= found["inputs"] <= 5
     assert found["repeat"] == 0.0 and 0.0 <= found["together"] <= 1e-5
     assert tuple(sorted(attrs["counted"])) == tuple(sorted(COUNTED))
     assert attrs["counted"]["stimuli"] > 0 == attrs["counted"]["blank"]

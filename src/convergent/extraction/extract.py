@@ -21,7 +21,7 @@ from convergent.extraction.rows import (
     OpenRows,
     project,
 )
-from convergent.extraction.selfcheck import Agreement, Inputs, SelfCheck
+from convergent.extraction.selfcheck import Agreement, Inputs, SelfCheck, first_pass
 from convergent.models import LoadedBaseline, LoadedModel, Options
 from convergent.study.config import ExtractionLimits
 from convergent.study.types import Checkpoint, Layer, Model
@@ -226,8 +226,9 @@ def _network(
         plan = plan_texts(stimuli, loaded.text, skip, where)
     else:
         plan = plan_story(stimuli, loaded.text, model, settings.context_words, where)
-        if model.attention == "causal":
-            reader.check_causal(plan, stimuli.texts or ())
+    fresh = first_pass(plan, reader.read, where)
+    if plan.windows and model.attention == "causal":
+        reader.check_causal(plan, stimuli.texts or ())
     together = options.choice("batch", "padded", ("padded", "equal", "one"))
     batches: Batches
     # a draw for several inputs is another one than for each
@@ -248,7 +249,7 @@ def _network(
     else:
         number = settings.batch_size
         batches = cut(plan.lengths, lambda length: number, alike=float(together == "equal"))
-    check = SelfCheck(plan, batches, loaded, reader.read, where)
+    check = SelfCheck(plan, batches, loaded, reader.read, fresh, where)
     inputs = Inputs(stimuli, plan.truncated, plan.unknown)
     reader.read_all(plan, batches, collected, check, inputs)
     return inputs, check.agreement

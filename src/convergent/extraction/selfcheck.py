@@ -55,11 +55,26 @@ class Agreement:
     together: float = 0.0
 
 
+def first_pass(plan: Plan, read: Read, where: str) -> Mapping[str, np.ndarray]:
+    """Read the longest input alone, with a network that has read nothing else."""
+    from convergent.extraction.batches import run_batches
+
+    found: dict[str, np.ndarray] = {}
+
+    def process(start: int, stop: int) -> None:
+        with reads_alone(where):
+            found.update(read(plan.items(start, stop), plan.rows(start, stop)[1], whole=False))
+
+    run_batches([(0, 1)], process, where)
+    return found
+
+
 class SelfCheck:
     """Reads a few inputs again, alone, as soon as their batch has been read.
 
     Of at most three batches (the first, the one with most padding, the last) the input with most
-    padding is read once more on its own; the first of them twice, and more often if the network
+    padding is read once more on its own, and of the first batch also a middle one and, after them,
+    the longest; the first input that is read again is read twice, and more often if the network
     draws random numbers. The rows compared are those that are about to be stored, and which
     inputs are read again does not depend on the layers of a job.
 
@@ -70,6 +85,8 @@ class SelfCheck:
     loaded : LoadedModel
     read : callable
         ``read(items, segments, whole=...)``, see `convergent.extraction.passes.LayerReader.read`.
+    fresh : mapping of str to ndarray
+        What `first_pass` gave.
     where : str
         For error messages.
 
@@ -81,15 +98,25 @@ class SelfCheck:
     """
 
     def __init__(
-        self, plan: Plan, batches: Batches, loaded: LoadedModel, read: Read, where: str
+        self,
+        plan: Plan,
+        batches: Batches,
+        loaded: LoadedModel,
+        read: Read,
+        fresh: Mapping[str, np.ndarray],
+        where: str,
     ) -> None:
+        self._fresh = fresh
         self._plan, self._loaded, self._read, self._where = plan, loaded, read, where
         self.tolerance = TOLERANCE[loaded.dtype]
         self.agreement: dict[str, Agreement] = {}
         padding = [int(plan.lengths[a] - plan.lengths[b - 1]) for a, b in batches]
         chosen = {0, int(np.argmax(padding)), len(batches) - 1}
-        # inputs are sorted, the longest first
-        self._waiting = {batches[number][1] - 1 for number in chosen}
+        # Inputs are sorted, the longest first. Networks may treat lengths between otherwise than
+        # the shortest, and may not be the same after a short one.
+        start, stop = batches[0]
+        self._waiting = {start, (start + stop - 1) // 2}
+        self._waiting |= {batches[number][1] - 1 for number in chosen}
 
     def __call__(self, start: int, stop: int, found: Mapping[str, np.ndarray]) -> None:
         """Check what one pass gave.
@@ -106,7 +133,7 @@ class SelfCheck:
             If an input gives other features the second time, or alone; with the module where
             randomness begins.
         """
-        for index in sorted(self._waiting):
+        for index in sorted(self._waiting, reverse=True):
             if start <= index < stop:
                 self._check(index, start, found)
                 self._waiting.discard(index)
@@ -119,6 +146,8 @@ class SelfCheck:
         drawn = _generators() != state
         times = (_TRIES if drawn else 1) if first else 0
         again = [self._alone(index) for _ in range(times)]
+        if index == 0 and self._fresh:
+            again.append(self._fresh)
         for name, rows in alone.items():
             together = found[name][before : before + len(rows)]
             scale = _largest(found[name], rows)
