@@ -41,8 +41,14 @@ def empty_network(configuration: dict[str, Any], auto: str = "AutoModel") -> nn.
     return network_of(config, auto)
 
 
-def network_of(config: Any, auto: str = "AutoModel") -> nn.Module:
-    """Build the network of a configuration of transformers on the meta device.
+def network_of(
+    config: Any,
+    auto: str = "AutoModel",
+    *,
+    device: str = "meta",
+    dtype: torch.dtype | None = None,
+) -> nn.Module:
+    """Build the network of a configuration of transformers, without weights unless on the CPU.
 
     Raises
     ------
@@ -53,9 +59,12 @@ def network_of(config: Any, auto: str = "AutoModel") -> nn.Module:
     import transformers
 
     # Eager attention: the fused kinds ask for values of the mask, which meta has not.
-    with _told(config.model_type), torch.device("meta"):
+    with _told(config.model_type), torch.device(device):
         module = getattr(transformers, auto).from_config(
-            config, attn_implementation="eager", trust_remote_code=False
+            config,
+            attn_implementation="eager",
+            trust_remote_code=False,
+            **({} if dtype is None else {"dtype": dtype}),
         )
     module.config.use_cache = False
     network: nn.Module = module.eval().requires_grad_(False)
@@ -90,7 +99,8 @@ def example_inputs(
     import torch
 
     config: Any = module.config
-    ids = torch.zeros(items, tokens, dtype=torch.int64, device="meta")
+    device = next(module.parameters()).device
+    ids = torch.zeros(items, tokens, dtype=torch.int64, device=device)
     if is_causal(config.model_type) or config.model_type in _MASKED:
         return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     return {"input_ids": ids}
@@ -102,8 +112,34 @@ def run_network(module: nn.Module, inputs: dict[str, torch.Tensor]) -> Any:
 
     whole: Any = module
     call = whole.get_encoder() if whole.config.is_encoder_decoder else whole
-    with torch.no_grad():
+    with torch.no_grad(), answered():
         return call(**inputs)
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Answer what networks ask of values that are not there, as of full inputs without padding.
+
+    Masks are asked whether they hold anything but ones, which they do not.
+    """
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    class Answer(TorchFunctionMode):
+        def __torch_function__(
+            self, function: Any, types: Any, arguments: Any = (), named: Any = None
+        ) -> Any:
+            name = getattr(function, "__name__", "")
+            asked = arguments[0] if arguments else None
+            if isinstance(asked, torch.Tensor) and asked.is_meta and asked.numel() == 1:
+                if name == "__bool__" or (name == "item" and asked.dtype == torch.bool):
+                    return True
+                if name in ("item", "__int__", "__index__"):
+                    return 1
+            return function(*arguments, **(named or {}))
+
+    with Answer():
+        yield
 
 
 def count_parameters(module: nn.Module) -> int:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from convergent.errors import ModelError
 from convergent.models.inspect import Sketch
 from convergent.models.layers import Pass
-from convergent.study.types import Model
+from convergent.study.types import Modality, Model
 from convergent.zoo._architectures import ARCHITECTURES, read_architecture
 from convergent.zoo._empty_network import (
+    answered,
     count_parameters,
     empty_network,
     example_inputs,
@@ -44,20 +45,58 @@ def sketch(model: Model, directory: Path | None = None) -> Sketch:
     """
     where = f"model '{model.key}'"
     if directory is not None:
-        module = network_of(_config(directory, where))
+        config = _config(directory, where, model.preprocessing.get("gguf", ""))
     elif model.architecture:
-        module = _known(model.architecture, _beside(model))
+        config = _known(model.architecture, _beside(model)).config
     else:
         raise ModelError(
             "nothing says what network this is",
             where=where,
             fix="name a file of config/models/transformers in the architecture column",
         )
-    if model.modality == "vision":
-        passes = _image_passes(module, where)
-    else:
-        passes = _text_pass(module, 3, _TOKENS, where), _text_pass(module, 5, 2 * _TOKENS, where)
-    return Sketch(passes, model.modality, count_parameters(module), tuple_outputs=True)
+    return _runnable(model.modality, config, where)
+
+
+# Networks of more parameters are not built with data: 4 GiB in float32.
+_MOST_PARAMETERS = 1 << 30
+
+
+def _runnable(modality: Modality, config: Any, where: str) -> Sketch:
+    """Sketch that runs: without data, in a type that its kernels take, or on the CPU with data."""
+    import torch
+
+    reasons: list[str] = []
+    parameters = 0
+    for device, dtype in (("meta", "float32"), ("meta", "bfloat16"), ("cpu", "float32")):
+        if device == "cpu" and parameters > _MOST_PARAMETERS:
+            break
+        made = network_of(config, device=device, dtype=getattr(torch, dtype))
+        parameters = count_parameters(made)
+        if modality == "vision":
+            passes = _image_passes(made, where)
+        else:
+            passes = (
+                _text_pass(made, 3, _TOKENS, where),
+                _text_pass(made, 5, 2 * _TOKENS, where),
+            )
+        try:
+            for step in passes:
+                step.call(step.inputs)
+        except ModelError:
+            raise
+        # A pass fails in as many ways as there are networks: on what their kernels do not take,
+        # on values that are not there.
+        except Exception as error:
+            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            reasons.append(first.rstrip("."))
+        else:
+            return Sketch(passes, modality, parameters, tuple_outputs=True)
+    large = "" if parameters <= _MOST_PARAMETERS else f", and {parameters:,} parameters are many"
+    raise ModelError(
+        f"a pass through '{config.model_type}' fails ({reasons[-1]}){large}",
+        where=where,
+        fix="list the layers by hand, as the modules of transformers are named",
+    )
 
 
 def _beside(model: Model) -> Path:
@@ -71,12 +110,13 @@ def _known(architecture: str, directory: Path) -> nn.Module:
     return empty_network(read_architecture(architecture, directory))
 
 
-def _config(directory: Path, where: str) -> Any:
+def _config(directory: Path, where: str, gguf: str) -> Any:
     import transformers
 
+    file = {"gguf_file": gguf} if gguf else {}
     try:
         return transformers.AutoConfig.from_pretrained(
-            directory, local_files_only=True, trust_remote_code=False
+            directory, local_files_only=True, trust_remote_code=False, **file
         )
     # Readers of JSON and checks of the values raise errors of their own kinds.
     except Exception as error:
@@ -94,28 +134,41 @@ def _text_pass(module: nn.Module, items: int, tokens: int, where: str) -> Pass:
     return Pass(module, inputs, tower or (lambda i: run_network(module, i)), items, tokens=tokens)
 
 
+_USUAL_SIDE = 224  # of the many networks whose configuration does not say a size
+
+
 def _image_passes(module: nn.Module, where: str) -> tuple[Pass, Pass]:
     config: Any = module.config
     tower = getattr(config, "vision_config", config)
-    side = getattr(tower, "image_size", None)
-    if not isinstance(side, int):
+    said = getattr(tower, "image_size", None)
+    sides = list(said) if isinstance(said, (list, tuple)) else [said or _USUAL_SIDE] * 2
+    if not all(isinstance(side, int) and side > 0 for side in sides) or len(set(sides)) != 1:
         raise ModelError(
-            f"'{config.model_type}' does not say the size of its images",
+            f"the images of '{config.model_type}' are of the size {said}",
             where=where,
-            fix="list the layers by hand",
+            fix="list the layers by hand: images are square here",
         )
+    side = sides[0]
     larger = deepcopy(config)
-    getattr(larger, "vision_config", larger).image_size = 2 * side
+    if said is not None:
+        twice = [2 * side] * len(sides) if isinstance(said, (list, tuple)) else 2 * side
+        getattr(larger, "vision_config", larger).image_size = twice
+    parameter = next(module.parameters())
+    other = network_of(larger, device=parameter.device.type, dtype=parameter.dtype)
     return (
         _image_pass(module, 3, side, where),
-        _image_pass(network_of(larger), 5, 2 * side, where),
+        _image_pass(other if said is not None else module, 5, 2 * side, where),
     )
 
 
 def _image_pass(module: nn.Module, items: int, side: int, where: str) -> Pass:
     import torch
 
-    inputs = {"pixel_values": torch.empty(items, 3, side, side, device="meta")}
+    parameter = next(module.parameters())
+    config: Any = module.config
+    channels = getattr(getattr(config, "vision_config", config), "num_channels", 3)
+    shape = (items, channels, side, side)
+    inputs = {"pixel_values": torch.zeros(shape, device=parameter.device, dtype=parameter.dtype)}
     tower = _tower(module, "get_image_features", where)
     return Pass(module, inputs, tower or (lambda i: run_network(module, i)), items, side=side)
 
@@ -136,7 +189,7 @@ def _tower(module: nn.Module, name: str, where: str) -> Any:
         )
 
     def run(inputs: dict[str, torch.Tensor]) -> Any:
-        with torch.no_grad():
+        with torch.no_grad(), answered():
             return call(**inputs)
 
     return run
