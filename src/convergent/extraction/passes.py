@@ -173,6 +173,8 @@ class LayerReader:
     ) -> None:
         self._model, self._loaded, self._skip, self._where = model, loaded, skip, where
         self._widths = {layer.name: layer.width for layer in layers}
+        unit = model.preprocessing.get("normalise") == "yes"
+        self._unit = model.layers[-1].name if unit else ""  # sentence encoders scale what they give
         self._modules = find_modules(loaded.module, list(self._widths), where)
         self._check_different()
         for name in self._widths:
@@ -243,6 +245,9 @@ class LayerReader:
                 skip=self._skip,
                 segments=segments,
             )
+            if name == self._unit:
+                size = np.linalg.norm(pooled[name], axis=1, keepdims=True)
+                pooled[name] /= np.maximum(size, np.finfo(np.float32).tiny)
 
         forward = partial(self._loaded.forward, batch)
         read_modules(self._modules, forward, keep, self._where, whole=whole)

@@ -37,6 +37,9 @@ class Encoding:
         For each token, the word of the text that it belongs to; -1 for special tokens.
     truncated : bool
         Whether the text was longer than the model can read.
+    outside : tuple of bool
+        For each token, whether it belongs to a chat template: no part of a mean, and never the
+        last. Empty where there is none.
     unknown : tuple of int
         Words of the tokens that stand for characters which the vocabulary does not have.
     """
@@ -45,6 +48,7 @@ class Encoding:
     word: tuple[int, ...]
     truncated: bool = False
     unknown: tuple[int, ...] = ()
+    outside: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -211,7 +215,7 @@ class LoadedBaseline:
 
 
 IMAGE_OPTIONS = frozenset({"size", "crop", "mean", "std", "interpolation", "resize", "fill"})
-TOKEN_OPTIONS = frozenset({"skip_first_token", "skip_tokens", "max_length"})
+TOKEN_OPTIONS = frozenset({"skip_first_token", "skip_tokens", "max_length", "normalise"})
 # How inputs share passes: of every network, whatever its source.
 PASS_OPTIONS = frozenset({"batch", "seed"})
 
@@ -342,7 +346,8 @@ _CHECKS: dict[str, Callable[[Options, str], object]] = {
     "interpolation": _one_of(*FILTERS),
     "resize": _one_of(*RESIZES),
     "fill": lambda options, key: options.floats(key, None, 3, above=-1, most=255),
-    "skip_first_token": _one_of("yes", "no"),
+    **dict.fromkeys(("skip_first_token", "normalise"), _one_of("yes", "no")),
+    "chat": _one_of("none", "user"),
     "weights": _one_of("by_name", "in_order"),
     "device_map": _one_of("none", "auto"),
     "file": Options.file,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from convergent.models.source import (
     LoadRequest,
 )
 from convergent.models.state import LazyState, Reading, needed, open_state, prune
-from convergent.models.tokens import FastTokenizer
+from convergent.models.tokens import FastTokenizer, chat_frame, check_tokens
 from convergent.models.weights import OPTION as REMOTE_CODE
 from convergent.models.weights import runs_remote_code
 
@@ -445,7 +446,10 @@ class TransformersSource:
     Options: those of images and tokens; ``gguf=<name>`` for a quantised file;
     ``device_map=auto`` spreads a model over the job's GPUs even if one would hold it;
     ``remote_code=<commit>`` runs the code that comes with the weights at that commit, which
-    must be the row's revision, and the row's notes must say why; ``mask_ratio=0`` shows a masked
+    must be the row's revision, and the row's notes must say why; ``prompt=<text>`` stands before
+    every text, and its tokens count in a mean, as sentence encoders are trained; ``chat=user``
+    puts every text into the tokenizer's chat template, whose tokens do not count and are never
+    the last; ``mask_ratio=0`` shows a masked
     autoencoder every patch of an image, in order, where it would hide most of them at random.
     """
 
@@ -453,7 +457,7 @@ class TransformersSource:
         IMAGE_OPTIONS
         | TOKEN_OPTIONS
         | PASS_OPTIONS
-        | {"gguf", "device_map", "mask_ratio", REMOTE_CODE}
+        | {"gguf", "device_map", "prompt", "chat", "mask_ratio", REMOTE_CODE}
     )
     weight_names = ("model.safetensors", "pytorch_model.bin")
     config_patterns = (
@@ -466,6 +470,9 @@ class TransformersSource:
         "vocab.*",
         "merges.txt",
         "*.model",
+        "chat_template*",
+        "sentence_bert_config.json",
+        "config_sentence_transformers.json",
     )
 
     def hub_id(self, architecture: str, reference: str) -> str:
@@ -649,8 +656,93 @@ def _text(
     request: LoadRequest, directory: Path, module: Any, config: Any, gguf: dict[str, str]
 ) -> FastTokenizer:
     tokenizer = read("AutoTokenizer", request, directory, use_fast=True, **gguf)
-    limit = request.options.integer("max_length", _longest(tokenizer, module, config))
-    return FastTokenizer(tokenizer, limit, _opening(request, tokenizer), request.where)
+    if not gguf:
+        check_tokens(tokenizer, directory, request.where)
+    encoder = sentence_encoder(directory, request.where)
+    longest = _longest(tokenizer, module, config)
+    if encoder.max_tokens is not None:
+        longest = min(longest, encoder.max_tokens)
+    limit = request.options.integer("max_length", longest)
+    chat = request.options.choice("chat", "none", ("none", "user")) == "user"
+    prompt = request.options.text("prompt", encoder.prompt)
+    frame = (prompt, "")
+    if chat:
+        before, behind = chat_frame(tokenizer, request.where)
+        frame = (before + prompt, behind)
+    return FastTokenizer(
+        tokenizer,
+        limit,
+        _opening(request, tokenizer, frame[0] if chat else ""),
+        request.where,
+        frame=frame,
+        chat=chat,
+        lower=encoder.lower,
+        length=_full_length(config, tokenizer, limit, request.where),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceEncoder:
+    """What the files of sentence-transformers say about texts.
+
+    Attributes
+    ----------
+    max_tokens : int or None
+    lower : bool
+        Whether texts are read in lower case.
+    prompt : str
+        What stands before every text unless somebody says otherwise.
+    """
+
+    max_tokens: int | None = None
+    lower: bool = False
+    prompt: str = ""
+
+
+def sentence_encoder(directory: Path, where: str) -> SentenceEncoder:
+    """Read ``sentence_bert_config.json`` and ``config_sentence_transformers.json``, if there.
+
+    Raises
+    ------
+    WeightsError
+        One of them is not as sentence-transformers writes it.
+    """
+    said: dict[str, Any] = {}
+    for name in ("sentence_bert_config.json", "config_sentence_transformers.json"):
+        path = directory / name
+        if not path.is_file():
+            continue
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            said |= dict(content)
+        except (OSError, ValueError, TypeError) as error:
+            raise WeightsError(
+                f"cannot read '{name}' ({error})", where=where, fix="fetch the file again"
+            ) from error
+    chosen, prompts = said.get("default_prompt_name"), said.get("prompts") or {}
+    longest = said.get("max_seq_length")
+    return SentenceEncoder(
+        max_tokens=int(longest) if longest else None,
+        lower=bool(said.get("do_lower_case", False)),
+        prompt=str(prompts.get(chosen) or "") if chosen else "",
+    )
+
+
+def _full_length(config: Any, tokenizer: Any, limit: int, where: str) -> int | None:
+    """Tokens that every input is filled up to; None where padding is masked.
+
+    The text towers of SigLIP are trained on texts of full length without a mask, so that padding
+    is part of every text.
+    """
+    if not str(config.model_type).startswith("siglip"):
+        return None
+    if tokenizer.pad_token_id is None:
+        raise ModelError(
+            "the network reads padding, and the tokenizer has no token for it",
+            where=where,
+            fix="add pad_token to tokenizer_config.json",
+        )
+    return limit
 
 
 def _longest(tokenizer: Any, module: Any, config: Any) -> int:
@@ -665,7 +757,7 @@ def _longest(tokenizer: Any, module: Any, config: Any) -> int:
     return min(limits)
 
 
-def _opening(request: LoadRequest, tokenizer: Any) -> int | None:
+def _opening(request: LoadRequest, tokenizer: Any, before: str) -> int | None:
     """Token to put first, if the row leaves out the first token and the tokenizer adds none.
 
     Decoders park attention on whatever comes first, with activations a hundred times the
@@ -673,7 +765,10 @@ def _opening(request: LoadRequest, tokenizer: Any) -> int | None:
     """
     if not request.options.flag("skip_first_token"):
         return None
-    if tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"][0]:
+    first = tokenizer(before, add_special_tokens=False)["input_ids"][:1] if before else []
+    if first and first[0] in tokenizer.all_special_ids:
+        return None  # a chat template has its own
+    if not before and tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"][0]:
         return None
     for token in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         if token is not None:

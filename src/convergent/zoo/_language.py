@@ -95,7 +95,9 @@ def build_language(
     entries = read_leaderboard(leaderboard)
     lines = [
         row
-        for row in read_rows(directory / "registry.tsv", _COLUMNS, ("leaderboard", "notes"))
+        for row in read_rows(
+            directory / "registry.tsv", _COLUMNS, ("prompt", "leaderboard", "notes")
+        )
         if wanted is None or wanted(row.text("reference"))
     ]
     networks = _networks([row.text("architecture") for row in lines], directory, jobs, progress)
@@ -154,12 +156,17 @@ def _model_row(row: Row, entry: Entry | None, network: Network) -> ModelRow:
         layout="tokens",
         pooling="mean",
         precision=precision_of(network.parameters, published),
-        # A decoder's first token is an attention sink, with a vector a hundred times as long.
-        preprocessing={"skip_first_token": "yes"} if decoder else {},
+        preprocessing=_text_options(decoder, row.values.get("prompt", "")),
         attention=network.attention,
         tags=tuple(row.text("tags").split()),
         notes=row.values.get("notes", ""),
     )
+
+
+def _text_options(decoder: bool, prompt: str) -> dict[str, str]:
+    # A decoder's first token is an attention sink, with a vector a hundred times as long.
+    options = {"skip_first_token": "yes"} if decoder else {}
+    return options | ({"prompt": f"{prompt} "} if prompt else {})
 
 
 def precision_of(parameters: int, published: str) -> str:

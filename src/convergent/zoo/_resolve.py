@@ -70,14 +70,16 @@ def _from_folder(
     found = source or _source_of_files(directory)
     if found not in _CONFIGS:
         raise UnknownKeyError(f"no source '{found}'", fix=did_you_mean(found, _CONFIGS))
+    gguf = _only_gguf(directory) if found == "transformers" else ""
     named = stub(
         found,
         architecture,
         key=directory.name,
         modality=_modality(found, modality),
         reference=reference,
+        preprocessing={"gguf": gguf} if gguf else {},
     )
-    has_config = any((directory / file).is_file() for file in _CONFIGS[found])
+    has_config = bool(gguf) or any((directory / file).is_file() for file in _CONFIGS[found])
     if not has_config and not architecture:
         raise ModelError(
             f"no {' or '.join(_CONFIGS[found])} in '{directory}'",
@@ -91,6 +93,20 @@ _CONFIGS = {
     "open_clip": ("open_clip_config.json",),
     "transformers": ("config.json",),
 }
+
+
+def _only_gguf(directory: Path) -> str:
+    """Name of the quantised file of a folder that has nothing else to say what it is of."""
+    if (directory / "config.json").is_file():
+        return ""
+    names = sorted(path.name for path in directory.glob("*.gguf"))
+    if len(names) > 1:
+        raise ModelError(
+            f"{len(names)} quantised files: {', '.join(names)}",
+            where=str(directory),
+            fix="keep one of them in the folder",
+        )
+    return names[0] if names else ""
 
 
 def _modality(source: str, asked: Modality | None) -> Modality:
@@ -112,6 +128,8 @@ def _source_of_files(directory: Path) -> str:
             return "transformers"
         if "architecture" in content:
             return "timm"
+    if any(directory.glob("*.gguf")):
+        return "transformers"
     raise ModelError(
         f"'{directory}' does not say what it is of",
         fix="name the source with --source, and the architecture with --architecture",
