@@ -109,9 +109,9 @@ def test_what_half_precision_cannot_hold_fails_that_layer_alone(study_of, monkey
 
     def louder(output, **options):
         values = pool(output, **options)
-        if not louder.quiet:
-            values[0] = 7e4
-        louder.quiet = True
+        if not louder.quiet and len(values) > 4:
+            values[1] = 7e4  # an input that is not read again
+            louder.quiet = True
         return values
 
     louder.quiet = False  # the first layer of the first batch

@@ -74,8 +74,8 @@ class SelfCheck:
 
     Of at most three batches (the first, the one with most padding, the last) the input with most
     padding is read once more on its own, and of the first batch also a middle one and, after them,
-    the longest; the first input that is read again is read twice, and more often if the network
-    draws random numbers. The rows compared are those that are about to be stored, and which
+    the longest, which was also read before anything else; if the network draws random numbers, the
+    first input that is read again is read many times. The rows compared are those that are about to be stored, and which
     inputs are read again does not depend on the layers of a job.
 
     Parameters
@@ -144,7 +144,7 @@ class SelfCheck:
         state = _generators()
         alone = self._alone(index, whole=first)
         drawn = _generators() != state
-        times = (_TRIES if drawn else 1) if first else 0
+        times = _TRIES if first and drawn else 0
         again = [self._alone(index) for _ in range(times)]
         if index == 0 and self._fresh:
             again.append(self._fresh)
