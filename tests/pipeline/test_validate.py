@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from convergent.pipeline.validate import study_errors
+from convergent.pipeline.validate import study_errors, study_warnings
 from convergent.study import Study
 from workflow_fixtures import MODELS, small_configuration
 
@@ -105,3 +105,37 @@ def test_errors_of_every_kind_come_together(errors):
     )
     for word in ("257 folds", "recipe 'x'", "mean='nan'", "grid='x'"):
         assert any(word in text for text in found), (word, found)
+
+
+ROW = {
+    "model": "m", "family": "f", "modality": "language", "source": "transformers",
+    "reference": "path:x", "parameters": "9", "layers": "x", "width": "8", "layout": "tokens",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("pooling", "options", "attention", "warned"),
+    [
+        ("mean", "", "causal", True),
+        ("mean", "skip_tokens=0", "causal", True),
+        ("mean", "skip_first_token=yes", "causal", False),
+        ("mean", "skip_tokens=1", "causal", False),
+        ("mean", "chat=user", "causal", False),
+        ("mean", "", "bidirectional", False),
+        ("last", "", "causal", False),
+    ],
+)
+def test_a_mean_over_the_first_token_of_a_decoder_is_told(
+    pooling, options, attention, warned, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    row = ROW | {"pooling": pooling, "preprocessing": options, "attention": attention}
+    (tmp_path / "models.tsv").write_text("\t".join(row) + "\n" + "\t".join(row.values()) + "\n")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump({
+        "study": "s", "title": "t", "tables": {"models": ["models.tsv"]},
+        "datasets": {"sim": {"reader": "simulated-sentences", "modality": "language",
+                             "design": "items", "subjects": ["sim-1"]}},
+    }))  # fmt: skip
+    found = study_warnings(Study.load("study.yaml"))
+    assert len(found) == warned
+    assert all(line.startswith("1 causal models average their first token") for line in found)

@@ -25,10 +25,12 @@ def validate(
     chosen = settings(overrides)
     errors = Study.mistakes(study, chosen)
     if not errors:
-        from convergent.pipeline.validate import study_errors
+        from convergent.pipeline.validate import study_errors, study_warnings
 
         loaded = Study.load(study, chosen)
         errors = study_errors(loaded, read=data)
+        for warning in study_warnings(loaded):
+            typer.echo(f"warning: {warning}", err=True)
     for error in errors:
         typer.echo(f"error: {error}", err=True)
     if errors:

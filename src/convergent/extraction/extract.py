@@ -219,6 +219,8 @@ def _network(
 
     options = Options(model, model.preprocessing)
     skip = options.integer("skip_tokens", int(options.flag("skip_first_token")), minimum=0)
+    if options.text("chat", "none") == "user":
+        skip = 0  # what a template puts first is in no mean
     reader = LayerReader(model, layers, loaded, skip, where)
     if loaded.text is None:
         plan = plan_images(stimuli, where)

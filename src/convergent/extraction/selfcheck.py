@@ -75,8 +75,8 @@ class SelfCheck:
     Of at most three batches (the first, the one with most padding, the last) the input with most
     padding is read once more on its own, and of the first batch also a middle one and, after them,
     the longest, which was also read before anything else; if the network draws random numbers, the
-    first input that is read again is read many times. The rows compared are those that are about to be stored, and which
-    inputs are read again does not depend on the layers of a job.
+    first input that is read again is read many times. The rows compared are those that are about to
+    be stored, and which inputs are read again does not depend on the layers of a job.
 
     Parameters
     ----------

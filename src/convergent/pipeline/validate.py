@@ -53,6 +53,27 @@ def study_errors(study: Study, *, read: bool = True) -> Errors:
     return errors
 
 
+def study_warnings(study: Study) -> list[str]:
+    """What may be meant and is mostly a mistake, a line each."""
+    sinks = [
+        model.key
+        for model in study.models.values()
+        if (model.modality, model.attention, model.pooling) == ("language", "causal", "mean")
+        and not model.is_control
+        and model.preprocessing.get("chat") != "user"
+        and model.preprocessing.get("skip_first_token") != "yes"
+        and model.preprocessing.get("skip_tokens", "0") == "0"
+    ]
+    if not sinks:
+        return []
+    shown = ", ".join(sinks[:3]) + (", ..." if len(sinks) > 3 else "")
+    return [
+        f"{len(sinks)} causal models average their first token too ({shown}): attention is parked "
+        "there, with a vector a hundred times as long, so that the mean tells the number of words; "
+        "write skip_first_token=yes into the preprocessing column"
+    ]
+
+
 @contextmanager
 def _noted(errors: Errors) -> Iterator[None]:
     try:

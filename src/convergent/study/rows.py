@@ -191,16 +191,16 @@ def _widths(row: Row, n_layers: int) -> list[int]:
 
 def _pairs(row: Row, column: str) -> dict[str, str]:
     pairs = {}
-    # a value with blanks stands in double quotes: prompt="query: "
-    for part in re.findall(r'(?:[^\s="]+="[^"]*"(?=\s|$)|\S+)', row.values.get(column, "")):
+    # a value with blanks stands in single quotes: prompt='query: '
+    for part in re.findall(r"(?:[^\s=']+='[^']*'(?=\s|$)|\S+)", row.values.get(column, "")):
         key, equals, value = part.partition("=")
-        if value.startswith('"') and value.endswith('"') and len(value) > 2:
+        if value.startswith("'") and value.endswith("'") and len(value) > 2:
             value = value[1:-1]
-        if not equals or not key or not value or '"' in value:
+        if not equals or not key or not value or "'" in value:
             raise row.error(
                 column,
                 f"'{shown(part)}' is no key=value pair",
-                'for example size=224, or prompt="query: " where the value has blanks',
+                "for example size=224, or prompt='query: ' where the value has blanks",
             )
         if key in pairs:
             raise row.error(column, f"'{shown(key)}' is given twice", "keep one of the two")

@@ -76,7 +76,7 @@ class ModelRow:
             "layers": compress_braces(self.layers),
             "width": ";".join(map(str, self.widths[:1] if same else self.widths)),
             "preprocessing": " ".join(
-                f'{key}="{value}"' if value.split() != [value] else f"{key}={value}"
+                f"{key}='{value}'" if value.split() != [value] else f"{key}={value}"
                 for key, value in self.preprocessing.items()
             ),
             "tags": " ".join(self.tags),
