@@ -23,7 +23,7 @@ SESSIONS = (5, 10)
 
 def generate(directory: Path, vertices: int, trials: int) -> None:
     """Write the experiment and ten sessions of both hemispheres."""
-    from convergent.brains.nsd import example as example
+    from convergent.brains.nsd import example
 
     made = example.write_experiment(directory, scale=750 // trials, images=False)
     half = {"lh": vertices // 2, "rh": vertices - vertices // 2}

@@ -241,9 +241,9 @@ def sweep(size: tuple[int, int, int], alphas: int) -> None:
     import torch
 
     from convergent.alignment import Split
-    from convergent.alignment.ridge._folds import InnerFolds
-    from convergent.alignment.ridge._space import source
-    from convergent.alignment.ridge._targets import block_of
+    from convergent.alignment.ridge.folds import InnerFolds
+    from convergent.alignment.ridge.space import source
+    from convergent.alignment.ridge.targets import block_of
 
     n, p, targets = size
     x, y = data(n, p, targets)

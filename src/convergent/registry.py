@@ -311,12 +311,12 @@ EVALUATIONS = Registry(
     "convergent.evaluations",
     ("measure", "applies", "needs"),
     {
-        "probe_top1": "convergent.evaluation._probing:probe_top1",
-        "probe_logloss": "convergent.evaluation._probing:probe_logloss",
-        "bits_per_byte": "convergent.evaluation._language_modelling:bits_per_byte",
-        "next_token_accuracy": "convergent.evaluation._language_modelling:next_token_accuracy",
-        "top1": "convergent.evaluation._classification:top1",
-        "zero_shot_top1": "convergent.evaluation._classification:zero_shot_top1",
+        "probe_top1": "convergent.evaluation.probing:probe_top1",
+        "probe_logloss": "convergent.evaluation.probing:probe_logloss",
+        "bits_per_byte": "convergent.evaluation.language_modelling:bits_per_byte",
+        "next_token_accuracy": "convergent.evaluation.language_modelling:next_token_accuracy",
+        "top1": "convergent.evaluation.classification:top1",
+        "zero_shot_top1": "convergent.evaluation.classification:zero_shot_top1",
     },
 )
 

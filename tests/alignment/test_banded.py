@@ -11,17 +11,17 @@ from hypothesis import strategies as st
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from convergent.alignment._banded import fit_banded
-from convergent.alignment._himalaya import himalaya_backend
-from convergent.alignment._partition import partition
-from convergent.alignment._ratios import check_ratios, ratio_grid, ratios_among
-from convergent.alignment._splits import (
+from convergent.alignment.banded import fit_banded
+from convergent.alignment.checks import alpha_grid
+from convergent.alignment.himalaya import himalaya_backend
+from convergent.alignment.means import partition
+from convergent.alignment.scores import check_ratios, ratio_grid, ratios_among
+from convergent.alignment.splits import (
     inner_item_splits,
     inner_story_splits,
     item_splits,
     story_splits,
 )
-from convergent.alignment._validate import alpha_grid
 from convergent.errors import ConfigError, DataError, DeviceError, NumericalError
 
 FEW = settings(max_examples=6, deadline=None)
@@ -476,7 +476,7 @@ def test_the_backend_is_restored_also_on_error(backend, mine, monkeypatch):
 
 def test_himalaya_is_imported_only_to_fit():
     code = (
-        "import sys, convergent.alignment._banded; "
+        "import sys, convergent.alignment.banded; "
         "sys.exit(any(name.startswith('himalaya') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

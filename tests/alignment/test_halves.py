@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convergent.alignment._halves import halves_of_items, halves_of_story
+from convergent.alignment.splits import halves_of_items, halves_of_story
 from convergent.errors import ConfigError, IdError
 
 FEW = settings(max_examples=50, deadline=None)

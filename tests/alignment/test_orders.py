@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from convergent.alignment._halves import halves_of_items, halves_of_story
-from convergent.alignment._orders import block_orders, check_orders, item_orders, story_orders
+from convergent.alignment.orders import block_orders, check_orders, item_orders, story_orders
+from convergent.alignment.splits import halves_of_items, halves_of_story
 from convergent.errors import ConfigError
 
 FEW = settings(max_examples=40, deadline=None)

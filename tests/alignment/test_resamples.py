@@ -15,8 +15,8 @@ from convergent.alignment import (
     region_means,
     story_resamples,
 )
-from convergent.alignment.ridge import _resampled
-from convergent.alignment.ridge._resampled import weighted_r
+from convergent.alignment.ridge import folds as _resampled
+from convergent.alignment.ridge.folds import weighted_r
 from convergent.errors import DataError
 
 
@@ -53,7 +53,7 @@ def test_moments_give_the_r_of_the_drawn_samples(scale):
 
 @pytest.mark.parametrize("target_batch", [3, 1024])
 def test_resampled_scores_are_those_of_the_held_out_predictions(target_batch, monkeypatch):
-    monkeypatch.setattr(_resampled, "BUDGET", 5 * 8 * 60 * 2)  # pieces of two targets
+    monkeypatch.setattr(_resampled, "RESAMPLED_BUDGET", 5 * 8 * 60 * 2)  # pieces of two targets
     rng = np.random.default_rng(1)
     x = rng.standard_normal((60, 5))
     y = x @ rng.standard_normal((5, 7)) + 2 * rng.standard_normal((60, 7))

@@ -6,7 +6,7 @@ import torch
 from sklearn.linear_model import RidgeCV
 
 from convergent.alignment import fit_ridge, inner_item_splits, item_splits
-from convergent.alignment.ridge._gcv import GcvFold
+from convergent.alignment.ridge.solve import GcvFold
 from convergent.errors import ConfigError, DataError, DeviceError, NumericalError
 
 RNG = np.random.default_rng(0)

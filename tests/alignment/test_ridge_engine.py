@@ -22,8 +22,8 @@ from convergent.alignment import (
     item_orders,
     item_splits,
 )
-from convergent.alignment.ridge import _folds
-from convergent.alignment.ridge._compress import compress
+from convergent.alignment.ridge import folds as _folds
+from convergent.alignment.ridge.space import compress
 from convergent.errors import ConfigError, DataError, NumericalError
 
 ALPHAS = alpha_grid(-1, 6, 15)

@@ -15,8 +15,8 @@ from convergent.alignment import (
     r2,
     ratio_grid,
 )
-from convergent.alignment._constant import is_constant, mean_of
-from convergent.alignment.ridge._resampled import weighted_r
+from convergent.alignment.constant import is_constant, mean_of
+from convergent.alignment.ridge.folds import weighted_r
 
 N = 36
 SPLITS = item_splits(N, folds=3, seed=0)

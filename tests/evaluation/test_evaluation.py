@@ -15,7 +15,7 @@ from convergent.evaluation import (
     evaluate,
     linear_probe,
 )
-from convergent.evaluation._probe import _fit
+from convergent.evaluation.probe import _fit
 from convergent.models import load, make_manifest
 from convergent.registry import EVALUATIONS
 from convergent.study import Checkpoint, Layer, Model

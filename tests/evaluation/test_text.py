@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from convergent.errors import DataError
 from convergent.evaluation import Material, evaluate
-from convergent.evaluation._language_modelling import cut_windows
+from convergent.evaluation.language_modelling import cut_windows
 from convergent.models import load, make_manifest
 from convergent.study import Checkpoint, Layer, Model
 

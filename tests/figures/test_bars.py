@@ -7,8 +7,7 @@ import math
 import polars as pl
 import pytest
 
-from convergent.figures import bar_table, region_bars, region_dots
-from convergent.figures import bars as bars
+from convergent.figures import bar_table, bars, region_bars, region_dots
 from convergent.figures import brain as surface
 from convergent.statistics import subject_profile
 

@@ -13,7 +13,7 @@ from convergent.figures import draw_figure
 from convergent.pipeline import representations as stage
 from convergent.pipeline.representations import _Layer
 from convergent.report import Facts
-from convergent.report._answers_scale import scale
+from convergent.report.answers_places import scale
 from convergent.statistics import representation_depth
 from convergent.study import Study, converging_files, converging_layers
 

@@ -2,7 +2,7 @@ import pytest
 
 import planted
 from convergent.report import render_report
-from convergent.report._answers import Answer
+from convergent.report.answers import Answer
 from planted_fixtures import planted_study, study
 
 __all__ = ["planted_study", "study"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from convergent.report._answers import Facts
-from convergent.report._answers_order import order
+from convergent.report.answers import Facts
+from convergent.report.answers_order import order
 from convergent.statistics import LEAD_SCHEMA
 
 FACTS = Facts(simulated=frozenset({"story"}), primary="ridge_r")

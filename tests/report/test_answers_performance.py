@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 import planted
-from convergent.report._answers import Facts
-from convergent.report._answers_performance import performance
+from convergent.report.answers import Facts
+from convergent.report.answers_performance import performance
 from convergent.statistics import CORRELATION_SCHEMA, MIXED_SCHEMA
 
 FACTS = Facts(frozenset({"scenes"}), "ridge_r")

@@ -6,9 +6,8 @@ import polars as pl
 import pytest
 
 import planted
-from convergent.report._answers import Facts
-from convergent.report._answers_regions import regions
-from convergent.report._answers_scale import scale, shift_verdict
+from convergent.report.answers import Facts
+from convergent.report.answers_places import regions, scale, shift_verdict
 
 FACTS = Facts(frozenset({"scenes"}), "ridge_r")
 

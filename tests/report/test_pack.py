@@ -6,7 +6,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from convergent.report._pack import pack, packed_plotly, plain, share, unpack
+from convergent.report.page import pack, packed_plotly, plain, share, unpack
 
 
 def restored(value, parts):

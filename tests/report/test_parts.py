@@ -10,12 +10,10 @@ from matplotlib.figure import Figure
 
 from convergent.figures import Drawing
 from convergent.report import QUESTIONS, Answer, render_report, report_tables
-from convergent.report._cards import cards, vitals
-from convergent.report._claim_tables import claim_table, claim_tables
-from convergent.report._embed import LARGEST_SVG, embed, model_index
-from convergent.report._methods_claims import claim_methods
-from convergent.report._outline import outline
-from convergent.report._sections import Table
+from convergent.report.answers import cards, vitals
+from convergent.report.methods import claim_methods
+from convergent.report.page import LARGEST_SVG, embed, model_index, outline
+from convergent.report.sections import Table, claim_table, claim_tables
 
 
 def drawing(name="a", figure="performance-alignment", **changed):

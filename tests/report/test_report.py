@@ -18,7 +18,7 @@ from convergent.report import (
     report_tables,
     withhold,
 )
-from convergent.report._pack import unpack
+from convergent.report.page import unpack
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}
 

@@ -24,8 +24,8 @@ from convergent.zoo import (
     write_table,
     write_tables,
 )
-from convergent.zoo._families import open_clip_family, timm_family
-from convergent.zoo._training_data import training_tags
+from convergent.zoo.build import training_tags
+from convergent.zoo.propose import open_clip_family, timm_family
 
 TABLES = Path(__file__).parents[2] / "config" / "models"
 SOURCE = "- timm_*.csv: owner/models, results/, commit {commit} (license). Words.\n"

@@ -17,7 +17,7 @@ from convergent.zoo import (
     find_tables,
     write_table,
 )
-from convergent.zoo._sketches import run_all
+from convergent.zoo.sketch import run_all
 
 VIT = ModelRow(
     model="vit",

@@ -13,8 +13,8 @@ from convergent.errors import LayerError, UnknownKeyError, WeightsError
 from convergent.models.inspect import inspect
 from convergent.study.rows import read_models
 from convergent.zoo import compress_braces, resolve, sketch
-from convergent.zoo._propose import Proposal, propose
-from convergent.zoo._stub import propose_for, stub
+from convergent.zoo.propose import Proposal, propose
+from convergent.zoo.resolve import propose_for, stub
 
 RESNET_50 = "maxpool;layer1.{0-2};layer2.{0-3};layer3.{0-5};layer4.{0-2}"
 # name: parameters, layers, layout, tokens to skip, first and last width

@@ -12,21 +12,20 @@ import pytest
 from convergent.errors import DataError, ModelError, TableError, UnknownKeyError
 from convergent.models import Options, source
 from convergent.study.rows import read_models, read_performance
-from convergent.zoo._architectures import (
+from convergent.zoo.language import build_language, precision_of
+from convergent.zoo.sketch_transformers import (
     ARCHITECTURES,
     Published,
     architecture_names,
+    count_parameters,
+    empty_network,
+    is_causal,
+    layer_paths,
+    layer_widths,
+    published_parameters,
     read_architecture,
     read_published,
 )
-from convergent.zoo._empty_network import (
-    count_parameters,
-    empty_network,
-    layer_widths,
-    published_parameters,
-)
-from convergent.zoo._language import build_language, precision_of
-from convergent.zoo._language_layers import is_causal, layer_paths
 
 ROOT = Path(__file__).parents[2]
 TABLES = ROOT / "config" / "models"

@@ -8,8 +8,8 @@ import pytest
 
 from convergent.errors import TableError, WeightsError
 from convergent.study import Study
-from convergent.zoo._pin import pin_tables
-from convergent.zoo._unpinned import unpinned, unpinned_mistake
+from convergent.zoo.build import unpinned, unpinned_mistake
+from convergent.zoo.pin import pin_tables
 
 A, B, C, D = ("a" * 40, "b" * 40, "c" * 40, "d" * 40)
 MODELS = f"""\

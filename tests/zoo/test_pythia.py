@@ -11,7 +11,7 @@ import pytest
 from convergent.errors import DataError
 from convergent.study import same_weights
 from convergent.study.rows import read_models, read_performance
-from convergent.zoo._pythia import build_pythia, pythia_models
+from convergent.zoo.pythia import build_pythia, pythia_models
 
 TABLES = Path(__file__).parents[2] / "config" / "models"
 

@@ -87,12 +87,12 @@ class Similarity:
 
 
 _HERE = "convergent.alignment.similarity"
-CKA = Similarity(f"{_HERE}._cka:cka", minimum=4)
-CKA_BIASED = Similarity(f"{_HERE}._cka:cka_biased")
-CKA_RBF = Similarity(f"{_HERE}._cka:cka_rbf", RbfOptions, minimum=4, has_scales=True)
-CKA_RBF_BIASED = Similarity(f"{_HERE}._cka:cka_rbf_biased", RbfOptions, has_scales=True)
-KNN = Similarity(f"{_HERE}._knn:knn", KnnOptions, averages=False)
-RSA_COSINE = Similarity(f"{_HERE}._rsa:rsa_cosine", dissimilarities=True)
-RSA_PEARSON = Similarity(f"{_HERE}._rsa:rsa_pearson", dissimilarities=True)
-RSA_SPEARMAN = Similarity(f"{_HERE}._rsa:rsa_spearman", dissimilarities=True)
-RSA_WHITENED = Similarity(f"{_HERE}._rsa:rsa_whitened", dissimilarities=True)
+CKA = Similarity(f"{_HERE}.metric:cka", minimum=4)
+CKA_BIASED = Similarity(f"{_HERE}.metric:cka_biased")
+CKA_RBF = Similarity(f"{_HERE}.metric:cka_rbf", RbfOptions, minimum=4, has_scales=True)
+CKA_RBF_BIASED = Similarity(f"{_HERE}.metric:cka_rbf_biased", RbfOptions, has_scales=True)
+KNN = Similarity(f"{_HERE}.metric:knn", KnnOptions, averages=False)
+RSA_COSINE = Similarity(f"{_HERE}.metric:rsa_cosine", dissimilarities=True)
+RSA_PEARSON = Similarity(f"{_HERE}.metric:rsa_pearson", dissimilarities=True)
+RSA_SPEARMAN = Similarity(f"{_HERE}.metric:rsa_spearman", dissimilarities=True)
+RSA_WHITENED = Similarity(f"{_HERE}.metric:rsa_whitened", dissimilarities=True)

@@ -35,8 +35,7 @@ def inspect(
     """List the layers that a model offers, and propose its table row. Needs no weights."""
     from convergent.models.inspect import inspect as look
     from convergent.zoo import resolve, sketch
-    from convergent.zoo._propose import propose
-    from convergent.zoo._proposed_row import proposed_row
+    from convergent.zoo.propose import propose, proposed_row
 
     if modality not in ("vision", "language", ""):
         raise typer.BadParameter("vision or language", param_hint="--modality")

@@ -3,16 +3,16 @@
 Importing this package imports no deep-learning library; evaluating does.
 """
 
-from convergent.evaluation._evaluate import (
+from convergent.evaluation.evaluate import (
     Evaluation,
+    Material,
     Needs,
+    Subject,
     check_evaluations,
     evaluate,
     evaluation,
 )
-from convergent.evaluation._material import Material
-from convergent.evaluation._probe import Probe, linear_probe
-from convergent.evaluation._subject import Subject
+from convergent.evaluation.probe import Probe, linear_probe
 
 __all__ = [
     "Evaluation",

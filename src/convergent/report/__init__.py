@@ -1,13 +1,13 @@
 """The report: one HTML page that says what was found, how sure it is, and what is missing."""
 
-from . import _answers_order as _answers_order  # registers its answers
-from . import _answers_performance as _answers_performance  # registers its answers
-from . import _answers_regions as _answers_regions  # registers its answers
-from . import _answers_scale as _answers_scale
-from ._answers import QUESTIONS, Answer, Facts, all_answers
-from ._inputs import DatasetFacts, ReportInputs, report_tables, withhold
-from ._methods import methods
-from ._page import render_report
+# answers register themselves
+from convergent.report import answers_order as answers_order
+from convergent.report import answers_performance as answers_performance
+from convergent.report import answers_places as answers_places
+from convergent.report.answers import QUESTIONS, Answer, Facts, all_answers
+from convergent.report.inputs import DatasetFacts, ReportInputs, report_tables, withhold
+from convergent.report.methods import methods
+from convergent.report.page import render_report
 
 __all__ = [
     "QUESTIONS",

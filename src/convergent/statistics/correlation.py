@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from convergent.alignment._constant import PRODUCT, is_constant_array, without_rounding
+from convergent.alignment.constant import PRODUCT, is_constant_array, without_rounding
 from convergent.errors import NumericalError
 
 Array = NDArray[np.float64]

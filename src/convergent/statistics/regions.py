@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from convergent.alignment._constant import PRODUCT
+from convergent.alignment.constant import PRODUCT
 from convergent.brains.atlas import open_atlas
 from convergent.statistics.correlation import benjamini_hochberg
 from convergent.statistics.cortex import MINIMUM_REGIONS, Surface

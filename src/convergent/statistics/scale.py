@@ -12,7 +12,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-from convergent.alignment._constant import PRODUCT, is_constant_array, without_rounding
+from convergent.alignment.constant import PRODUCT, is_constant_array, without_rounding
 from convergent.statistics.correlation import benjamini_hochberg
 from convergent.statistics.cortex import MINIMUM_REGIONS, Axis
 from convergent.statistics.gradient import spin_test

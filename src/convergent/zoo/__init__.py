@@ -3,24 +3,31 @@
 Importing this package imports no deep-learning library; building and checking tables does.
 """
 
-from convergent.zoo._braces import compress_braces
-from convergent.zoo._build import Built, Table, builder_names, write_tables
-from convergent.zoo._build import build as build_tables
-from convergent.zoo._check import CheckReport, check_tables, find_tables
-from convergent.zoo._diff import TableDiff, diff_tables
-from convergent.zoo._figures import Figures
-from convergent.zoo._pin import Pin, PinReport, pin_tables
-from convergent.zoo._resolve import resolve
-from convergent.zoo._rows import (
+from convergent.zoo.build import (
+    Built,
+    Figures,
+    Table,
+    builder_names,
+    unpinned,
+    unpinned_mistake,
+    write_tables,
+)
+from convergent.zoo.build import build as build_tables
+from convergent.zoo.check import CheckReport, check_tables, find_tables
+from convergent.zoo.pin import Pin, PinReport, pin_tables
+from convergent.zoo.resolve import resolve
+from convergent.zoo.rows import (
     CheckpointRow,
     ModelRow,
     ScoreRow,
+    TableDiff,
+    compress_braces,
+    diff_tables,
     read_cells,
     table_text,
     write_table,
 )
-from convergent.zoo._sketch import sketch
-from convergent.zoo._unpinned import unpinned, unpinned_mistake
+from convergent.zoo.sketch import sketch
 
 __all__ = [
     "Built",

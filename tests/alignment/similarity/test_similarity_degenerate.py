@@ -8,7 +8,7 @@ import torch
 
 from convergent.alignment import Problem, item_orders
 from convergent.alignment.similarity import Geometry, compare, compare_subjects, similarity_names
-from convergent.alignment.similarity._pairs import PairIndex
+from convergent.alignment.similarity.geometry import PairIndex
 from convergent.errors import ConfigError, DataError, NumericalError
 
 N = 15  # not a power of two: the mean of equal numbers then has rounding error

@@ -14,7 +14,7 @@ from convergent.alignment.similarity import (
     largest_p,
     similarity_names,
 )
-from convergent.alignment.similarity._pairs import PairIndex
+from convergent.alignment.similarity.geometry import PairIndex
 
 N = 15
 ALL = {**dict.fromkeys(similarity_names()), "knn": {"k": 3}}

@@ -15,7 +15,7 @@ from convergent.alignment.similarity import (
     compare_subjects,
     similarity_names,
 )
-from convergent.alignment.similarity._blocks import plan_blocks
+from convergent.alignment.similarity.inputs import plan_blocks
 from convergent.errors import ConfigError, DataError
 
 FEW = settings(max_examples=6, deadline=None)

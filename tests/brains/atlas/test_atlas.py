@@ -12,6 +12,7 @@ import pytest
 
 from convergent.brains.atlas import (
     fetch_atlas,
+    files,
     fs_lr,
     fsaverage5,
     is_region,
@@ -21,7 +22,6 @@ from convergent.brains.atlas import (
     regions_of,
     split_name,
 )
-from convergent.brains.atlas import files as files
 from convergent.brains.atlas.mesh import Mesh, distance_from, hcp_file, positions
 from convergent.brains.open import package_path
 from convergent.errors import ConfigError, DataError, UnknownKeyError

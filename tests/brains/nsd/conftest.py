@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergent.brains.nsd import example as example
+from convergent.brains.nsd import example
 from convergent.brains.nsd.reader import NsdReader
 
 VERTICES = {"lh": 40, "rh": 35}

@@ -12,7 +12,7 @@ import pytest
 from scipy.io import loadmat, savemat
 
 from convergent.brains import open_dataset
-from convergent.brains.nsd import example as example
+from convergent.brains.nsd import example
 from convergent.brains.nsd.example import write_hdf5, write_mgh, write_nifti
 from convergent.brains.nsd.files import (
     DESIGN,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convergent.brains.noise import ncsnr_ceiling
-from convergent.brains.nsd import example as example
+from convergent.brains.nsd import example
 from convergent.brains.nsd import prepare as _prepare
 from convergent.brains.nsd import responses as _assemble
 from convergent.brains.nsd.files import SESSIONS, betas_folder

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convergent.brains import Responses
-from convergent.brains.nsd import example as example
+from convergent.brains.nsd import example
 from convergent.brains.nsd.files import CAPTIONS, DESIGN
 from convergent.errors import DataError, IdError
 from convergent.pipeline.samples import Samples

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from convergent.brains.nsd import example as example
+from convergent.brains.nsd import example
 from convergent.pipeline.fit import fit
 from convergent.store import open_store
 from convergent.study import Study

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convergent.brains.nsd import files as files
+from convergent.brains.nsd import files
 
 Floats = NDArray[np.float64]
 

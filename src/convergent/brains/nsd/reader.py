@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from convergent.brains.nsd import files as files
+from convergent.brains.nsd import files
 from convergent.brains.nsd.design import (
     Design,
     check_behaviour,
