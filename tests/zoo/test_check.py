@@ -131,3 +131,27 @@ def test_work_in_several_processes_keeps_order_and_errors(jobs):
     assert isinstance(results[1], ModelError) and results[1].what == "four"
     assert isinstance(results[2], ConvergentError) and "ZeroDivisionError" in results[2].what
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_a_row_of_a_folder_is_checked_against_the_folders_network(tmp_path: Path) -> None:
+    import transformers
+
+    sizes = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 48, "vocab_size": 9}
+    for layers in (2, 3):
+        config = transformers.BertConfig(**sizes, num_hidden_layers=layers)
+        config.save_pretrained(tmp_path / f"bert-{layers}")
+    rows = [
+        ModelRow(
+            model=f"bert-{layers}", family="bert", modality="language", source="transformers",
+            reference=f"path:{tmp_path}/bert-{layers}", parameters=parameters,
+            layers=tuple(f"encoder.layer.{k}" for k in range(listed)), widths=(32,) * listed,
+            layout="tokens", pooling="mean", attention="bidirectional",
+        )
+        for layers, listed, parameters in ((2, 2, 33_056), (3, 4, 1))
+    ]  # fmt: skip
+    write_table(tmp_path / "models.tsv", rows)
+    report = check_tables([tmp_path / "models.tsv"])
+    found = [str(error) for error in report.errors]
+    assert any("there is no module 'encoder.layer.3'" in line for line in found)
+    assert sum("parameters" in line for line in found if "'bert-3'" in line) == 1
+    assert not [line for line in found if "'bert-2', layer" in line]

@@ -19,7 +19,7 @@ from convergent.errors import (
 from convergent.models.inspect import Reading, Sketch, read_layers
 from convergent.study.rows import read_models, read_performance
 from convergent.study.types import Model
-from convergent.zoo.sketch import by_network, run_all, sketch
+from convergent.zoo.sketch import by_network, folder_of, run_all, sketch
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def check_network(models: Sequence[Model]) -> list[ConvergentError]:
     list of ConvergentError
         One for each cell that is wrong.
     """
-    network = sketch(models[0])
+    network = sketch(models[0], folder_of(models[0]))
     paths = list(dict.fromkeys(layer.name for model in models for layer in model.layers))
     readings = read_layers(network, paths)
     return [error for model in models for error in _compare(model, network, readings)]

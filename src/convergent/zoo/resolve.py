@@ -11,7 +11,7 @@ from convergent.models.inspect import inspect
 from convergent.models.weights import local_path, package_directory, parse_reference
 from convergent.study.types import Modality, Model
 from convergent.zoo.propose import Proposal, propose
-from convergent.zoo.sketch import sketch
+from convergent.zoo.sketch import CONFIGS, sketch
 
 
 def stub(
@@ -107,8 +107,8 @@ def _from_folder(
     reference: str, directory: Path, source: str, architecture: str, modality: Modality | None
 ) -> tuple[Model, Path | None]:
     found = source or _source_of_files(directory)
-    if found not in _CONFIGS:
-        raise UnknownKeyError(f"no source '{found}'", fix=did_you_mean(found, _CONFIGS))
+    if found not in CONFIGS:
+        raise UnknownKeyError(f"no source '{found}'", fix=did_you_mean(found, CONFIGS))
     gguf = _only_gguf(directory) if found == "transformers" else ""
     named = stub(
         found,
@@ -118,20 +118,13 @@ def _from_folder(
         reference=reference,
         preprocessing={"gguf": gguf} if gguf else {},
     )
-    has_config = bool(gguf) or any((directory / file).is_file() for file in _CONFIGS[found])
+    has_config = bool(gguf) or any((directory / file).is_file() for file in CONFIGS[found])
     if not has_config and not architecture:
         raise ModelError(
-            f"no {' or '.join(_CONFIGS[found])} in '{directory}'",
+            f"no {' or '.join(CONFIGS[found])} in '{directory}'",
             fix="name the architecture with --architecture",
         )
     return named, directory if has_config else None
-
-
-_CONFIGS = {
-    "timm": ("config.json",),
-    "open_clip": ("open_clip_config.json",),
-    "transformers": ("config.json",),
-}
 
 
 def _only_gguf(directory: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar, cast
 
 from convergent.errors import ConvergentError, ModelError, UnknownKeyError, did_you_mean
 from convergent.models.inspect import Sketch
+from convergent.models.weights import local_path, package_directory, parse_reference
 from convergent.study.types import Model
 
 # Each module has a function `sketch(model, directory)`; it imports its library when called.
@@ -66,7 +67,34 @@ def network_key(model: Model) -> tuple[str, ...]:
         if config is None or config.fixed_input_size:
             options.append("size")
     values = (f"{option}={model.preprocessing.get(option, '')}" for option in options)
-    return (model.source, model.modality, architecture, *values)
+    return (model.source, model.modality, architecture, str(folder_of(model) or ""), *values)
+
+
+# Files that say what network a folder holds, by source.
+CONFIGS = {
+    "timm": ("config.json",),
+    "open_clip": ("open_clip_config.json",),
+    "transformers": ("config.json",),
+}
+
+
+def folder_of(model: Model) -> Path | None:
+    """Folder of a row's ``path:`` or ``package:`` reference, if it says what network it holds.
+
+    Raises
+    ------
+    WeightsError
+        It is not there.
+    """
+    reference = parse_reference(model.reference, f"model '{model.key}'")
+    if reference.kind not in ("path", "package"):
+        return None
+    finder = local_path if reference.kind == "path" else package_directory
+    folder = finder(reference.value, f"{model.source_location}, model '{model.key}'")
+    if folder.is_file():
+        folder = folder.parent
+    names = (*CONFIGS.get(model.source, ()), model.preprocessing.get("gguf", ""))
+    return folder if any(name and (folder / name).is_file() for name in names) else None
 
 
 def by_network(models: Iterable[Model]) -> list[list[Model]]:
