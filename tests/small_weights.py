@@ -24,7 +24,7 @@ LANGUAGE = {
     "GPTNeoX": (SMALL, "layers.1"),
     "Llama": (FEW, "layers.1"),
     "Mistral": (FEW, "layers.1"),
-    "Qwen2": (FEW, "layers.1"),
+    "Qwen3": (WIDE, "layers.1"),
     "Gemma": (WIDE, "layers.1"),
     "Gemma2": (WIDE, "layers.1"),
     "Olmo2": (FEW, "layers.1"),

@@ -130,14 +130,14 @@ def test_wrong_layout_never_averages_the_channels_away(
     case, timm_directory, make_model, open_model, scenes
 ):
     model = model_of(case, timm_directory(case), make_model, layout="channels_first")
-    with pytest.raises(LayerError, match=r"layer '.*': output float32 \(5, 4, 4, 2"):
+    with pytest.raises(LayerError, match=r"layer '.*': output float32 \(1, 4, 4, 2"):
         extract(model, model.checkpoints[0], model.layers, scenes, loaded=open_model(model))
 
 
 def test_wrong_width_names_module_and_shape(timm_directory, make_model, open_model, scenes):
     model = model_of("resnet", timm_directory("resnet"), make_model)
     wrong = make_model({"layer2": 127}, modality="vision", source="timm", layout="channels_first")
-    with pytest.raises(LayerError, match=r"'layer2': output float32 \(5, 128, 4, 4\).*127"):
+    with pytest.raises(LayerError, match=r"'layer2': output float32 \(1, 128, 4, 4\).*127"):
         extract(wrong, model.checkpoints[0], wrong.layers, scenes, loaded=open_model(model))
 
 

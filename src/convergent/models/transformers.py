@@ -390,9 +390,13 @@ def _check_shapes(mismatched: Iterable[tuple[str, Any, Any]], where: str) -> Non
         )
 
 
+def _may_be_missing(name: str) -> bool:
+    return "pooler" in name.split(".")
+
+
 def _check_complete(fresh: tuple[str, ...], where: str) -> None:
     # Published checkpoints often lack the pooler; anything else missing means wrong weights.
-    essential = [name for name in fresh if "pooler" not in name.split(".")]
+    essential = [name for name in fresh if not _may_be_missing(name)]
     if essential:
         raise WeightsError(
             f"{len(essential)} parameters are not in the weights (first: {essential[0]})",
@@ -405,7 +409,7 @@ def _check_untrained(
     request: LoadRequest, module: Any, untrained: Iterable[str], run: Callable[[], Any]
 ) -> None:
     """Refuse layers that are computed from parameters which no training has touched."""
-    names = set(untrained)
+    names = {name for name in untrained if _may_be_missing(name)}
     for layer in (request.layers or ()) if names else ():
         found = needed(module, run, [layer])
         random = sorted(names & found) if not isinstance(found, str) else []
