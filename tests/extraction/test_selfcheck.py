@@ -572,8 +572,8 @@ def test_what_is_checked_is_named_in_inspection():
         )
         for size in (2, 3)
     )  # fmt: skip
-    found = read_layers(Sketch(passes, "vision", 12), ["block", "block@2", "block@3", "blok@0"])
+    found = read_layers(Sketch(passes, "vision", 12), ["block", "block@2", "block@3", "blockz@0"])
     assert "runs 3 times" in str(found["block"]) and "'block@2'" in str(found["block"])
     assert found["block@2"].axes.width == 3
     assert "'block@3' does not run" in str(found["block@3"])
-    assert "no module 'blok'" in str(found["blok@0"])
+    assert "no module 'blockz'" in str(found["blockz@0"])

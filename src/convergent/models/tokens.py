@@ -230,7 +230,7 @@ def chat_frame(tokenizer: Any, where: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-_SENTENCE = "The quick brown fox, 12 na\u00efve caf\u00e9s \u2014 it didn't jump over Anna's dog!"
+_SENTENCE = "The quick brown fox, 12 na\u00efve men \u2014 it didn't jump over Anna's dog!"
 
 
 def check_tokens(tokenizer: Any, directory: Path, where: str) -> None:
